@@ -1,0 +1,142 @@
+"""What the two agents share: their interface, state, optimiser step, target and temperature updates."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import struct
+
+from iqlearn_jax.types import EnvSpec, Hparams, Metrics
+
+ADAM = optax.scale_by_adam()
+
+
+@struct.dataclass
+class AgentState:
+    """Everything that learning changes; no keys, functions or optimiser objects.
+
+    Attributes:
+      critic: {"net": parameters with a leading ensemble axis, "absorbing": [] reward of the absorbing state}.
+      target_critic: the same, slowly moved; equals `critic` when targets are off.
+      actor: parameters of the explicit policy, {} for soft Q-learning.
+      log_temperature: [] the only live temperature, log τ.
+      step: [] int32 number of updates.
+    """
+
+    critic: Any
+    target_critic: Any
+    critic_opt: Any
+    actor: Any
+    actor_opt: Any
+    log_temperature: jax.Array
+    temperature_opt: Any
+    step: jax.Array
+
+    @property
+    def temperature(self) -> jax.Array:
+        return jnp.exp(self.log_temperature)
+
+
+class Agent(NamedTuple):
+    """Soft Q-learning and SAC behind one interface; `critic` is given apart from the state, because
+    losses are differentiated in it and targets replace it. E critics, batch B.
+
+    Attributes:
+      init: (key, hparams) -> AgentState.
+      values: (hparams, state, critic, obs, action, key) -> (Q(s,a) [E, B], V(s) [B]).
+      value: (hparams, state, critic, obs, key) -> V(s) [B], of the smallest critic.
+      expected_q: (hparams, state, critic, obs, key) -> E_{a~π}Q(s,a) [E, B].
+      q: (hparams, critic, obs, action) -> Q(s,a) [E, B].
+      preprocess: (hparams, obs) -> network input (images in [0, 1], standardised vectors).
+      q_of_input: (critic, network input, action) -> Q(s,a) [E, B].
+      log_prob: (hparams, policy, temperature, obs, action) -> log π(a|s) [B]; `policy` are the
+        parameters in the state's field `policy_field`.
+      improve: (hparams, state, obs, key) -> (state, metrics): policy and temperature step.
+      act: (hparams, state, obs, key, deterministic) -> actions.
+      max_entropy: the largest entropy of a policy, in nats: log|A| or the log-volume of the box.
+    """
+
+    init: Callable
+    values: Callable
+    value: Callable
+    expected_q: Callable
+    q: Callable
+    preprocess: Callable
+    q_of_input: Callable
+    log_prob: Callable
+    policy_field: str
+    improve: Callable
+    act: Callable
+    max_entropy: float
+
+
+def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:
+    """(hparams, obs) -> network input: images to [0, 1], vectors standardised, tabular states as they are."""
+    if spec.obs_shape == ():
+        return lambda hparams, obs: obs
+    if len(spec.obs_shape) == 3:
+        scale = 255.0 if spec.obs_dtype == jnp.uint8 else 1.0
+        return lambda hparams, obs: obs.astype(jnp.float32) / scale
+    return lambda hparams, obs: (obs - hparams["obs_mean"]) / hparams["obs_std"]
+
+
+def initial_state(critic, actor, hparams: Hparams) -> AgentState:
+    critic = {"net": critic, "absorbing": jnp.zeros(())}
+    log_temperature = jnp.log(jnp.asarray(hparams["temperature"], jnp.float32))
+    return AgentState(
+        critic=critic,
+        target_critic=jax.tree.map(jnp.copy, critic),  # its own buffers: the state is donated
+        critic_opt=ADAM.init(critic),
+        actor=actor,
+        actor_opt=ADAM.init(actor),
+        log_temperature=log_temperature,
+        temperature_opt=ADAM.init(log_temperature),
+        step=jnp.int32(0),
+    )
+
+
+def adam_step(params, opt_state, grads, rate, weight_decay=0.0):
+    """One Adam(W) step with a traced learning rate (Loshchilov & Hutter 2019 when decay > 0)."""
+    updates, opt_state = ADAM.update(grads, opt_state, params)
+    params = jax.tree.map(lambda p, u: p - rate * (u + weight_decay * p), params, updates)
+    return params, opt_state
+
+
+def critic_step(config, hparams: Hparams, state: AgentState, loss_fn: Callable) -> tuple[AgentState, Metrics]:
+    """Gradient step of the critic on `loss_fn(critic) -> (loss, metrics)`, then the target's move."""
+    grads, metrics = jax.grad(loss_fn, has_aux=True)(state.critic)
+    critic, opt = adam_step(
+        state.critic, state.critic_opt, grads, hparams["critic_lr"], hparams["weight_decay"]
+    )
+    step = state.step + 1
+    target = _move_target(config, hparams, critic, state.target_critic, step)
+    metrics = metrics | {"critic/grad_norm": optax.global_norm(grads)}
+    return state.replace(critic=critic, critic_opt=opt, target_critic=target, step=step), metrics
+
+
+def _move_target(config, hparams, critic, target, step):
+    if not config.target_network:
+        return critic
+    if config.target_period:
+        due = step % config.target_period == 0
+        return jax.tree.map(lambda new, old: jnp.where(due, new, old), critic, target)
+    return optax.incremental_update(critic, target, hparams["target_rate"])
+
+
+def bootstrap_critic(config, state: AgentState, critic):
+    """The critic that values the successor: the target (no gradient) or the one being trained."""
+    return state.target_critic if config.target_network else critic
+
+
+def temperature_step(config, hparams: Hparams, state: AgentState, entropy) -> tuple[AgentState, Metrics]:
+    """Moves log τ so that the policy's entropy (nats) nears the target (Haarnoja et al. 2018b, eq. 18)."""
+    metrics = {"policy/entropy": entropy, "policy/temperature": state.temperature}
+    if not config.learn_temperature:
+        return state, metrics
+    grad = entropy - hparams["target_entropy"]
+    log_temperature, opt = adam_step(
+        state.log_temperature, state.temperature_opt, grad, hparams["temperature_lr"]
+    )
+    return state.replace(log_temperature=log_temperature, temperature_opt=opt), metrics

@@ -1,0 +1,82 @@
+"""Soft actor-critic (Haarnoja et al. 2018): tanh-Gaussian actor, one or more critics."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from iqlearn_jax.agents.common import Agent, adam_step, initial_state, make_preprocess, temperature_step
+from iqlearn_jax.nets import Actor, Critic, ensemble, tanh_gaussian
+from iqlearn_jax.types import EnvSpec
+
+
+def make_sac(config, spec: EnvSpec) -> Agent:
+    """SAC as a record of pure functions (see `Agent`). V(s) = min_e Q_e(s,a) − τ log π(a|s), a ~ π(s)."""
+    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
+    image, hidden = len(spec.obs_shape) == 3, tuple(config.hidden)
+    critic_net = ensemble(Critic, config.critics)(hidden=hidden, image=image, layer_norm=config.layer_norm)
+    actor_net = Actor(action_dim=low.size, hidden=hidden, image=image)
+    preprocess = make_preprocess(spec)
+    middle, half = 0.5 * (high + low), 0.5 * (high - low)
+
+    def init(key, hparams):
+        critic_key, actor_key = jax.random.split(key)
+        obs = preprocess(hparams, jnp.zeros((1, *spec.obs_shape), spec.obs_dtype))
+        critic = critic_net.init(critic_key, obs, jnp.zeros((1, low.size)))
+        return initial_state(critic, actor_net.init(actor_key, obs), hparams)
+
+    def q_of_input(critic, x, action):
+        unit = (action - middle) / half  # networks see actions in [-1, 1]
+        return critic_net.apply(critic["net"], x, unit)
+
+    def q(hparams, critic, obs, action):
+        return q_of_input(critic, preprocess(hparams, obs), action)
+
+    def sample(hparams, actor, obs, key):
+        mean, log_std = actor_net.apply(actor, preprocess(hparams, obs))
+        return tanh_gaussian.sample(key, mean, log_std, low, high)
+
+    def value(hparams, state, critic, obs, key):
+        action, log_pi = sample(hparams, state.actor, obs, key)
+        return q(hparams, critic, obs, action).min(axis=0) - state.temperature * log_pi
+
+    def values(hparams, state, critic, obs, action, key):
+        return q(hparams, critic, obs, action), value(hparams, state, critic, obs, key)
+
+    def expected_q(hparams, state, critic, obs, key):
+        action, _ = sample(hparams, state.actor, obs, key)
+        return q(hparams, critic, obs, action)
+
+    def log_prob(hparams, actor, temperature, obs, action):
+        mean, log_std = actor_net.apply(actor, preprocess(hparams, obs))
+        return tanh_gaussian.log_prob(action, mean, log_std, low, high)
+
+    def improve(hparams, state, obs, key):
+        def loss(actor):
+            action, log_pi = sample(hparams, actor, obs, key)
+            gain = q(hparams, state.critic, obs, action).min(axis=0) - state.temperature * log_pi
+            return -jnp.mean(gain), -jnp.mean(log_pi)
+
+        grads, entropy = jax.grad(loss, has_aux=True)(state.actor)
+        actor, opt = adam_step(state.actor, state.actor_opt, grads, hparams["actor_lr"])
+        return temperature_step(config, hparams, state.replace(actor=actor, actor_opt=opt), entropy)
+
+    def act(hparams, state, obs, key, deterministic=False):
+        if deterministic:
+            mean, _ = actor_net.apply(state.actor, preprocess(hparams, obs))
+            return tanh_gaussian.mode(mean, low, high)
+        return sample(hparams, state.actor, obs, key)[0]
+
+    return Agent(
+        init=init,
+        values=values,
+        value=value,
+        expected_q=expected_q,
+        q=q,
+        preprocess=preprocess,
+        q_of_input=q_of_input,
+        log_prob=log_prob,
+        policy_field="actor",
+        improve=improve,
+        act=act,
+        max_entropy=float(np.sum(np.log(high - low))),
+    )

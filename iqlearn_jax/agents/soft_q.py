@@ -1,0 +1,86 @@
+"""Soft Q-learning (Haarnoja et al. 2017) for discrete actions: the policy is softmax(Q/τ)."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from iqlearn_jax.agents.common import Agent, initial_state, make_preprocess, temperature_step
+from iqlearn_jax.nets import QNetwork, ensemble
+from iqlearn_jax.ops.soft import entropy, log_policy, soft_value
+from iqlearn_jax.types import EnvSpec
+
+
+def make_network(config, spec: EnvSpec):
+    return ensemble(QNetwork, config.critics)(
+        num_actions=spec.num_actions,
+        hidden=tuple(config.hidden),
+        image=len(spec.obs_shape) == 3,
+        num_states=spec.mdp.transition.shape[0] if spec.obs_shape == () else None,
+        layer_norm=config.layer_norm,
+    )
+
+
+def make_soft_q(config, spec: EnvSpec) -> Agent:
+    """Soft Q-learning as a record of pure functions (see `Agent`)."""
+    network = make_network(config, spec)
+    preprocess = make_preprocess(spec)
+
+    def init(key, hparams):
+        obs = jnp.zeros((1, *spec.obs_shape), spec.obs_dtype)
+        return initial_state(network.init(key, preprocess(hparams, obs)), {}, hparams)
+
+    def all_q(hparams, critic, obs):  # [E, B, A]
+        return network.apply(critic["net"], preprocess(hparams, obs))
+
+    def q_of_input(critic, x, action):
+        return _taken(network.apply(critic["net"], x), action)
+
+    def q(hparams, critic, obs, action):
+        return q_of_input(critic, preprocess(hparams, obs), action)
+
+    def values(hparams, state, critic, obs, action, key):
+        table = all_q(hparams, critic, obs)
+        return _taken(table, action), soft_value(table.min(axis=0), state.temperature)
+
+    def value(hparams, state, critic, obs, key):
+        return soft_value(all_q(hparams, critic, obs).min(axis=0), state.temperature)
+
+    def expected_q(hparams, state, critic, obs, key):
+        table = all_q(hparams, critic, obs)
+        policy = jnp.exp(log_policy(table.min(axis=0), state.temperature))
+        return jnp.sum(policy * table, axis=-1)
+
+    def log_prob(hparams, critic, temperature, obs, action):
+        log_pi = log_policy(all_q(hparams, critic, obs).min(axis=0), temperature)
+        return _taken(log_pi, action)
+
+    def improve(hparams, state, obs, key):
+        log_pi = log_policy(all_q(hparams, state.critic, obs).min(axis=0), state.temperature)
+        return temperature_step(config, hparams, state, jnp.mean(entropy(log_pi)))
+
+    def act(hparams, state, obs, key, deterministic=False):
+        table = all_q(hparams, state.critic, obs).min(axis=0)
+        if deterministic:
+            return jnp.argmax(table, axis=-1).astype(jnp.int32)
+        return jax.random.categorical(key, table / state.temperature).astype(jnp.int32)
+
+    return Agent(
+        init=init,
+        values=values,
+        value=value,
+        expected_q=expected_q,
+        q=q,
+        preprocess=preprocess,
+        q_of_input=q_of_input,
+        log_prob=log_prob,
+        policy_field="critic",
+        improve=improve,
+        act=act,
+        max_entropy=float(np.log(spec.num_actions)),
+    )
+
+
+def _taken(table, action):
+    """Entries of the chosen actions: table [..., B, A], action [B] -> [..., B]."""
+    chosen = jnp.broadcast_to(action[..., None], (*table.shape[:-1], 1))
+    return jnp.take_along_axis(table, chosen, axis=-1)[..., 0]

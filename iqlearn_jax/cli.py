@@ -1,0 +1,121 @@
+"""The command line: iqlearn train | evaluate | demos | report."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from iqlearn_jax.errors import InputError, unknown
+
+INTERRUPTED = 130  # what shells expect after Ctrl-C
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse with the project's one-line errors."""
+
+    def error(self, message: str):
+        raise InputError(f"{message}; see '{self.prog} --help'")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command. Returns 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage: iqlearn COMMAND ...\n" + "\n".join(f"  {n:<9} {h}" for n, (_, h) in COMMANDS.items()))
+        return 0 if arguments else 2
+    try:
+        if arguments[0] not in COMMANDS:
+            raise unknown("command", arguments[0], COMMANDS)
+        return COMMANDS[arguments[0]][0](arguments[1:])
+    except InputError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+
+
+def train_command(arguments: list[str]) -> int:
+    """iqlearn train --config=FILE.py:NAME --workdir=DIR [--demos=PATH] [--resume] [--config.key=value ...]"""
+    parser = _Parser("iqlearn train", description=train_command.__doc__, allow_abbrev=False)
+    parser.add_argument("--config", help="FILE.py:NAME; with --resume the folder's own is used")
+    parser.add_argument("--workdir", required=True, type=Path)
+    parser.add_argument("--demos", help="demonstration file, the same as --config.demos.path")
+    parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    options, overrides = parser.parse_known_args(arguments)
+
+    from iqlearn_jax.settings import assign, from_flat, load_config, override
+    from iqlearn_jax.sweep.run import Stopped, train
+    from iqlearn_jax.sweep.workdir import read_config
+
+    if options.config is None and not options.resume:
+        raise InputError("--config is missing; name one, e.g. --config=configs/cartpole.py:offline")
+    config = load_config(options.config) if options.config else from_flat(read_config(options.workdir))
+    if options.demos:
+        assign(config, "demos.path", options.demos)
+    override(config, overrides)
+    try:
+        summary = train(config, options.workdir, options.resume)
+    except Stopped:
+        print(f"\nstopped and saved; go on with: iqlearn train --workdir={options.workdir} --resume")
+        return INTERRUPTED
+    print_summary(summary, options.workdir)
+    return 0
+
+
+def print_summary(summary: dict, workdir: Path) -> None:
+    """Writes the report and says what came out."""
+    returns = ", ".join(f"{value:.4g}" for value in summary["returns"])
+    print(f"returns per seed: {returns}")
+    if summary["expert_return"] is None:
+        return
+    from iqlearn_jax.report.page import write_report
+
+    score, interval = summary["normalized_iqm"], summary["normalized_ci95"]
+    spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
+    print(f"normalised IQM {score:.3f}{spread}  (0 random, 1 expert at {summary['expert_return']:.4g})")
+    page = write_report([workdir], workdir)
+    print(f"report: {page}")
+
+
+def evaluate_command(arguments: list[str]) -> int:
+    """iqlearn evaluate --workdir=DIR [--episodes=100]: returns of the newest checkpoint's policies."""
+    parser = _Parser("iqlearn evaluate", description=evaluate_command.__doc__, allow_abbrev=False)
+    parser.add_argument("--workdir", required=True, type=Path)
+    parser.add_argument("--episodes", type=int, default=100)
+    options = parser.parse_args(arguments)
+
+    from iqlearn_jax.settings import from_flat
+    from iqlearn_jax.sweep.evaluation import make_evaluator
+    from iqlearn_jax.sweep.run import load_run
+    from iqlearn_jax.sweep.workdir import read_config
+
+    if options.episodes < 1:
+        raise InputError(f"--episodes is {options.episodes}; expected at least 1")
+    problem, run = load_run(options.workdir, from_flat(read_config(options.workdir)))
+    returns = make_evaluator(problem)(run.state, options.episodes)
+    for seed, found in zip(problem.seeds, returns, strict=True):
+        print(f"seed {seed}: {found.mean():.4g} ± {found.std():.3g} over {options.episodes} episodes")
+    return 0
+
+
+def demos_command(arguments: list[str]) -> int:
+    """iqlearn demos inspect | validate | convert | record"""
+    from iqlearn_jax.cli_demos import main as demos
+
+    return demos(arguments)
+
+
+def report_command(arguments: list[str]) -> int:
+    """iqlearn report DIR [DIR ...] [--out=DIR]"""
+    from iqlearn_jax.report.page import main as report
+
+    return report(arguments)
+
+
+COMMANDS = {
+    "train": (train_command, "learn from demonstrations (or from the true reward: experts)"),
+    "evaluate": (evaluate_command, "returns of a trained folder's policies"),
+    "demos": (demos_command, "inspect, validate, convert or record demonstrations"),
+    "report": (report_command, "one page with curves, returns and rewards of one or more folders"),
+}
+
+if __name__ == "__main__":
+    sys.exit(main())

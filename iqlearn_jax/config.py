@@ -1,0 +1,64 @@
+"""The one schema of a run's configuration: every key, its type and its default.
+
+Keys in `TRACED` become traced leaves (a grid over them is one compiled program); all others are static.
+`configs/*.py` hold the defaults of each task family and change only what differs from here.
+"""
+
+from ml_collections import ConfigDict
+
+
+def base_config() -> ConfigDict:
+    """Typed, locked configuration; assigning an unknown key or another type is an error."""
+    config = ConfigDict()
+    config.method = "iq"  # a name in iqlearn_jax.methods.METHODS
+    config.feed = "demos"  # "demos" (offline) or "replay" (online)
+    config.seeds = 4  # number of runs, one array axis
+    config.first_seed = 5000  # reports use 5000 and above, tuning stays below 1000
+    config.updates = 10_000
+    config.batch_size = 32  # of each kind: expert, and policy when online
+
+    config.env = ConfigDict({"id": "CartPole-v1", "backend": "gymnax"})
+    config.demos = ConfigDict({"path": "", "trajectories": 1, "subsample": 1})
+
+    config.divergence = "chi2"
+    config.regularize = "expert"  # χ² over "expert" samples (eq. 12) or "both" (authors, online)
+    config.value_term = "expert"  # "v0", "expert" or "mixture"
+    config.terminal = "zero"  # "zero" (authors), "absorbing" or "bounded"
+    config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value
+    config.clip_targets = False  # next values clipped to the range that the divergence allows
+    config.state_only = False
+    config.normalize_obs = True
+
+    config.critics = 1
+    config.target_network = False
+    config.target_period = 0  # 0: moved by `target_rate` at each update; k: copied every k updates
+    config.learn_temperature = False
+    config.hidden = (64, 64)
+    config.layer_norm = False
+
+    config.online = ConfigDict(
+        {"num_envs": 1, "updates_per_step": 1, "learning_starts": 1000, "capacity": 100_000}
+    )
+    config.log_every = 500  # updates in one compiled chunk; one return to the host each
+    config.eval_every = 2000  # updates; a multiple of log_every
+    config.eval_episodes = 10
+    config.checkpoint_every = 10_000  # updates; a multiple of log_every; 0: only at the end
+    config.tensorboard = False
+
+    config.temperature = 0.01  # τ, reward units per nat; the start when it is learned
+    config.gamma = 0.99
+    config.alpha = 0.5  # weight of the divergence (χ²'s α, TV's R, W1's K)
+    config.critic_lr = 1e-4
+    config.actor_lr = 3e-4
+    config.temperature_lr = 3e-4
+    config.target_rate = 0.005
+    config.target_entropy = 0.0  # nats
+    config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper
+    config.weight_decay = 0.0
+    return config.lock()
+
+
+TRACED = (
+    "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
+    "target_rate", "target_entropy", "gradient_penalty", "weight_decay",
+)  # fmt: skip

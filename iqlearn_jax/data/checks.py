@@ -1,0 +1,220 @@
+"""What must hold of demonstrations before anything learns from them; every failure is one line."""
+
+import os
+from collections.abc import Mapping
+
+import numpy as np
+
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.types import EnvSpec
+
+FIELDS = ("observations", "actions", "rewards", "next_observations", "terminals", "truncations")
+STATE_DTYPES = ("float32", "uint8", "int32")
+JUMP_TOLERANCE = 1e-5  # relative to 1 + |observation|: float32 rounding, far below one physical step
+BOUND_TOLERANCE = 1e-6  # bounds themselves are rounded to float32
+CHUNK_ENTRIES = 1 << 22  # keeps the float64 scratch of image comparisons near 100 MB
+
+Source = str | os.PathLike
+Arrays = Mapping[str, np.ndarray]
+
+
+def problem(source: Source, place: str, expected: str, found: str, remedy: str) -> InputError:
+    """The one-line error of this layer: file, field[index], expected, found, remedy."""
+    text = f"{os.fspath(source)}: {place}: expected {expected}, found {found}; {remedy}"
+    return InputError(" ".join(text.split()))
+
+
+def check_arrays(
+    arrays: Arrays, spec: EnvSpec | None = None, source: Source = "demos", observation_only: bool = False
+) -> None:
+    """Checks the six arrays of the format, and against an environment where `spec` is given.
+
+    Args:
+      arrays: the six fields; see docs/formats.md for shapes and dtypes.
+      spec: environment to compare with, or None.
+      source: file name for messages.
+      observation_only: the actions may be absent and are not looked at.
+    Raises:
+      InputError: one line that names file, field, index, expected, found and remedy.
+    """
+    fields = tuple(f for f in FIELDS if not (observation_only and f == "actions"))
+    _check_keys(arrays, fields, source)
+    _check_shapes(arrays, fields, source)
+    for field in fields:
+        _check_finite(arrays[field], field, source)
+    _check_last_step(arrays, source)
+    _check_continuity(arrays, source)
+    if spec is not None:
+        _check_state_spec(arrays, spec, source)
+    if not observation_only:
+        check_actions(arrays["actions"], spec, source)
+
+
+def _check_keys(arrays: Arrays, fields: tuple[str, ...], source: Source) -> None:
+    missing = [f for f in fields if arrays.get(f) is None]
+    if not missing:
+        return
+    present = [f for f in FIELDS if arrays.get(f) is not None]
+    found = f"only {', '.join(present)}" if present else "none of the format's keys"
+    remedy = "docs/formats.md lists the six keys; other layouts go through 'iqlearn demos convert'"
+    raise problem(source, missing[0], "this key", found, remedy)
+
+
+def _check_shapes(arrays: Arrays, fields: tuple[str, ...], source: Source) -> None:
+    obs = arrays["observations"]
+    if obs.ndim == 0:
+        raise problem(source, "observations", "shape [N, *obs]", "a scalar", "store one row per step")
+    for field in fields:
+        _check_dtype(arrays[field], field, source)
+    if len(obs) == 0:
+        raise problem(
+            source, "observations[0]", "at least one episode", "zero episodes", "record at least one episode"
+        )
+    expected = {f: (len(obs),) for f in fields} | {"observations": obs.shape, "next_observations": obs.shape}
+    for field in fields:
+        _check_shape(arrays[field], field, expected[field], source)
+    if arrays["next_observations"].dtype != obs.dtype:
+        found = str(arrays["next_observations"].dtype)
+        raise problem(
+            source, "next_observations", f"dtype {obs.dtype} as observations", found, "store both alike"
+        )
+
+
+def _check_dtype(array: np.ndarray, field: str, source: Source) -> None:
+    allowed = {
+        "observations": STATE_DTYPES,
+        "next_observations": STATE_DTYPES,
+        "actions": ("int32", "float32"),
+        "rewards": ("float32",),
+    }.get(field, ("bool",))
+    if array.dtype.name not in allowed or not array.dtype.isnative:
+        remedy = f"cast it (array.astype('{allowed[0]}')) or run 'iqlearn demos convert', which does"
+        raise problem(source, field, "dtype " + " or ".join(allowed), str(array.dtype), remedy)
+
+
+def _check_shape(array: np.ndarray, field: str, expected: tuple[int, ...], source: Source) -> None:
+    if field == "actions" and array.dtype == np.float32:
+        if array.ndim != 2 or len(array) != expected[0]:
+            raise problem(
+                source, field, f"shape [{expected[0]}, A]", str(list(array.shape)), "one row per step"
+            )
+    elif array.shape != expected:
+        remedy = "every field has one row per step, in the same order"
+        raise problem(source, field, f"shape {list(expected)}", str(list(array.shape)), remedy)
+
+
+def _check_finite(array: np.ndarray, field: str, source: Source) -> None:
+    if array.dtype.kind != "f":
+        return
+    bad = np.flatnonzero(~np.isfinite(array))
+    if bad.size:
+        index = np.unravel_index(bad[0], array.shape)
+        found = f"{array[index]} ({bad.size} such entries)"
+        raise problem(
+            source, at(field, index), "a finite number", found, "drop these episodes or record them again"
+        )
+
+
+def _check_last_step(arrays: Arrays, source: Source) -> None:
+    last = len(arrays["terminals"]) - 1
+    if not (arrays["terminals"][last] or arrays["truncations"][last]):
+        remedy = "set truncations[-1] = True if the recording was cut there"
+        raise problem(
+            source, f"truncations[{last}]", "the last step to end its episode", "an open episode", remedy
+        )
+
+
+def _check_continuity(arrays: Arrays, source: Source) -> None:
+    obs, following = arrays["observations"], arrays["next_observations"]
+    inside = ~(arrays["terminals"] | arrays["truncations"])[:-1]
+    chunk = max(1, CHUNK_ENTRIES // max(1, obs[0].size))
+    for start in range(0, len(inside), chunk):
+        stop = min(start + chunk, len(inside))
+        target = obs[start + 1 : stop + 1].reshape(stop - start, -1).astype(np.float64)
+        jump = np.abs(following[start:stop].reshape(stop - start, -1) - target)
+        bad = (jump > JUMP_TOLERANCE * (1 + np.abs(target))).any(-1) & inside[start:stop]
+        if bad.any():
+            first = int(np.argmax(bad))
+            raise _jump_error(start + first, float(jump[first].max()), inside, source)
+
+
+def _jump_error(index: int, size: float, inside: np.ndarray, source: Source) -> InputError:
+    episode = int(np.count_nonzero(~inside[:index]))
+    expected = f"observations[{index + 1}], as step {index} does not end episode {episode}"
+    remedy = "mark the step in terminals or truncations if the episode ends there, else keep steps in order"
+    return problem(source, f"next_observations[{index}]", expected, f"a jump of {size:.4g}", remedy)
+
+
+def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
+    obs = arrays["observations"]
+    remedy = "these demonstrations are not of this environment (or of another version or wrapper of it)"
+    if obs.shape[1:] != tuple(spec.obs_shape):
+        expected = f"shape [N, {', '.join(map(str, spec.obs_shape))}] of {spec.id}"
+        raise problem(source, "observations", expected, str(list(obs.shape)), remedy)
+    dtype = np.dtype(spec.obs_dtype)
+    if dtype.kind != "b" and (obs.dtype.kind == "f") != (dtype.kind == "f"):
+        raise problem(source, "observations", f"dtype {dtype} of {spec.id}", str(obs.dtype), remedy)
+
+
+def check_actions(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> None:
+    """Refuses actions that the environment would not take, or would clip in silence.
+
+    Args:
+      actions: [N] int32 or [N, A] float32, in the environment's own units.
+      spec: environment to compare with; without one, only negative discrete actions are refused.
+      source: file name for messages.
+    Raises:
+      InputError: one line with the first offending index and the remedy.
+    """
+    if actions.dtype.kind != "f":
+        _check_discrete(actions, spec, source)
+    elif spec is not None:
+        _check_continuous(actions, spec, source)
+
+
+def _check_discrete(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> None:
+    if spec is not None and not spec.discrete:
+        found = f"discrete {actions.dtype} actions"
+        raise problem(
+            source, "actions", f"continuous actions of {spec.id}", found, "choose the right environment"
+        )
+    count = None if spec is None else spec.num_actions
+    bad = np.flatnonzero((actions < 0) | (False if count is None else actions >= count))
+    if bad.size:
+        expected = ">= 0" if spec is None or count is None else f"0..{count - 1} of {spec.id}"
+        remedy = "number the actions as the environment does"
+        raise problem(
+            source, f"actions[{bad[0]}]", expected, f"{actions[bad[0]]} ({bad.size} such entries)", remedy
+        )
+
+
+def _check_continuous(actions: np.ndarray, spec: EnvSpec, source: Source) -> None:
+    if spec.discrete:
+        expected = f"{spec.num_actions} discrete actions of {spec.id}"
+        raise problem(source, "actions", expected, f"{actions.dtype} actions", "choose the right environment")
+    if spec.action_low is None or spec.action_high is None:
+        return
+    low, high = np.asarray(spec.action_low), np.asarray(spec.action_high)
+    if actions.shape[1:] != low.shape:
+        found = str(list(actions.shape))
+        expected = f"shape [N, {', '.join(map(str, low.shape))}] of {spec.id}"
+        raise problem(source, "actions", expected, found, "choose the right environment")
+    bad = np.argwhere(out_of_range(actions, low, high))
+    if len(bad):
+        index = tuple(bad[0])
+        expected = f"{low[index[1]]:.4g}..{high[index[1]]:.4g} of {spec.id}"
+        found = f"{actions[index]:.4g} ({len(bad)} of {actions.size} entries outside)"
+        remedy = "check the units, or let 'iqlearn demos convert --env ID --clip-actions' clip and record it"
+        raise problem(source, at("actions", index), expected, found, remedy)
+
+
+def out_of_range(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """[N, A] bool: entries beyond the bounds by more than their own rounding."""
+    # relative to the actions, as relative to a bound it would be NaN for the infinite bounds of some spaces
+    slack = BOUND_TOLERANCE * (1 + np.abs(actions))
+    return (actions < low - slack) | (actions > high + slack)
+
+
+def at(field: str, index: tuple) -> str:
+    """`field[i, j]` for messages."""
+    return f"{field}[{', '.join(str(int(i)) for i in index)}]"

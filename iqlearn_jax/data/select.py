@@ -1,0 +1,89 @@
+"""Which transitions of the demonstrations a run may see: whole episodes, thinned out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.errors import InputError
+
+
+class Selection(NamedTuple):
+    """Indices into the transition arrays of one `Demos`.
+
+    Attributes:
+      indices: [n] int32 kept transitions, episode by episode, in time order.
+      initial: [trajectories] int32 first step of each chosen episode (its start observation).
+    """
+
+    indices: np.ndarray
+    initial: np.ndarray
+
+
+def select(demos: Demos, trajectories: int, subsample: int = 1, seed: int = 0) -> Selection:
+    """Chooses episodes without replacement and keeps every `subsample`-th step of each.
+
+    The kept steps of an episode start at a random offset in [0, min(subsample, its length)), so that
+    each episode gives at least one transition. Its last step is always kept where `terminals` is true,
+    on top of the grid: without it no method could learn where the task ends. For one seed, the
+    episodes and offsets of k trajectories are the first k of those of k + 1.
+
+    Args:
+      demos: validated demonstrations.
+      trajectories: number of episodes, 1 <= trajectories <= demos.num_episodes.
+      subsample: keep one step in so many, >= 1.
+      seed: the same seed gives the same selection.
+    Returns:
+      indices [n] and initial [trajectories].
+    Raises:
+      InputError: counts out of range.
+    """
+    if not 1 <= trajectories <= demos.num_episodes:
+        expected = f"1..{demos.num_episodes} (the file has {demos.num_episodes} episodes)"
+        raise InputError(
+            f"demo_trajectories: expected {expected}, found {trajectories}; ask for fewer or record more"
+        )
+    if subsample < 1:
+        raise InputError(f"demo_subsample: expected >= 1, found {subsample}; 1 keeps every step")
+    rng = np.random.default_rng(seed)
+    episodes = rng.permutation(demos.num_episodes)[:trajectories]
+    fractions = rng.random(demos.num_episodes)
+    starts, lengths = demos.episode_starts, demos.episode_lengths
+    kept = []
+    for episode in episodes:
+        start, stop = starts[episode], starts[episode] + lengths[episode]
+        offset = int(fractions[episode] * min(subsample, lengths[episode]))
+        kept.append(_thin(start + offset, stop, subsample, bool(demos.terminals[stop - 1])))
+    return Selection(np.concatenate(kept).astype(np.int32), starts[episodes].astype(np.int32))
+
+
+def _thin(first: int, stop: int, subsample: int, terminal: bool) -> np.ndarray:
+    """[k] every `subsample`-th index from `first`, with the last one added if it is terminal."""
+    indices = np.arange(first, stop, subsample)
+    if terminal and indices[-1] != stop - 1:
+        return np.append(indices, stop - 1)
+    return indices
+
+
+def stack_selections(selections: Sequence[Selection | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Selections of many runs over one shared array, as one rectangle.
+
+    Args:
+      selections: R selections (their `indices` are used), or R index arrays.
+    Returns:
+      indices: [R, Nmax] int32; a row is padded with its own first index, always safe to gather.
+      counts: [R] int32 number of true entries; sample positions in [0, counts[r]).
+    Raises:
+      InputError: no selections, or an empty one.
+    """
+    rows = [np.asarray(s.indices if isinstance(s, Selection) else s, np.int32) for s in selections]
+    if not rows or any(len(row) == 0 for row in rows):
+        raise InputError(
+            "selections: expected at least one, none of them empty; found none; select some transitions"
+        )
+    counts = np.array([len(row) for row in rows], np.int32)
+    stacked = np.repeat(np.array([[row[0]] for row in rows], np.int32), counts.max(), axis=1)
+    for row, target in zip(rows, stacked, strict=True):
+        target[: len(row)] = row
+    return stacked, counts

@@ -1,0 +1,30 @@
+"""One file per method; METHODS is the only catalogue."""
+
+from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.methods.bc import make_bc
+from iqlearn_jax.methods.common import Method
+from iqlearn_jax.methods.iq import make_iq
+from iqlearn_jax.methods.rl import make_rl
+from iqlearn_jax.types import EnvSpec
+
+METHODS = {"iq": make_iq, "bc": make_bc, "rl": make_rl}
+
+
+def make_method(config, spec: EnvSpec) -> Method:
+    """METHODS[config.method](config, spec).
+
+    Raises:
+      InputError: unknown method, or a feed that the method cannot learn from.
+    """
+    if config.method not in METHODS:
+        raise unknown("method", config.method, METHODS)
+    method = METHODS[config.method](config, spec)
+    if config.feed not in method.feeds:
+        raise InputError(
+            f"config.feed is '{config.feed}', but method '{config.method}' learns from "
+            f"{' or '.join(sorted(method.feeds))}; set --config.feed={min(method.feeds)}"
+        )
+    return method
+
+
+__all__ = ["METHODS", "Method", "make_method"]

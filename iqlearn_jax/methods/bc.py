@@ -1,0 +1,35 @@
+"""Behavioural cloning: maximum likelihood of the demonstrated actions (Ross & Bagnell 2010)."""
+
+import jax
+import jax.numpy as jnp
+
+from iqlearn_jax.agents import make_agent
+from iqlearn_jax.agents.common import adam_step
+from iqlearn_jax.methods.common import Method
+
+
+def make_bc(config, spec) -> Method:
+    """max E_expert[log π(a|s)] with the agent's own policy network.
+
+    Discrete actions: the Q-network's outputs are logits (τ = 1). Continuous actions: the tanh-Gaussian's
+    density, with demonstrated actions kept off the boundary (`nets.tanh_gaussian.EDGE`). BC recovers no
+    reward.
+    """
+    agent = make_agent(config, spec)
+    field = agent.policy_field
+    rate = "critic_lr" if field == "critic" else "actor_lr"
+
+    def update(hparams, state, batch, key):
+        rows = batch.expert
+
+        def loss(policy):
+            return -jnp.mean(agent.log_prob(hparams, policy, 1.0, rows.obs, rows.action))
+
+        value, grads = jax.value_and_grad(loss)(getattr(state, field))
+        policy, opt = adam_step(
+            getattr(state, field), getattr(state, f"{field}_opt"), grads, hparams[rate], hparams["weight_decay"]
+        )
+        state = state.replace(**{field: policy, f"{field}_opt": opt, "step": state.step + 1})
+        return state, {"bc/loss": value}
+
+    return Method(init=agent.init, update=update, act=agent.act, reward=None, feeds=frozenset({"demos"}))

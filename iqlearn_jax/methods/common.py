@@ -1,0 +1,55 @@
+"""The record that every method is."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.types import Batch, Transition
+
+
+class Method(NamedTuple):
+    """A method as pure functions; static choices went in when it was made.
+
+    Attributes:
+      init: (key, hparams) -> State.
+      update: (hparams, state, batch, key) -> (State, Metrics).
+      act: (hparams, state, obs [B, ...], key, deterministic) -> actions [B, ...].
+      reward: (hparams, state, transition [B], key) -> recovered reward [B]; None where the method has none.
+      feeds: what it can learn from: a subset of {"demos", "replay"}; the config's `feed` picks one.
+    """
+
+    init: Callable
+    update: Callable
+    act: Callable
+    reward: Callable | None
+    feeds: frozenset[str]
+
+
+def join(batch: Batch) -> tuple[Transition, jax.Array]:
+    """Policy and expert transitions as one batch, and the mask [B] float32 that marks the expert's."""
+    parts = [part for part in (batch.policy, batch.expert) if part is not None]
+    rows = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    sizes = [part.reward.shape[0] for part in parts]
+    is_expert = [float(part is batch.expert) for part in parts]
+    return rows, jnp.concatenate([jnp.full(n, e) for n, e in zip(sizes, is_expert, strict=True)])
+
+
+def choose(config, field: str, known: tuple[str, ...]) -> str:
+    """The value of a config field that must be one of `known`.
+
+    Raises:
+      InputError: names the field, the value and the known ones.
+    """
+    value = config[field]
+    if value not in known:
+        raise unknown(f"config.{field}", str(value), known)
+    return value
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises InputError(message) unless the condition holds."""
+    if not condition:
+        raise InputError(message)

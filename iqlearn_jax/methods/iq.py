@@ -1,0 +1,226 @@
+"""IQ-Learn: inverse soft-Q learning (Garg et al. 2021, eqs. 9, 10, 12; Algorithm 1).
+
+One gradient step of the critic on −J(Q), then (continuous actions) one SAC step of the actor. The actor step
+maximises E[Q − τ log π]; the paper's §4.4 and Algorithm 1 print it as a minimisation.
+
+Departures from the authors' code, each with the switch that restores their choice:
+  initial states of (1−γ)E_ρ0[V] are the demonstrations' true start states; the authors average over all
+    expert states under that name: no switch, since `value_term="v0"` is what the paper's eq. 9 says;
+  observations are standardised by the demonstrations: `normalize_obs=False`;
+  terminal treatment: `terminal="zero"` is the authors'.
+"""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from iqlearn_jax.agents import make_agent
+from iqlearn_jax.agents.common import bootstrap_critic, critic_step
+from iqlearn_jax.methods import terminal
+from iqlearn_jax.methods.common import Method, choose, join, require
+from iqlearn_jax.ops.divergences import domain_penalty, get_divergence, guarded_phi
+from iqlearn_jax.ops.objectives import (
+    difference_value_term,
+    half_and_half,
+    initial_value_term,
+    iq_loss,
+    weighted_mean,
+)
+from iqlearn_jax.ops.penalties import gradient_penalty
+from iqlearn_jax.ops.soft import inverse_bellman
+
+BOX_WEIGHT = 10.0  # weight of total variation's |r| ≤ R over all samples, above any likely ratio ρ/ρ_E
+
+
+class Rewards(NamedTuple):
+    """The inverse Bellman operator on a batch of N rows with E critics."""
+
+    reward: jax.Array  # [E, N] Q − discount·V(s')
+    v: jax.Array  # [N] V(s)
+    next_v: jax.Array  # [N] V(s'), terminals treated
+    discount: jax.Array  # [N] or []
+    q: jax.Array  # [E, N]
+
+
+def make_iq(config, spec) -> Method:
+    """IQ-Learn as a record of pure functions.
+
+    Raises:
+      InputError: unknown divergence, value term, terminal treatment or regularisation, or a combination
+        that has no meaning.
+    """
+    check(config)
+    agent = make_agent(config, spec)
+    inverse = partial(rewards, config, agent)
+
+    def update(hparams, state, batch, key):
+        loss_key, improve_key = jax.random.split(key)
+        rows, expert = join(batch)
+
+        def loss(critic):
+            return critic_loss(config, agent, hparams, state, critic, batch, loss_key)
+
+        state, metrics = critic_step(config, hparams, state, loss)
+        state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key)
+        return state, metrics | policy_metrics
+
+    def reward(hparams, state, transition, key):
+        source = jnp.full(transition.reward.shape, float(config.feed == "demos"))
+        found = inverse(hparams, state, state.critic, state.critic, transition, source, key)
+        return jnp.mean(found.reward, axis=0)
+
+    return Method(
+        init=agent.init,
+        update=update,
+        act=agent.act,
+        reward=reward,
+        feeds=frozenset({"demos", "replay"}),
+    )
+
+
+def check(config) -> None:
+    """Refuses configurations that have no meaning, before anything is compiled."""
+    get_divergence(config.divergence)
+    choose(config, "value_term", ("v0", "expert", "mixture"))
+    choose(config, "terminal", ("zero", "absorbing", "bounded"))
+    both = choose(config, "regularize", ("expert", "both")) == "both"
+    require(
+        not both or config.divergence == "chi2",
+        f"config.regularize='both' is defined for divergence 'chi2', found '{config.divergence}'; "
+        "set --config.regularize=expert",
+    )
+    bounded = config.divergence == "tv" or both
+    require(
+        config.terminal != "bounded" or bounded,
+        f"config.terminal='bounded' needs rewards bounded on both sides; divergence '{config.divergence}' over "
+        "expert samples has none: set --config.regularize=both (chi2), --config.divergence=tv, or "
+        "--config.terminal=absorbing",
+    )
+    require(
+        config.divergence != "w1" or config.gradient_penalty > 0,
+        "divergence 'w1' is a constraint on the gradient, but config.gradient_penalty is "
+        f"{config.gradient_penalty}; set it above 0 (the paper: 10)",
+    )
+
+
+def reward_bounds(config, alpha):
+    """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none (LS-IQ; paper, Table 2)."""
+    if config.divergence == "chi2" and config.regularize == "both":
+        return -4.0 * alpha, 4.0 * alpha
+    if config.divergence in ("chi2", "chi2_monotone"):
+        return -jnp.inf, 2.0 * alpha
+    return get_divergence(config.divergence).domain(alpha)
+
+
+def value_bounds(config, agent, hparams, temperature):
+    """Bounds of V that follow: r_min/(1−γ) and (r_max + τ·max entropy)/(1−γ)."""
+    lower, upper = reward_bounds(config, hparams["alpha"])
+    horizon = 1.0 / (1.0 - hparams["gamma"])
+    return lower * horizon, (upper + temperature * max(agent.max_entropy, 0.0)) * horizon
+
+
+def rewards(config, agent, hparams, state, critic, bootstrap, rows, expert, key) -> Rewards:
+    """r = Q(s,a) − γV(s') with the terminal treatment; with `state_only`, Q(s,·) is the policy's mean.
+
+    Args:
+      critic, bootstrap: parameters that value (s, a) and the successor.
+      rows: transitions [N]; expert: [N] mask.
+    """
+    value_key, next_key, expected_key = jax.random.split(key, 3)
+    q, v = agent.values(hparams, state, critic, rows.obs, rows.action, value_key)
+    if config.state_only:
+        q = jnp.where(expert > 0, agent.expected_q(hparams, state, critic, rows.obs, expected_key), q)
+    next_v = agent.value(hparams, state, bootstrap, rows.next_obs, next_key)
+    bounds = value_bounds(config, agent, hparams, state.temperature)
+    if config.terminal == "bounded":
+        lower, upper = reward_bounds(config, hparams["alpha"])
+        behind = jnp.where(expert > 0, upper, lower) / (1.0 - hparams["gamma"])
+    else:
+        behind = terminal.absorbing_value(hparams, bootstrap, absorbing_entropy(config, agent, state))
+    discount, next_v = terminal.successor(
+        config.terminal, hparams, rows, next_v, behind, bounds if config.clip_targets else None
+    )
+    return Rewards(inverse_bellman(q, next_v, discount), v, next_v, discount, q)
+
+
+def absorbing_entropy(config, agent, state):
+    """τH in the absorbing state, [] in reward units; 0 by default, where its policy counts as constant."""
+    return state.temperature * agent.max_entropy if config.absorbing_entropy else jnp.zeros(())
+
+
+def critic_loss(config, agent, hparams, state, critic, batch, key):
+    """−J(Q) on a batch, with the penalties that its divergence asks for. Returns (loss [], metrics)."""
+    reward_key, initial_key, penalty_key = jax.random.split(key, 3)
+    rows, expert = join(batch)
+    bootstrap = bootstrap_critic(config, state, critic)
+    found = rewards(config, agent, hparams, state, critic, bootstrap, rows, expert, reward_key)
+    end = self_loop(config, agent, hparams, state, critic, bootstrap, rows)
+    divergence, alpha = get_divergence(config.divergence), hparams["alpha"]
+    both = config.regularize == "both"
+
+    def phi(reward):  # with both, the square is a term of its own, over both kinds of samples
+        curved = (lambda r: r) if both else partial(guarded_phi, divergence, alpha=alpha)
+        return curved(r=reward) + end.weight * curved(r=end.reward)
+
+    if config.value_term == "v0":
+        v0 = agent.value(hparams, state, critic, batch.initial, initial_key)
+        value_term = initial_value_term(v0, hparams["gamma"])
+    else:
+        weight = expert if config.value_term == "expert" else half_and_half(expert)
+        value_term = difference_value_term(found.v, found.next_v, found.discount, weight)
+        value_term += weighted_mean(end.weight * end.drop, weight)
+    loss = iq_loss(phi, found.reward, value_term, jnp.broadcast_to(expert, found.reward.shape))
+    metrics = diagnostics(found, expert, loss, value_term) | {"iq/absorbing_reward": critic["absorbing"]}
+    penalty = jnp.zeros(())
+    if both:
+        squares = jnp.square(found.reward) + end.weight * jnp.square(end.reward)
+        weight = jnp.broadcast_to(half_and_half(expert), squares.shape)
+        penalty += weighted_mean(squares, weight) / (4.0 * alpha)
+    if config.divergence == "tv":
+        penalty += BOX_WEIGHT * jnp.mean(domain_penalty(divergence, found.reward, alpha))
+    if config.gradient_penalty > 0:
+        penalty += hparams["gradient_penalty"] * lipschitz_penalty(agent, hparams, critic, batch, penalty_key)
+    return loss + penalty, metrics | {"iq/penalty": penalty}
+
+
+def self_loop(config, agent, hparams, state, critic, bootstrap, rows) -> terminal.Tail:
+    """The absorbing state's share of each row; of weight 0 unless `config.terminal` is "absorbing"."""
+    entropy = absorbing_entropy(config, agent, state)
+    end = terminal.tail(hparams, rows, critic, bootstrap, entropy)
+    return end if config.terminal == "absorbing" else end._replace(weight=jnp.zeros_like(end.weight))
+
+
+def lipschitz_penalty(agent, hparams, critic, batch, key):
+    """E[(‖∇Q‖ − α)²] over network inputs (standardised obs, and the action if continuous), between expert
+    and policy samples; offline between pairs of expert samples. [] (Gulrajani et al. 2017; paper, §5.3)
+    """
+    shuffle_key, mix_key = jax.random.split(key)
+
+    def inputs(rows):
+        return agent.preprocess(hparams, rows.obs), rows.action
+
+    def q(point):
+        obs, action = jax.tree.map(lambda x: x[None], point)
+        return jnp.mean(agent.q_of_input(critic, obs, action))
+
+    expert = inputs(batch.expert)
+    order = jax.random.permutation(shuffle_key, batch.expert.reward.shape[0])
+    other = jax.tree.map(lambda x: x[order], expert) if batch.policy is None else inputs(batch.policy)
+    return gradient_penalty(q, expert, other, mix_key, target=hparams["alpha"])
+
+
+def diagnostics(found: Rewards, expert, loss, value_term):
+    """What tells a healthy run from a sick one: rewards of both kinds, values, objective."""
+    reward = jnp.mean(found.reward, axis=0)
+    return {
+        "iq/loss": loss,
+        "iq/value_term": value_term,
+        "iq/reward_expert": weighted_mean(reward, expert),
+        "iq/reward_policy": weighted_mean(reward, 1.0 - expert),
+        "iq/reward_min": jnp.min(reward),
+        "iq/reward_max": jnp.max(reward),
+        "iq/q": jnp.mean(found.q),
+        "iq/value": jnp.mean(found.v),
+    }

@@ -1,0 +1,54 @@
+"""What lies behind a terminal state. IQ-Learn's reward is Q − γV(s'), so this is part of the objective.
+
+Three treatments (`config.terminal`):
+  zero: V = 0, as the authors' code has it. Biased when rewards are signed: the learner is drawn to the end
+    where rewards are negative and away from it where they are positive.
+  absorbing: one state with a self-loop, whose reward θ is learned: V = (θ + τH)/(1−γ), with H the policy's
+    entropy there (0 unless `absorbing_entropy`; its policy is constant). Each terminal transition brings
+    the self-loop with its discounted weight γ/(1−γ).
+  bounded: V = +r_max/(1−γ) for the expert and −r_max/(1−γ) for the policy (LS-IQ, Al-Hafez et al. 2023).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from iqlearn_jax.types import Transition, discount
+
+
+class Tail(NamedTuple):
+    """The absorbing state's self-loop: reward [] and V − γV [] there, and its weight [B] in each row."""
+
+    reward: jax.Array
+    drop: jax.Array
+    weight: jax.Array
+
+
+def absorbing_value(hparams, critic, entropy):
+    """V of the absorbing state, [] in reward units; θ = critic["absorbing"] is its reward."""
+    return (critic["absorbing"] + entropy) / (1.0 - hparams["gamma"])
+
+
+def successor(treatment: str, hparams, rows: Transition, next_v, absorbing, bound):
+    """Discount [B] and value [B] of the successor.
+
+    Args:
+      next_v: [B] V(s') from the network, meaningless at terminals.
+      absorbing: [] or [B] value behind a terminal (absorbing: learned; bounded: signed bound).
+      bound: (lower, upper) to which values are clipped, or None.
+    """
+    if bound is not None:
+        next_v = jnp.clip(next_v, *bound)
+    if treatment == "zero":
+        return discount(hparams["gamma"], rows.terminated), next_v
+    return hparams["gamma"], jnp.where(rows.terminated, absorbing, next_v)
+
+
+def tail(hparams, rows: Transition, critic, bootstrap, entropy) -> Tail:
+    """The self-loop of the absorbing state, with the successor valued by `bootstrap` as everywhere."""
+    gamma = hparams["gamma"]
+    value = absorbing_value(hparams, critic, entropy)
+    drop = value - gamma * absorbing_value(hparams, bootstrap, entropy)
+    weight = rows.terminated * gamma / (1.0 - gamma)
+    return Tail(reward=drop - entropy, drop=drop, weight=weight)

@@ -1,0 +1,113 @@
+"""Q-networks, critics and the tanh-Gaussian actor; the encoder follows from the observation's shape."""
+
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
+
+
+class MLP(nn.Module):
+    """Hidden layers with ReLU, orthogonal weights (as SAC's authors' PyTorch successors use)."""
+
+    hidden: Sequence[int]
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        for width in self.hidden:
+            x = nn.Dense(width, kernel_init=nn.initializers.orthogonal(jnp.sqrt(2.0)))(x)
+            x = nn.LayerNorm()(x) if self.layer_norm else x
+            x = nn.relu(x)
+        return x
+
+
+class ConvEncoder(nn.Module):
+    """Nature CNN (Mnih et al. 2015) for 84 x 84 frames; one 3 x 3 layer for MinAtar's 10 x 10 grids.
+
+    Takes [..., H, W, C] in [0, 1] and returns [..., features].
+    """
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        small = x.shape[-2] < 36
+        layers = ((16, 3, 1),) if small else ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+        for features, size, stride in layers:
+            x = nn.Conv(features, (size, size), (stride, stride), padding="VALID")(x)
+            x = nn.relu(x)
+        return x.reshape(*x.shape[:-3], -1)
+
+
+def encode(obs: jax.Array, image: bool) -> jax.Array:
+    """Features of [..., H, W, C] images or [..., D] vectors, inside a flax module."""
+    return ConvEncoder(name="encoder")(obs) if image else obs
+
+
+class QNetwork(nn.Module):
+    """Action values [..., A] of an observation.
+
+    Attributes:
+      num_states: set for tabular observations (integer states): the network is then a table of zeros.
+    """
+
+    num_actions: int
+    hidden: Sequence[int]
+    image: bool = False
+    num_states: int | None = None
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> jax.Array:
+        if self.num_states is not None:
+            table = nn.Embed(self.num_states, self.num_actions, embedding_init=nn.initializers.zeros)
+            return table(obs)
+        x = MLP(self.hidden, self.layer_norm)(encode(obs, self.image))
+        return nn.Dense(self.num_actions, kernel_init=nn.initializers.orthogonal(1.0))(x)
+
+
+class Critic(nn.Module):
+    """Value [...] of an observation and a continuous action."""
+
+    hidden: Sequence[int]
+    image: bool = False
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, obs: jax.Array, action: jax.Array) -> jax.Array:
+        x = jnp.concatenate([encode(obs, self.image), action], axis=-1)
+        x = MLP(self.hidden, self.layer_norm)(x)
+        return nn.Dense(1, kernel_init=nn.initializers.orthogonal(1.0))(x)[..., 0]
+
+
+class Actor(nn.Module):
+    """Mean and log standard deviation [..., action_dim] of the Gaussian before tanh.
+
+    The log standard deviation is squashed smoothly into [-5, 2], so that its gradient never vanishes
+    at a hard clip.
+    """
+
+    action_dim: int
+    hidden: Sequence[int]
+    image: bool = False
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        x = MLP(self.hidden)(encode(obs, self.image))
+        out = nn.Dense(2 * self.action_dim, kernel_init=nn.initializers.orthogonal(0.01))(x)
+        mean, raw = jnp.split(out, 2, axis=-1)
+        log_std = LOG_STD_MIN + 0.5 * (LOG_STD_MAX - LOG_STD_MIN) * (jnp.tanh(raw) + 1.0)
+        return mean, log_std
+
+
+def ensemble(module: type[nn.Module], size: int) -> type[nn.Module]:
+    """The module with `size` independent parameter sets; outputs gain a leading axis [size, ...]."""
+    return nn.vmap(
+        module,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        in_axes=None,
+        out_axes=0,
+        axis_size=size,
+    )

@@ -1,0 +1,208 @@
+"""The report page: one self-contained HTML file about one or more runs, made from their files alone."""
+
+import argparse
+import base64
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from iqlearn_jax.report.plots import diagnostics, learning_curves, returns_per_seed
+from iqlearn_jax.report.read import Run, read_runs
+from iqlearn_jax.report.reward_plots import gridworld_maps, recovered_reward
+from iqlearn_jax.report.tables import html_table, interval_text, learned_from, score, summary_rows
+from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, probability_of_improvement
+
+READING = (
+    "Normalised: 0 is a uniform policy, 1 the mean of the demonstrations; not clipped. IQM: interquartile "
+    f"mean over seeds; interval: 95 % bootstrap over seeds, none below {MIN_SEEDS_FOR_INTERVAL}. Final "
+    "policies, never the best checkpoint."
+)
+
+
+class Picture(NamedTuple):
+    """A figure of the page; `wide` ones take the whole width and scroll on a phone."""
+
+    name: str
+    png: bytes | None
+    caption: str
+    wide: bool = False
+
+    @property
+    def data(self) -> str:
+        """The PNG in base64."""
+        return base64.b64encode(self.png or b"").decode("ascii")
+
+    @property
+    def alt(self) -> str:
+        """What the picture shows, for readers who do not see it."""
+        return self.caption
+
+
+def write_report(workdirs: Sequence[Path], out: Path) -> Path:
+    """Writes `out/report.html` and `out/figures/*.png` about the runs in `workdirs`.
+
+    Args:
+      workdirs: folders that `iqlearn train` wrote; runs of the same environment are compared.
+      out: folder to write to, made when it does not exist.
+    Returns:
+      the page's path.
+    Raises:
+      InputError: a folder holds no summary.json, or a file in it cannot be read.
+    """
+    runs = read_runs(workdirs)
+    tasks = _by_task(runs)
+    shared = {task: _task_pictures(task, group) for task, group in tasks.items()}
+    own = [_run_pictures(run, alone=len(runs) == 1) for run in runs]
+    for picture in chain(*shared.values(), *own):
+        _write(out / "figures" / f"{picture.name}.png", picture.png or b"")
+    views = [_run_view(run, pictures) for run, pictures in zip(runs, own, strict=True)]
+    page = _template().render(
+        title=_title(tasks),
+        tasks=[_task_view(task, group, shared[task], views) for task, group in tasks.items()],
+        runs=views,
+    )
+    _write(out / "report.html", page.encode("utf-8"))
+    return out / "report.html"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """`iqlearn report DIR [DIR...] [--out DIR]`; InputError is left to the caller to print."""
+    parser = argparse.ArgumentParser("iqlearn report", description="Write report.html and figures from runs.")
+    parser.add_argument("workdirs", nargs="+", type=Path, metavar="DIR", help="folder of a run")
+    parser.add_argument("--out", type=Path, help="default: DIR, or the folder that the DIRs share")
+    args = parser.parse_args(argv)
+    out = args.out or Path(os.path.commonpath([path.absolute() for path in args.workdirs]))
+    print(write_report(args.workdirs, out))
+    return 0
+
+
+def headline(task: str, runs: Sequence[Run]) -> str:
+    """The result in a sentence: each method's normalised interquartile mean, interval and seeds."""
+    parts = []
+    for run in runs:
+        value, interval = score(run)
+        seeds = len(run.summary["seeds"])
+        over = f"over {seeds} seeds" if seeds > 1 else "on one seed"
+        parts.append(f"{run.label}: normalised IQM {interval_text(value, interval)} {over}")
+    demos = learned_from(runs[0])
+    given = "" if demos == "–" else f" from {demos}"
+    return f"{task}{given}. {'; '.join(parts)}."
+
+
+def _title(tasks: Mapping[str, Sequence[Run]]) -> str:
+    labels = dict.fromkeys(run.label for group in tasks.values() for run in group)
+    return f"{' and '.join(labels)} on {' and '.join(tasks)}" if len(labels) < 4 else " and ".join(tasks)
+
+
+def _by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:
+    names = dict.fromkeys(run.summary["env"] for run in runs)
+    return {name: [run for run in runs if run.summary["env"] == name] for name in names}
+
+
+def _task_pictures(task: str, runs: Sequence[Run]) -> list[Picture]:
+    curve = "Thin: each seed. Thick: interquartile mean. Band: 95 % bootstrap interval, from 5 seeds on."
+    dots = "Each mark is one seed's final policy; the bar is the interquartile mean."
+    return _present(
+        Picture(f"curves_{_slug(task)}", learning_curves(runs), curve),
+        Picture(f"returns_{_slug(task)}", returns_per_seed(runs), dots),
+    )
+
+
+def _run_pictures(run: Run, alone: bool) -> list[Picture]:
+    suffix = "" if alone else f"_{_slug(run.summary['env'])}_{_slug(run.label)}"
+    reward = (
+        "The reward recovered from the demonstrations beside the environment's own, which training never "
+        "saw. A reward is identified only up to shaping, so compare order and shape, not units."
+    )
+    grid = "Each panel has its own scale; grey cells are walls. The exact optimum has no sampling error."
+    curves = "Thin: each seed. Thick: interquartile mean. Band: 95 % bootstrap interval, from 5 seeds on."
+    return _present(
+        Picture(f"rewards{suffix}", recovered_reward(run.rewards), reward, wide=True),
+        Picture(f"maps{suffix}", gridworld_maps(run.maps), grid, wide=True),
+        Picture(f"diagnostics{suffix}", diagnostics(run), curves, wide=True),
+    )
+
+
+def _present(*pictures: Picture) -> list[Picture]:
+    return [picture for picture in pictures if picture.png is not None]
+
+
+def _task_view(task: str, runs: Sequence[Run], pictures: Sequence[Picture], views: Sequence[dict]) -> dict:
+    return {
+        "name": task,
+        "headline": headline(task, runs),
+        "warnings": list(_warnings(runs)),
+        "table": html_table(summary_rows(runs)),
+        "reading": " ".join([READING, *_comparisons(runs)]),
+        "figures": pictures,
+        "runs": [view for view in views if view["task"] == task],
+    }
+
+
+def _warnings(runs: Sequence[Run]) -> Iterator[str]:
+    for run in runs:
+        seeds, updates = len(run.summary["seeds"]), run.summary.get("updates", "?")
+        if run.summary.get("status") == "stopped":
+            yield f"{run.label} was stopped after {updates} updates: not a final result."
+        if seeds < MIN_SEEDS_FOR_INTERVAL:
+            yield f"{run.label} ran on {seeds} of the {MIN_SEEDS_FOR_INTERVAL} seeds that an interval needs."
+
+
+def _comparisons(runs: Sequence[Run]) -> Iterator[str]:
+    """How likely a run of the first method returns more than one of each other method."""
+    first = runs[0]
+    for other in runs[1:]:
+        chance = probability_of_improvement(first.summary["returns"], other.summary["returns"])
+        yield f"A run of {first.label} returns more than one of {other.label} with probability {chance:.2f}."
+
+
+def _run_view(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
+    return {
+        "label": run.label,
+        "task": run.summary["env"],
+        "figures": pictures,
+        "provenance": [("folder", str(run.folder)), *_flat(run.provenance)],
+        "config": json.dumps(run.config, indent=2, ensure_ascii=False) if run.config else "",
+    }
+
+
+def _flat(content: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Nested mappings and lists on one line each, in words."""
+    for key, value in content.items():
+        if isinstance(value, Mapping):
+            yield key, ", ".join(f"{name} {inner}" for name, inner in value.items())
+        elif isinstance(value, list | tuple):
+            yield key, " ".join(map(str, value))
+        else:
+            yield key, str(value)
+
+
+def _template():
+    loader = PackageLoader("iqlearn_jax.report", "")
+    env = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    return env.get_template("page.html.jinja")
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("_").lower() or "run"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise

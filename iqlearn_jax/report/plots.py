@@ -1,0 +1,110 @@
+"""Figures of runs; each function gives a PNG, or None when there is nothing to show."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from iqlearn_jax.report import style
+from iqlearn_jax.report.read import Run, Series, series, x_axis
+from iqlearn_jax.statistics import bootstrap_ci, iqm
+
+BAND_RESAMPLES = 2000
+DIAGNOSTICS = {  # panel title -> metrics drawn in it, with the name in the legend
+    "Loss": {"iq/loss": "IQ objective", "bc/loss": "−log likelihood", "rl/loss": "Bellman error"},
+    "Recovered reward": {"iq/reward_expert": "expert", "iq/reward_policy": "policy"},
+    "Soft value and Q": {"iq/value": "soft value", "iq/q": "Q", "rl/q": "Q"},
+    "Policy entropy (nats)": {"policy/entropy": "entropy"},
+}
+
+
+def learning_curves(runs: Sequence[Run], key: str = "eval/return") -> bytes | None:
+    """Return while training: every seed thin, the interquartile mean thick, its bootstrap band."""
+    drawn = [(i, run, found) for i, run in enumerate(runs) if (found := series(run, key)) is not None]
+    if not drawn:
+        return None
+    with style.figure() as (fig, axes):
+        ax = axes[0, 0]
+        for index, run, found in drawn:
+            _curve(ax, found, run.label, style.colour(index))
+        _references(ax, runs)
+        ax.set_title("Return while training")
+        ax.set_xlabel("env steps" if x_axis(drawn[0][1]) == "env_steps" else "updates")
+        ax.set_ylabel("return (deterministic policy)")
+        style.thousands(ax)
+        style.legend_below(ax, [run.label for _, run, _ in drawn])
+        return style.png(fig)
+
+
+def returns_per_seed(runs: Sequence[Run]) -> bytes:
+    """Final return of each seed, a dot each, with the interquartile mean as a bar."""
+    with style.figure() as (fig, axes):
+        ax = axes[0, 0]
+        for index, run in enumerate(runs):
+            _dots(ax, index, np.asarray(run.summary["returns"], float))
+        _references(ax, runs)
+        ax.set_xlim(-0.6, len(runs) - 0.4)
+        ax.set_xticks(range(len(runs)), [_wrap(run.label) for run in runs])
+        ax.grid(axis="x", visible=False)
+        ax.set_title("Final return of each seed")
+        ax.set_ylabel("return (mean over episodes)")
+        return style.png(fig)
+
+
+def diagnostics(run: Run) -> bytes | None:
+    """Loss, rewards, values and entropy while training, those that were logged."""
+    panels = {
+        title: {name: found for key, name in keys.items() if (found := series(run, key)) is not None}
+        for title, keys in DIAGNOSTICS.items()
+    }
+    panels = {title: curves for title, curves in panels.items() if curves}
+    if not panels:
+        return None
+    columns = min(2, len(panels))
+    rows = -(-len(panels) // columns)
+    with style.figure((4.5 * columns, 3.1 * rows), columns, rows) as (fig, axes):
+        for ax, (title, curves) in zip(axes.flat, panels.items(), strict=False):
+            _panel(ax, title, curves)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        for ax in axes[-1]:
+            ax.set_xlabel("env steps" if x_axis(run) == "env_steps" else "updates")
+        return style.png(fig)
+
+
+def _panel(ax: Axes, title: str, curves: dict[str, Series]) -> None:
+    for index, (name, found) in enumerate(curves.items()):
+        _curve(ax, found, name, style.colour(index))
+    ax.set_title(title)
+    style.thousands(ax)
+    if len(curves) > 1:
+        ax.legend(loc="best")
+
+
+def _curve(ax: Axes, found: Series, label: str, colour: str) -> None:
+    single = found.x.size == 1
+    ax.plot(found.x, found.y.T, color=colour, alpha=0.25, linewidth=0.8, marker="." if single else None)
+    ax.plot(found.x, iqm(found.y), color=colour, linewidth=2.2, label=label, marker="o" if single else None)
+    band = bootstrap_ci(found.y, n=BAND_RESAMPLES)
+    if band is not None:
+        ax.fill_between(found.x, *band, color=colour, alpha=0.18, linewidth=0)
+
+
+def _dots(ax: Axes, index: int, values: np.ndarray) -> None:
+    colour, marker = style.colour(index), style.MARKERS[index % len(style.MARKERS)]
+    offsets = np.linspace(-0.22, 0.22, values.size) if values.size > 1 else np.zeros(1)
+    ax.scatter(index + offsets, values, s=42, color=colour, marker=marker, alpha=0.85, linewidth=0, zorder=3)
+    ax.hlines(iqm(values), index - 0.32, index + 0.32, color=colour, linewidth=2.4, zorder=2)
+
+
+def _references(ax: Axes, runs: Sequence[Run]) -> None:
+    """Expert and random lines, once for all runs when they agree (they share the task)."""
+    for name, colour in (("expert", style.EXPERT), ("random", style.RANDOM)):
+        values = [run.summary.get(f"{name}_return") for run in runs]
+        for value in sorted({round(value, 6) for value in values if value is not None}):
+            style.reference(ax, value, name, colour)
+    ax.margins(y=0.12)
+
+
+def _wrap(label: str) -> str:
+    return label.replace(", ", ",\n")

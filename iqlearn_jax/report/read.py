@@ -1,0 +1,168 @@
+"""The files of a run's folder (docs/formats.md), read and checked; the report's only source."""
+
+import json
+import math
+import zipfile
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from iqlearn_jax.errors import InputError
+
+NAMES = {"iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL"}
+REQUIRED = ("method", "env", "seeds", "returns")
+
+Arrays = Mapping[str, NDArray]
+
+
+class Run(NamedTuple):
+    """What one run's folder holds; an absent optional file is an empty mapping or sequence."""
+
+    folder: Path
+    label: str
+    summary: Mapping[str, Any]
+    config: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    metrics: Sequence[Mapping[str, Any]]
+    rewards: Arrays
+    maps: Arrays
+
+
+class Series(NamedTuple):
+    """One metric of all seeds on a common axis: x [T], y [R, T]."""
+
+    x: NDArray
+    y: NDArray
+
+
+def read_runs(folders: Sequence[Path]) -> list[Run]:
+    """Reads the folders and gives each a label of its own.
+
+    Raises:
+      InputError: no folder, a folder without summary.json, or a file that cannot be read.
+    """
+    if not folders:
+        raise InputError("no folder to report on; name at least one that `iqlearn train` wrote")
+    runs = [read_run(Path(folder)) for folder in folders]
+    return distinct_labels(runs)
+
+
+def read_run(folder: Path) -> Run:
+    """Reads one run's folder; only summary.json must exist."""
+    summary = _read_summary(folder)
+    return Run(
+        folder=folder,
+        label=method_name(summary["method"]),
+        summary=summary,
+        config=_read_json(folder / "config.json"),
+        provenance=_read_json(folder / "provenance.json"),
+        metrics=_read_lines(folder / "metrics.jsonl"),
+        rewards=_read_arrays(folder / "rewards.npz", ("recovered", "true", "episode", "source")),
+        maps=_read_arrays(folder / "maps.npz"),
+    )
+
+
+def method_name(method: str) -> str:
+    """The name people use: IQ-Learn, BC, ValueDICE stays as it is."""
+    return NAMES.get(method, method.upper() if len(method) <= 4 else method.replace("_", " "))
+
+
+def distinct_labels(runs: Sequence[Run]) -> list[Run]:
+    """Adds setting, then folder, to labels that would name two runs of one task."""
+    for extra in (lambda run: run.summary.get("setting"), lambda run: run.folder.name):
+        count = Counter((run.summary["env"], run.label) for run in runs)
+        runs = [
+            run._replace(label=f"{run.label}, {extra(run)}")
+            if extra(run) and count[run.summary["env"], run.label] > 1
+            else run
+            for run in runs
+        ]
+    return list(runs)
+
+
+def series(run: Run, key: str) -> Series | None:
+    """One metric of all seeds over env steps (online) or updates (offline).
+
+    Seeds logged at different steps are interpolated between their own points; None when nothing was logged.
+    """
+    axis = x_axis(run)
+    points: dict[int, dict[float, float]] = {}
+    for line in run.metrics:
+        value = line.get(key)
+        if isinstance(value, int | float) and math.isfinite(value) and axis in line:
+            points.setdefault(line.get("seed", 0), {})[line[axis]] = value
+    if not points:
+        return None
+    curves = [np.array(sorted(curve.items()), float).T for curve in points.values()]
+    start, end = max(x[0] for x, _ in curves), min(x[-1] for x, _ in curves)
+    grid = np.unique(np.concatenate([x for x, _ in curves]))
+    grid = grid[(grid >= start) & (grid <= end)]
+    return Series(grid, np.stack([np.interp(grid, x, y) for x, y in curves])) if grid.size else None
+
+
+def x_axis(run: Run) -> str:
+    """`env_steps` for online runs, where interaction is the cost; else `update`."""
+    return "env_steps" if run.summary.get("setting") == "online" else "update"
+
+
+def _read_summary(folder: Path) -> dict[str, Any]:
+    path = folder / "summary.json"
+    if not path.is_file():
+        below = sorted(p.parent.name for p in folder.glob("*/summary.json"))
+        remedy = f"runs lie below it: {', '.join(below)}" if below else "finish or resume the run first"
+        raise InputError(f"{path}: no such file; a report needs the summary that training writes ({remedy})")
+    summary = _read_json(path)
+    missing = [key for key in REQUIRED if summary.get(key) is None]
+    if missing:
+        raise InputError(f"{path}: no value for {', '.join(missing)}; was it written by another version?")
+    if len(summary["seeds"]) != len(summary["returns"]) or not summary["seeds"]:
+        found = f"{len(summary['seeds'])} seeds and {len(summary['returns'])} returns"
+        raise InputError(f"{path}: {found}; expected one return for each of at least one seed")
+    return summary
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path}: not JSON ({error}); write it again by resuming the run") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: found a {type(content).__name__}, expected a JSON object")
+    return content
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    lines = path.read_text("utf-8").splitlines()
+    rows = [_parse(path, number, line, number == len(lines)) for number, line in enumerate(lines, 1)]
+    return [row for row in rows if row]
+
+
+def _parse(path: Path, number: int, line: str, last: bool) -> dict[str, Any]:
+    try:
+        return json.loads(line) if line.strip() else {}
+    except ValueError as error:
+        if last:  # a killed process leaves half a line
+            return {}
+        raise InputError(f"{path}: line {number} is not JSON ({error}); remove it") from error
+
+
+def _read_arrays(path: Path, keys: Sequence[str] = ()) -> dict[str, NDArray]:
+    if not path.is_file():
+        return {}
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: not a readable npz file ({error})") from error
+    missing = [key for key in keys if key not in arrays]
+    if missing:
+        raise InputError(f"{path}: no array {', '.join(missing)}; see docs/formats.md")
+    return arrays

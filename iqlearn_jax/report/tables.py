@@ -1,0 +1,135 @@
+"""Tables of runs and of experiments' results, as rows, Markdown and HTML."""
+
+import html
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.report.read import Run, method_name
+from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_ci, iqm, normalize
+
+Row = Mapping[str, str]
+
+
+def score(run: Run) -> tuple[float | None, Sequence[float] | None]:
+    """Normalised interquartile mean of a run's final returns and its 95 % interval, from the returns.
+
+    None for both where the expert's or the random policy's return is unknown, as in plain RL.
+    """
+    expert, random = run.summary.get("expert_return"), run.summary.get("random_return")
+    if expert is None or random is None:
+        return None, None
+    normalized = normalize(run.summary["returns"], expert, random)
+    interval = bootstrap_ci(normalized)
+    return float(iqm(normalized)), None if interval is None else interval.tolist()
+
+
+def summary_rows(runs: Sequence[Run]) -> list[Row]:
+    """One row a run: what it learned from, what it reached, what it cost; columns without a value left out."""
+    rows = [_summary_row(run) for run in runs]
+    return [
+        {key: value for key, value in row.items() if any(other[key] != "–" for other in rows)} for row in rows
+    ]
+
+
+def result_rows(path: Path) -> list[Row]:
+    """Rows of docs/results/NAME.json, for the documentation."""
+    try:
+        rows = json.loads(path.read_text("utf-8"))["rows"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: no results in the layout of docs/formats.md ({error!r})") from error
+    return [_result_row(row) for row in rows]
+
+
+def markdown(rows: Sequence[Row]) -> str:
+    """A Markdown table; the keys of the first row are its head."""
+    if not rows:
+        return ""
+    head = list(rows[0])
+    lines = [head, ["---"] * len(head), *([row[key].replace("|", "\\|") for key in head] for row in rows)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
+
+
+def html_table(rows: Sequence[Row]) -> str:
+    """An HTML table; the keys of the first row are its head."""
+    if not rows:
+        return ""
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in rows[0])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(row[key])}</td>" for key in rows[0]) + "</tr>" for row in rows
+    )
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def interval_text(value: float | None, interval: Sequence[float] | None) -> str:
+    """`0.98 [0.95, 1.00]`, without brackets where there is no interval."""
+    if value is None:
+        return "–"
+    return f"{value:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
+
+
+def demos_text(trajectories: int | None, subsample: int | None, transitions: int | None = None) -> str:
+    """`1 demonstration (500 transitions)`, `10 demonstrations, every 20th step (250 transitions)`."""
+    if trajectories is None:
+        return "–"
+    text = f"{trajectories} demonstration{'' if trajectories == 1 else 's'}"
+    if subsample and subsample > 1:
+        text += f", every {_ordinal(subsample)} step"
+    return text if transitions is None else f"{text} ({transitions:,} transitions)"
+
+
+def learned_from(run: Run) -> str:
+    """The demonstrations of a run, in words."""
+    return demos_text(
+        *(run.summary.get(f"demo_{key}") for key in ("trajectories", "subsample", "transitions"))
+    )
+
+
+def _summary_row(run: Run) -> Row:
+    summary = run.summary
+    return {
+        "method": run.label,
+        "setting": summary.get("setting", "–"),
+        "learned from": learned_from(run),
+        **_scores(summary["returns"], *score(run)),
+        "updates": _count(summary.get("updates")),
+        "env steps": _count(summary.get("env_steps")),
+        "seconds": _count(summary.get("wall_seconds")),
+    }
+
+
+def _result_row(row: Mapping[str, Any]) -> Row:
+    return {
+        "task": row["task"],
+        "method": method_name(row["method"]),
+        "setting": row["setting"],
+        "learned from": demos_text(row.get("demos"), row.get("subsample")),
+        **_scores(row["returns"], row.get("normalized_iqm"), row.get("ci95")),
+        "updates": _count(row.get("updates")),
+        "env steps": _count(row.get("env_steps")),
+        "seconds": _count(row.get("wall_seconds")),
+        "note": row.get("note") or "",
+    }
+
+
+def _scores(returns: Sequence[float], value: float | None, interval: Sequence[float] | None) -> Row:
+    if len(returns) < MIN_SEEDS_FOR_INTERVAL:
+        spread = ", ".join(f"{each:,.4g}" for each in returns)
+    else:
+        spread = f"{iqm(returns):,.4g} ({min(returns):,.4g} to {max(returns):,.4g})"
+    return {
+        "seeds": str(len(returns)),
+        "return: IQM (range)": spread,
+        "normalised IQM [95 % CI]": interval_text(value, interval),
+    }
+
+
+def _count(value: float | None) -> str:
+    return f"{value:,.0f}" if value else "–"
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if 10 <= number % 100 <= 20 else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"

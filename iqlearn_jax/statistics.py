@@ -1,0 +1,75 @@
+"""Statistics of a few runs: interquartile mean, bootstrap intervals, correlations (Agarwal et al. 2021)."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
+
+MIN_SEEDS_FOR_INTERVAL = 5
+
+
+def iqm(x: ArrayLike, axis: int = 0) -> NDArray:
+    """Interquartile mean: the mean of what is left after ⌊n/4⌋ values are cut from either end.
+
+    Args:
+      x: [R, ...] one value per run.
+      axis: the axis of the runs.
+    Returns:
+      [...] interquartile means.
+    """
+    return stats.trim_mean(np.asarray(x, float), 0.25, axis=axis)
+
+
+def bootstrap_ci(x: ArrayLike, seed: int = 0, n: int = 10_000) -> NDArray | None:
+    """95 % percentile bootstrap interval of the interquartile mean over runs.
+
+    Args:
+      x: [R, ...] one value per run.
+      seed: of the resampling; the same input gives the same interval.
+      n: number of resamples.
+    Returns:
+      [2, ...] low and high, or None below 5 runs, where an interval would mislead.
+    """
+    x = np.asarray(x, float)
+    if len(x) < MIN_SEEDS_FOR_INTERVAL:
+        return None
+    rng = np.random.default_rng(seed)
+    result = stats.bootstrap((x,), iqm, n_resamples=n, method="percentile", axis=0, rng=rng, batch=1000)
+    return np.stack([result.confidence_interval.low, result.confidence_interval.high])
+
+
+def normalize(returns: ArrayLike, expert: float, random: float) -> NDArray:
+    """Scores on the scale where a uniform policy has 0 and the expert 1; not clipped.
+
+    Args:
+      returns: [...] returns in the environment's units.
+      expert: return of the demonstrations.
+      random: return of the uniform policy.
+    Returns:
+      [...] normalised scores; NaN where expert and random coincide.
+    """
+    span = float(expert) - float(random)
+    returns = np.asarray(returns, float)
+    return (returns - random) / span if span else np.full_like(returns, np.nan)
+
+
+def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:
+    """P(A > B) + P(A = B)/2 for one run drawn from each: the Mann-Whitney U over the number of pairs."""
+    a, b = np.ravel(a), np.ravel(b)
+    return float(stats.mannwhitneyu(a, b, method="asymptotic").statistic / (a.size * b.size))
+
+
+def pearson(x: ArrayLike, y: ArrayLike) -> float | None:
+    """Linear correlation, or None where it is undefined (fewer than two points, or a constant)."""
+    return _correlation(stats.pearsonr, x, y)
+
+
+def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
+    """Rank correlation, or None where it is undefined (fewer than two points, or a constant)."""
+    return _correlation(stats.spearmanr, x, y)
+
+
+def _correlation(correlate, x: ArrayLike, y: ArrayLike) -> float | None:
+    x, y = np.ravel(x), np.ravel(y)
+    if x.size < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return None
+    return float(correlate(x, y).statistic)

@@ -1,0 +1,1 @@
+"""Runs as an array axis: what surrounds the compiled loop on the host."""

@@ -1,0 +1,86 @@
+"""Returns and recorded episodes of policies, on the device or on the host, behind one interface."""
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import numpy as np
+
+from iqlearn_jax.envs.host import evaluate_host
+from iqlearn_jax.sweep.problem import Problem
+from iqlearn_jax.train.actions import random_actions
+from iqlearn_jax.train.evaluate import episode_returns, record_episodes, uniform_policy
+from iqlearn_jax.types import Transition
+
+EVALUATION_STREAM = 1_000_003  # keeps starts of evaluation apart from those of training
+RANDOM_EPISODES, RANDOM_SEED = 100, 0
+
+
+def make_evaluator(problem: Problem) -> Callable:
+    """(state, episodes) -> [R, episodes] true returns of the deterministic policies.
+
+    Starts depend on a run's seed only: every evaluation of a run plays the same ones.
+    """
+    if problem.env is None:
+        act = jax.jit(jax.vmap(partial(_act, problem.method)))
+
+        def on_host(state, episodes):
+            policy = lambda obs: np.asarray(act(problem.hparams, state, obs))  # noqa: E731
+            return evaluate_host(problem.config.env.id, policy, problem.seeds.tolist(), episodes).returns
+
+        return on_host
+
+    @partial(jax.jit, static_argnums=3)
+    def on_device(hparams, state, seeds, episodes):
+        return jax.vmap(lambda h, s, seed: _returns(problem, h, s, seed, episodes))(hparams, state, seeds)
+
+    return lambda state, episodes: np.asarray(on_device(problem.hparams, state, problem.seeds, episodes))
+
+
+def _act(method, hparams, state, obs):
+    # The key is never used: the policy is deterministic.
+    return method.act(hparams, state, obs, jax.random.key(0), deterministic=True)
+
+
+def _returns(problem: Problem, hparams, state, seed, episodes: int):
+    act = partial(_act_with_key, problem.method, hparams, state)
+    return episode_returns(problem.env, act, jax.random.key(seed + EVALUATION_STREAM), episodes)
+
+
+def random_return(problem: Problem) -> float:
+    """Mean true return of the uniform policy over 100 episodes at a fixed seed."""
+    if problem.env is None:
+        play = evaluate_host(problem.config.env.id, _uniform_on_host(problem), [RANDOM_SEED], RANDOM_EPISODES)
+        return float(play.returns.mean())
+    key, policy = jax.random.key(RANDOM_SEED), uniform_policy(problem.spec)
+    found = jax.jit(lambda k: episode_returns(problem.env, policy, k, RANDOM_EPISODES))(key)
+    return float(np.mean(found))
+
+
+def record(problem: Problem, state, run: int, episodes: int, uniform: bool = False) -> list[Transition]:
+    """Whole episodes of one run's deterministic policy (or of the uniform one), NumPy leaves [steps, ...]."""
+    hparams, state = jax.tree.map(lambda x: x[run], (problem.hparams, state))
+    if problem.env is None:
+        act = jax.jit(lambda obs: _act(problem.method, hparams, state, obs))
+        policy = _uniform_on_host(problem) if uniform else (lambda obs: np.asarray(act(obs[0]))[None])
+        seeds = [int(problem.seeds[run])]
+        return evaluate_host(problem.config.env.id, policy, seeds, episodes, record=True).episodes[0]
+    key = jax.random.key(int(problem.seeds[run]) + EVALUATION_STREAM)
+    draw = uniform_policy(problem.spec) if uniform else partial(_act_with_key, problem.method, hparams, state)
+    found, alive = jax.jit(lambda k: record_episodes(problem.env, draw, k, episodes))(key)
+    lengths = np.asarray(alive).sum(axis=1)
+    return [jax.tree.map(lambda x: np.asarray(x[i, :n]), found) for i, n in enumerate(lengths)]
+
+
+def _act_with_key(method, hparams, state, obs, key):
+    return method.act(hparams, state, obs, key, deterministic=True)
+
+
+def _uniform_on_host(problem: Problem) -> Callable:
+    keys = iter(jax.random.split(jax.random.key(RANDOM_SEED), problem.spec.max_episode_steps + 1))
+
+    def act(obs):
+        actions = random_actions(problem.spec, next(keys), obs.shape[0] * obs.shape[1])
+        return np.asarray(actions).reshape(*obs.shape[:2], *actions.shape[1:])
+
+    return act

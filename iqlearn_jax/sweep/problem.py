@@ -1,0 +1,119 @@
+"""Everything that a configuration stands for: environment, demonstrations, method and loop, checked early."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from iqlearn_jax.data import demos as demos_lib
+from iqlearn_jax.envs import is_host, make_env
+from iqlearn_jax.envs.gymnasium import borrowed, read_spec
+from iqlearn_jax.envs.host import HostEnvs
+from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.methods import Method, make_method
+from iqlearn_jax.train.device import Loop, make_offline, make_online
+from iqlearn_jax.train.host import make_host
+from iqlearn_jax.train.state import Picks, make_hparams, pick_demos, seeds_of
+from iqlearn_jax.types import EnvSpec, Hparams, Transition
+
+
+class Problem(NamedTuple):
+    """A configuration made concrete.
+
+    Attributes:
+      env: on-device environment, or None where it steps on the host.
+      demos: the whole demonstration file, or None for plain RL.
+      rows: its transitions on the device, shared by all runs.
+      picks: what each run may see of them [R].
+      hparams: traced leaves [R].
+      seeds: [R].
+    """
+
+    config: Any
+    spec: EnvSpec
+    env: Any
+    demos: demos_lib.Demos | None
+    rows: Transition | None
+    picks: Picks | None
+    hparams: Hparams
+    method: Method
+    seeds: np.ndarray
+
+
+def make_problem(config) -> Problem:
+    """Loads and checks everything that training needs, before anything is compiled.
+
+    Raises:
+      InputError: whatever is wrong with the configuration, the environment or the demonstrations.
+    """
+    check_schedule(config)
+    env = None if is_host(config.env.backend) else make_env(config.env.id, config.env.backend)
+    spec = host_spec(config.env.id) if env is None else env.spec
+    method = make_method(config, spec)
+    demos = load_demos(config, spec)
+    picks = None if demos is None else pick_demos(config, demos)
+    rows = None if demos is None else jax.tree.map(jnp.asarray, demos_lib.transitions(demos))
+    hparams = make_hparams(config, spec.obs_shape, demos, picks)
+    return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds_of(config))
+
+
+def make_loop(problem: Problem) -> Loop:
+    """The compiled loop that the configuration's feed and environment ask for."""
+    config, method = problem.config, problem.method
+    if config.feed == "demos":
+        return make_offline(config, method)
+    if problem.env is not None:
+        return make_online(config, method, problem.env)
+    return make_host(config, method, HostEnvs(config.env.id, problem.seeds.tolist(), config.online.num_envs))
+
+
+def host_spec(env_id: str) -> EnvSpec:
+    """Static facts of a gymnasium environment."""
+    with borrowed(env_id, 1) as envs:
+        return read_spec(env_id, envs[0])
+
+
+def load_demos(config, spec: EnvSpec) -> demos_lib.Demos | None:
+    """The demonstration file, validated against the environment; None for plain RL.
+
+    With `state_only` the actions are replaced by zeros, so that nothing can learn from them.
+    """
+    if config.method == "rl":
+        return None
+    if not config.demos.path:
+        raise InputError(
+            f"config.demos.path is empty, but method '{config.method}' learns from demonstrations; "
+            "set --demos=FILE.npz"
+        )
+    demos = demos_lib.load(config.demos.path, spec, observation_only=config.state_only)
+    if not config.state_only:
+        return demos
+    shape = () if spec.discrete else spec.action_low.shape
+    blank = np.zeros((len(demos), *shape), np.int32 if spec.discrete else np.float32)
+    return demos_lib.dataclasses.replace(demos, actions=blank)
+
+
+def check_schedule(config) -> None:
+    """Refuses intervals that do not fit into each other.
+
+    Raises:
+      InputError: names the two fields.
+    """
+    if config.feed not in ("demos", "replay"):
+        raise unknown("config.feed", str(config.feed), ("demos", "replay"))
+    if config.seeds < 1:
+        raise InputError(f"config.seeds is {config.seeds}; expected at least 1")
+    pairs = [("updates", "log_every"), ("eval_every", "log_every"), ("checkpoint_every", "log_every")]
+    if config.feed == "replay":
+        _check_multiple("log_every", config.log_every, "online.updates_per_step", config.online.updates_per_step)
+    for outer, inner in pairs:
+        _check_multiple(outer, config[outer], inner, config[inner])
+
+
+def _check_multiple(outer: str, value: int, inner: str, unit: int) -> None:
+    if unit < 1 or value < 0 or value % unit:
+        raise InputError(
+            f"config.{outer} is {value}; expected a multiple of config.{inner} ({unit}), e.g. "
+            f"{max(unit, 1) * max(1, round(value / max(unit, 1)))}"
+        )

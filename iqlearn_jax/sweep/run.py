@@ -1,0 +1,219 @@
+"""Training from a configuration to a finished folder: loop, evaluation, checkpoints, summary."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from iqlearn_jax.statistics import bootstrap_ci, iqm, normalize, pearson, spearman
+from iqlearn_jax.sweep.checkpoint import Checkpoints
+from iqlearn_jax.sweep.console import interruptible, progress_bar
+from iqlearn_jax.sweep.evaluation import make_evaluator, random_return
+from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
+from iqlearn_jax.sweep.rewards import map_arrays, reward_arrays
+from iqlearn_jax.sweep.workdir import (
+    MetricsFile,
+    claim,
+    last_wall_seconds,
+    open_tensorboard,
+    write_arrays,
+    write_json,
+)
+from iqlearn_jax.train.device import Loop
+from iqlearn_jax.train.state import RunState
+
+FINAL_EPISODES = 10  # at least so many per run stand behind a reported return
+
+
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C, after the state was saved."""
+
+
+class Session(NamedTuple):
+    """What stays the same while one folder is trained."""
+
+    problem: Problem
+    loop: Loop
+    evaluate: Callable
+    checkpoints: Checkpoints
+    metrics: MetricsFile
+    tensorboard: Any
+
+
+class Clock(NamedTuple):
+    """Seconds of training so far; updates and seconds after the first chunk, which compiles."""
+
+    wall: float = 0.0
+    warm_updates: int = 0
+    warm_seconds: float = 0.0
+
+
+def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
+    """Trains all runs of a configuration and leaves the files of docs/formats.md in `workdir`.
+
+    Args:
+      config: from `iqlearn_jax.config.base_config`.
+      workdir: new folder, or with `resume` one whose training was stopped.
+    Returns:
+      the content of `summary.json`.
+    Raises:
+      InputError: unusable configuration, demonstrations or folder.
+      Stopped: after Ctrl-C, with everything saved.
+    """
+    problem = make_problem(config)
+    digest = None if problem.demos is None else problem.demos.digest
+    claim(workdir, config, digest, resume)
+    loop, checkpoints = make_loop(problem), Checkpoints(workdir)
+    try:
+        run = start_or_restore(problem, loop, checkpoints)
+        updates = int(run.updates[0])
+        session = Session(
+            problem,
+            loop,
+            make_evaluator(problem),
+            checkpoints,
+            MetricsFile(workdir / "metrics.jsonl", upto=updates),
+            open_tensorboard(config, workdir),
+        )
+        run, clock = go_on(session, run, Clock(wall=last_wall_seconds(workdir / "metrics.jsonl")))
+    finally:
+        checkpoints.close()
+    return finish(problem, session.evaluate, run, clock, workdir)
+
+
+def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
+    """The newest checkpoint of a folder and the problem that it was trained on, for use after training."""
+    problem = make_problem(config)
+    checkpoints = Checkpoints(workdir)
+    try:
+        checkpoints.require(workdir)
+        return problem, start_or_restore(problem, make_loop(problem), checkpoints)
+    finally:
+        checkpoints.close()
+
+
+def start_or_restore(problem: Problem, loop: Loop, checkpoints: Checkpoints) -> RunState:
+    """The newest checkpoint's state, or a fresh one where there is none."""
+    inputs = (problem.hparams, problem.seeds, problem.rows, problem.picks)
+    if checkpoints.latest is None:
+        return loop.init(*inputs)
+    run = checkpoints.restore(loop.like(*inputs))
+    loop.restore(run)
+    return run
+
+
+def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Clock]:
+    """Trains chunk by chunk until the configured number of updates, or until Ctrl-C."""
+    problem, config = session.problem, session.problem.config
+    done, compiled = int(run.updates[0]), False
+    title = f"{config.method} {config.env.id} x {config.seeds}"
+    with progress_bar(title, config.updates, done) as show, interruptible() as interrupted:
+        while done < config.updates:
+            begun = time.perf_counter()
+            run, metrics = session.loop.chunk(problem.hparams, problem.rows, problem.picks, run)
+            metrics = averages(jax.device_get(metrics))
+            seconds, done = time.perf_counter() - begun, done + config.log_every
+            warm = (config.log_every, seconds) if compiled else (0, 0.0)
+            clock = Clock(clock.wall + seconds, clock.warm_updates + warm[0], clock.warm_seconds + warm[1])
+            compiled = True
+            if due(done, config.eval_every, config.updates):
+                metrics["eval/return"] = session.evaluate(run.state, config.eval_episodes).mean(axis=1)
+            report(session, run, done, clock, metrics)
+            show(done, metrics.get("eval/return"))
+            if due(done, config.checkpoint_every, config.updates) or interrupted():
+                session.checkpoints.save(done, run)
+            if interrupted() and done < config.updates:
+                raise Stopped
+    return run, clock
+
+
+def due(done: int, every: int, last: int) -> bool:
+    """Whether something that happens every so many updates (0: only at the end) happens now."""
+    return done >= last or (every > 0 and done % every == 0)
+
+
+def averages(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Turns sums over episodes into the mean return of the episodes that ended (NaN where none did)."""
+    metrics = dict(metrics)
+    if "episodes" not in metrics:
+        return metrics
+    episodes, total = metrics.pop("episodes"), metrics.pop("return_sum")
+    ended = np.where(episodes > 0, episodes, np.nan)
+    return metrics | {"train/return": total / ended}
+
+
+def report(session: Session, run: RunState, done: int, clock: Clock, metrics: dict[str, np.ndarray]) -> None:
+    """Writes one chunk's metrics to the files."""
+    env_steps = int(run.env_steps[0])
+    session.metrics.write(done, env_steps, clock.wall, session.problem.seeds, metrics)
+    if session.tensorboard is not None:
+        for name, value in metrics.items():
+            session.tensorboard.add_scalar(name, float(np.mean(value)), done)
+
+
+def finish(problem: Problem, evaluate: Callable, run: RunState, clock: Clock, workdir: Path) -> dict[str, Any]:
+    """Evaluates the final policies, recovers the reward and writes the summary."""
+    config = problem.config
+    returns = evaluate(run.state, max(FINAL_EPISODES, config.eval_episodes)).mean(axis=1)
+    found = scores(problem, returns)
+    correlations = {"pearson": None, "spearman": None}
+    if problem.method.reward is not None:
+        arrays = reward_arrays(problem, run.state)
+        write_arrays(workdir / "rewards.npz", arrays)
+        correlations = episode_correlations(arrays)
+    if problem.method.reward is not None and problem.spec.mdp is not None:
+        write_arrays(workdir / "maps.npz", map_arrays(problem, run.state))
+    rate = clock.warm_updates * config.seeds / clock.warm_seconds if clock.warm_seconds else None
+    summary = {
+        "method": config.method,
+        "env": config.env.id,
+        "backend": config.env.backend,
+        "setting": "offline" if config.feed == "demos" else "online",
+        "seeds": problem.seeds.tolist(),
+        "updates": int(run.updates[0]),
+        "env_steps": int(run.env_steps[0]),
+        "wall_seconds": clock.wall,
+        "updates_per_second": rate,
+    }
+    summary |= demo_facts(problem) | found | correlations
+    write_json(workdir / "summary.json", summary)
+    return summary
+
+
+def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
+    """Returns and normalised scores; no interval below 5 seeds; plain RL has nothing to normalise by."""
+    found: dict[str, Any] = {"returns": returns.tolist(), "random_return": random_return(problem)}
+    blank = {"expert_return": None, "normalized": None, "normalized_iqm": None, "normalized_ci95": None}
+    if problem.demos is None:
+        return found | blank
+    expert = float(problem.demos.episode_returns.mean())
+    normalized = normalize(returns, expert, found["random_return"])
+    interval = bootstrap_ci(normalized)
+    return found | {
+        "expert_return": expert,
+        "normalized": normalized.tolist(),
+        "normalized_iqm": float(iqm(normalized)),
+        "normalized_ci95": None if interval is None else np.asarray(interval).tolist(),
+    }
+
+
+def demo_facts(problem: Problem) -> dict[str, Any]:
+    """Which demonstrations the runs saw."""
+    demos, config = problem.demos, problem.config
+    if demos is None:
+        return {"demos": None, "demo_trajectories": 0, "demo_subsample": 1, "demo_transitions": 0}
+    return {
+        "demos": config.demos.path,
+        "demo_trajectories": config.demos.trajectories,
+        "demo_subsample": config.demos.subsample,
+        "demo_transitions": int(np.mean(np.asarray(problem.picks.count))),
+    }
+
+
+def episode_correlations(arrays: dict[str, np.ndarray]) -> dict[str, float | None]:
+    """Pearson and Spearman correlation of episode sums of recovered and true reward."""
+    sums = [np.bincount(arrays["episode"], arrays[name]) for name in ("recovered", "true")]
+    return {"pearson": pearson(*sums), "spearman": spearman(*sums)}

@@ -1,0 +1,175 @@
+"""The files of a run's folder (docs/formats.md): written atomically, appended without gaps."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from iqlearn_jax.errors import InputError
+
+PACKAGES = ("iqlearn_jax", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnasium", "gymnax", "numpy")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes through a temporary file, so that the old content stays until the new is whole."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    """As `write_json`, for an npz file."""
+    temporary = path.with_suffix(path.suffix + ".tmp")
+    with temporary.open("wb") as stream:
+        np.savez_compressed(stream, **arrays)
+    os.replace(temporary, path)
+
+
+def provenance(demos_digest: str | None) -> dict[str, Any]:
+    """What was run, with what, on what."""
+    return {
+        "commit": _commit(),
+        "versions": {"python": platform.python_version()} | _versions(),
+        "hardware": _hardware(),
+        "demos_digest": demos_digest,
+        "command": " ".join(sys.argv),
+    }
+
+
+def _versions() -> dict[str, str]:
+    installed = {package.metadata["Name"]: package.version for package in metadata.distributions()}
+    return {name: installed[name] for name in PACKAGES if name in installed}
+
+
+def _hardware() -> str:
+    devices = jax.devices()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform}), {cores} CPU cores"
+
+
+def _commit() -> str:
+    """Commit of the checkout that the package lies in, marked if it was changed; "unknown" outside of one."""
+    root = Path(__file__).resolve().parents[2]
+    try:
+        git = lambda *args: subprocess.run(  # noqa: E731
+            ["git", "-C", str(root), *args], capture_output=True, text=True, check=True
+        ).stdout.strip()
+        changed = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        return git("rev-parse", "HEAD") + changed
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+class MetricsFile:
+    """`metrics.jsonl`: one line per logged step and run; a resumed run goes on where its checkpoint was."""
+
+    def __init__(self, path: Path, upto: int):
+        """Opens for appending and drops lines after update `upto`, and a line cut off by a crash."""
+        self._path = path
+        kept = [line for line in _whole_lines(path) if json.loads(line)["update"] <= upto]
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text("".join(line + "\n" for line in kept))
+        os.replace(temporary, path)
+
+    def write(self, update: int, env_steps: int, wall_seconds: float, seeds, metrics: dict) -> None:
+        """Appends one line per run. `metrics` are [R]; values that are not finite are left out."""
+        lines = []
+        for run, seed in enumerate(seeds):
+            head = {"update": update, "env_steps": env_steps, "seed": int(seed), "wall_seconds": wall_seconds}
+            values = {name: float(value[run]) for name, value in metrics.items()}
+            lines.append(json.dumps(head | {k: v for k, v in values.items() if np.isfinite(v)}))
+        with self._path.open("a") as stream:
+            stream.write("".join(line + "\n" for line in lines))
+            stream.flush()
+
+
+def _whole_lines(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    text = path.read_text()
+    return text[: text.rfind("\n") + 1].splitlines()
+
+
+def claim(workdir: Path, config, demos_digest: str | None, resume: bool) -> None:
+    """Makes the folder a new run's, or checks that it belongs to the run that is to be resumed.
+
+    Raises:
+      InputError: the folder holds a run and `resume` is off, holds none and it is on, or holds another.
+    """
+    found = workdir / "config.json"
+    wanted = as_plain(config)
+    if not resume:
+        if found.exists():
+            raise InputError(
+                f"workdir {workdir} already holds a run; add --resume to go on with it, or name another folder"
+            )
+        workdir.mkdir(parents=True, exist_ok=True)
+        write_json(workdir / "provenance.json", provenance(demos_digest))
+        write_json(found, wanted)
+        return
+    before = read_config(workdir)
+    changed = sorted(k for k in before.keys() | wanted.keys() if before.get(k) != wanted.get(k))
+    if changed:
+        differences = "; ".join(f"{k}: {before.get(k)!r} before, {wanted.get(k)!r} now" for k in changed)
+        raise InputError(f"workdir {workdir} was started with another configuration ({differences})")
+    digest = json.loads((workdir / "provenance.json").read_text())["demos_digest"]
+    if digest != demos_digest:
+        raise InputError(
+            f"demonstrations changed since {workdir} was started (digest {str(digest)[:12]} before, "
+            f"{str(demos_digest)[:12]} now); restore the file or start a new folder"
+        )
+
+
+def as_plain(config) -> dict[str, Any]:
+    """A configuration as JSON would give it back, flat: {"env.id": ...}."""
+    return json.loads(json.dumps(flatten(config.to_dict())))
+
+
+def flatten(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """{"a": {"b": 1}} -> {"a.b": 1}"""
+    flat: dict[str, Any] = {}
+    for name, value in tree.items():
+        flat |= flatten(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return flat
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+    """The flat configuration that a folder was started with.
+
+    Raises:
+      InputError: there is none.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise InputError(f"{path}: no such file; is --workdir the folder of a run that `iqlearn train` started?")
+    return json.loads(path.read_text())
+
+
+def last_wall_seconds(path: Path) -> float:
+    """Seconds of training behind the last whole line of `metrics.jsonl`."""
+    lines = _whole_lines(path)
+    return json.loads(lines[-1])["wall_seconds"] if lines else 0.0
+
+
+def open_tensorboard(config, workdir: Path):
+    """A TensorBoard writer if the configuration asks for one.
+
+    Raises:
+      InputError: tensorboardX is not installed.
+    """
+    if not config.tensorboard:
+        return None
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            "config.tensorboard is on, but tensorboardX is missing: pip install iqlearn_jax[tensorboard]"
+        ) from error
+    return SummaryWriter(str(workdir / "tensorboard"))

@@ -1,0 +1,1 @@
+"""Loops: what turns a method and its data into one compiled program."""

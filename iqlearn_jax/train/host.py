@@ -1,0 +1,84 @@
+"""Training with environments on the host (gymnasium): jitted act and learn around vectorised stepping."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from iqlearn_jax.envs.host import HostEnvs
+from iqlearn_jax.methods import Method
+from iqlearn_jax.train.actions import random_actions
+from iqlearn_jax.train.device import (
+    Loop,
+    example_transition,
+    exploration_steps,
+    make_learner,
+    online_replay,
+)
+from iqlearn_jax.train.state import RunState
+
+
+def make_host(config, method: Method, envs: HostEnvs) -> Loop:
+    """As `train.device.make_online` with the environments in Python; several runs step side by side.
+
+    The simulators live in `envs`. `run.env` mirrors them at the end of each chunk, so that a checkpoint
+    of the run resumes them (`Loop.restore`).
+    """
+    online = config.online
+    replay = online_replay(config)
+    learner = make_learner(config, method, replay)
+
+    def begin(hparams, seed):
+        init_key, run_key = jax.random.split(jax.random.key(seed))
+        stored = replay.init(example_transition(envs.spec))
+        return RunState(method.init(init_key, hparams), stored, None, run_key, jnp.int32(0), jnp.int32(0))
+
+    def act(hparams, run, obs):
+        act_key, _ = jax.random.split(jax.random.fold_in(run.key, run.updates))
+        return method.act(hparams, run.state, obs, act_key, deterministic=False)
+
+    def store(run, transition):
+        return run.replace(replay=replay.add(run.replay, transition), env_steps=run.env_steps + online.num_envs)
+
+    def learn(hparams, rows, picks, run, transition):
+        _, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
+        return learner(hparams, rows, picks, store(run, transition), learn_key)
+
+    def explore(seed, number):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), number)
+        return random_actions(envs.spec, key, online.num_envs)
+
+    begin = jax.jit(jax.vmap(begin))
+    act = jax.jit(jax.vmap(act))
+    store = jax.jit(jax.vmap(store), donate_argnums=0)
+    learn = jax.jit(jax.vmap(learn, in_axes=(0, None, 0, 0, 0)), donate_argnums=3)
+    explore = jax.jit(jax.vmap(explore, in_axes=(0, None)))
+
+    def init(hparams, seeds, rows, picks):
+        run = begin(hparams, seeds)
+        for number in range(exploration_steps(config)):
+            run = store(run, envs.step(np.asarray(explore(seeds, number))))
+        return run.replace(env=envs.state())
+
+    def chunk(hparams, rows, picks, run):
+        run, seen = run.replace(env=None), []
+        for _ in range(config.log_every // online.updates_per_step):
+            transition = envs.step(np.asarray(act(hparams, run, envs.obs)))
+            run, metrics = learn(hparams, rows, picks, run, transition)
+            seen.append(metrics | episode_counts(transition, envs.last_return))
+        return run.replace(env=envs.state()), jax.tree.map(lambda *x: np.mean(x, axis=0), *seen)
+
+    def like(hparams, seeds, rows, picks):
+        return jax.eval_shape(begin, hparams, seeds).replace(env=envs.state())
+
+    def restore(run):
+        envs.restore(jax.tree.map(np.asarray, run.env))
+
+    return Loop(init, chunk, like, restore)
+
+
+def episode_counts(transition, last_return: np.ndarray) -> dict[str, np.ndarray]:
+    """Number [R] of episodes that ended in this step, and the sum [R] of their returns."""
+    ended = transition.terminated | transition.truncated
+    return {"episodes": ended.sum(axis=1) * 1.0, "return_sum": np.where(ended, last_return, 0.0).sum(axis=1)}

@@ -1,0 +1,92 @@
+"""What a run is made of: the state that a checkpoint holds, its demonstrations, its hyperparameters."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from iqlearn_jax.config import TRACED
+from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.data.select import select, stack_selections
+from iqlearn_jax.types import Hparams, Transition
+
+MIN_STD = 1e-3  # an observation entry that varies less is left unscaled
+
+
+@struct.dataclass
+class RunState:
+    """Everything that training changes; a checkpoint of it resumes bit for bit.
+
+    Attributes:
+      state: the method's state.
+      replay: flashbax state, None offline.
+      env: running environments [num_envs], None offline and on the host.
+      key: typed key of the run; constant, each step folds its number in.
+      updates, env_steps: [] int32 counters.
+    """
+
+    state: Any
+    replay: Any
+    env: Any
+    key: jax.Array
+    updates: jax.Array
+    env_steps: jax.Array
+
+
+@struct.dataclass
+class Picks:
+    """Which transitions of the shared demonstrations a run may see.
+
+    Attributes:
+      indices: [n] int32, padded to the longest run; the first `count` are valid.
+      initial: [trajectories] int32 first steps of its episodes.
+    """
+
+    indices: jax.Array
+    count: jax.Array
+    initial: jax.Array
+
+
+def seeds_of(config) -> np.ndarray:
+    """[R] seeds of the runs: first_seed, first_seed + 1, ..."""
+    return config.first_seed + np.arange(config.seeds)
+
+
+def pick_demos(config, demos: Demos) -> Picks:
+    """Each run's own choice of trajectories and of steps in them, by its seed. Leading axis R."""
+    chosen = [
+        select(demos, config.demos.trajectories, config.demos.subsample, int(seed)) for seed in seeds_of(config)
+    ]
+    indices, counts = stack_selections(chosen)
+    return Picks(
+        indices=jnp.asarray(indices),
+        count=jnp.asarray(counts),
+        initial=jnp.asarray(np.stack([choice.initial for choice in chosen])),
+    )
+
+
+def make_hparams(config, obs_shape: tuple[int, ...], demos: Demos | None, picks: Picks | None) -> Hparams:
+    """Traced leaves [R] of all runs, with the statistics that standardise observations.
+
+    Mean and standard deviation are those of the run's own demonstrated observations and successors.
+    """
+    runs = config.seeds
+    hparams = {name: jnp.full(runs, config[name], jnp.float32) for name in TRACED}
+    mean, std = np.zeros((runs, *obs_shape), np.float32), np.ones((runs, *obs_shape), np.float32)
+    if config.normalize_obs and demos is not None and len(obs_shape) == 1:
+        for run in range(runs):
+            seen = np.asarray(picks.indices[run][: int(picks.count[run])])
+            obs = np.concatenate([demos.observations[seen], demos.next_observations[seen]])
+            mean[run], spread = obs.mean(axis=0), obs.std(axis=0)
+            std[run] = np.where(spread > MIN_STD, spread, 1.0)
+    return hparams | {"obs_mean": jnp.asarray(mean), "obs_std": jnp.asarray(std)}
+
+
+def sample_expert(rows: Transition, picks: Picks, key: jax.Array, size: int) -> tuple[Transition, jax.Array]:
+    """Uniform sample of one run's demonstrations: transitions [size] and start observations [size]."""
+    row_key, initial_key = jax.random.split(key)
+    index = picks.indices[jax.random.randint(row_key, (size,), 0, picks.count)]
+    initial = jax.random.choice(initial_key, picks.initial, (size,))
+    return jax.tree.map(lambda x: x[index], rows), rows.obs[initial]

@@ -1,0 +1,281 @@
+import dataclasses
+import json
+import os
+
+import numpy as np
+import pytest
+from made_up import arrays_of, assert_same, make_demos
+
+from iqlearn_jax.cli_demos import inspect
+from iqlearn_jax.data.demos import Demos, load, save, transitions, validate
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.types import EnvSpec
+
+SPEC = EnvSpec("CartPole-v1", (4,), np.dtype(np.float32), 2, None, None, 500)
+BOX = EnvSpec(
+    "Hopper-v5", (4,), np.dtype(np.float32), None, -np.ones(3, np.float32), np.ones(3, np.float32), 1000
+)
+
+
+def write(path, arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+def drop(field):
+    return lambda arrays: arrays.pop(field)
+
+
+def put(field, index, value):
+    return lambda arrays: arrays[field].__setitem__(index, value)
+
+
+def recast(field, dtype):
+    return lambda arrays: arrays.__setitem__(field, arrays[field].astype(dtype))
+
+
+def cut(field, index):
+    return lambda arrays: arrays.__setitem__(field, arrays[field][index])
+
+
+BAD = {
+    "missing observations": (drop("observations"), "observations: expected this key"),
+    "missing actions": (drop("actions"), "actions: expected this key"),
+    "missing truncations": (drop("truncations"), "truncations: expected this key"),
+    "short rewards": (cut("rewards", slice(-1)), "rewards: expected shape [8], found [7]"),
+    "flat next_observations": (
+        cut("next_observations", np.s_[:, 0]),
+        "next_observations: expected shape [8, 4]",
+    ),
+    "float64 observations": (recast("observations", np.float64), "observations: expected dtype float32"),
+    "integer terminals": (recast("terminals", np.int64), "terminals: expected dtype bool, found int64"),
+    "flat real actions": (recast("actions", np.float32), "actions: expected shape [8, A], found [8]"),
+    "text actions": (recast("actions", str), "actions: expected dtype int32 or float32"),
+    "other endianness": (recast("observations", ">f4"), "observations: expected dtype float32"),
+    "nan": (put("observations", (6, 2), np.nan), "observations[6, 2]: expected a finite number, found nan"),
+    "inf": (put("rewards", 3, np.inf), "rewards[3]: expected a finite number, found inf"),
+    "jump": (put("next_observations", (1, 0), 50.0), "next_observations[1]: expected observations[2]"),
+    "open end": (put("truncations", 7, False), "truncations[7]: expected the last step to end"),
+    "negative action": (put("actions", 2, -1), "actions[2]: expected >= 0, found -1"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_file_is_refused_in_one_line(case, tmp_path, refused):
+    spoil, expected = BAD[case]
+    arrays = arrays_of(make_demos())
+    spoil(arrays)
+    message = refused("validate", write(tmp_path / "bad.npz", arrays))
+    assert f"bad.npz: {expected}" in message
+    assert "; " in message  # a remedy follows
+
+
+def test_jump_names_its_size_and_episode(tmp_path, refused):
+    arrays = arrays_of(make_demos())
+    arrays["next_observations"][6, 1] = arrays["observations"][7, 1] + 2.5
+    message = refused("validate", write(tmp_path / "bad.npz", arrays))
+    assert "next_observations[6]" in message and "a jump of 2.5" in message and "episode 1" in message
+
+
+def test_zero_episodes(tmp_path, refused):
+    arrays = {key: array[:0] for key, array in arrays_of(make_demos()).items()}
+    assert "zero episodes" in refused("inspect", write(tmp_path / "none.npz", arrays))
+
+
+@pytest.mark.parametrize("keep", [0, 1, 30, 0.5, 0.99])
+def test_truncated_file(keep, tmp_path, refused):
+    path = write(tmp_path / "cut.npz", arrays_of(make_demos()))
+    data = path.read_bytes()
+    path.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
+    assert "cut.npz: file: expected" in refused("validate", path)
+
+
+@pytest.mark.parametrize("position", [0.1, 0.3, 0.5, 0.7, 0.9])
+def test_corrupt_file(position, tmp_path):
+    """A flipped byte gives an InputError, or (outside the arrays) harmlessly nothing."""
+    path = tmp_path / "flip.npz"
+    save(path, make_demos(lengths=(50,), terminal=(True,)))
+    data = bytearray(path.read_bytes())
+    data[int(position * len(data))] ^= 0xFF
+    path.write_bytes(data)
+    try:
+        load(path)
+    except InputError as error:
+        assert "flip.npz" in str(error) and "\n" not in str(error)
+
+
+def test_wrong_magic_and_missing_file(tmp_path, refused):
+    path = tmp_path / "a.npz"
+    path.write_bytes(b"\x93NUMPY\x01\x00")
+    assert "expected an npz file" in refused("validate", path)
+    assert "No such file" in refused("validate", tmp_path / "b.npz")
+    assert "Is a directory" in refused("validate", tmp_path)
+
+
+class Hostile:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.system, (f"touch {self.marker}",)
+
+
+def test_object_array_is_never_unpickled(tmp_path, refused):
+    marker = tmp_path / "ran"
+    arrays = arrays_of(make_demos())
+    bad = arrays | {"actions": np.array([Hostile(marker)] * 8, object)}
+    message = refused("validate", write(tmp_path / "bad.npz", bad))
+    assert "actions: expected a plain array, found an object array" in message
+    load(write(tmp_path / "extra.npz", arrays | {"extra": np.array([Hostile(marker)], object)}))
+    assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    ("spec", "discrete", "change", "expected"),
+    [
+        (SPEC, True, {"actions": (3, 2)}, "actions[3]: expected 0..1 of CartPole-v1, found 2"),
+        (BOX, False, {"actions": ((2, 1), -1.5)}, "actions[2, 1]: expected -1..1 of Hopper-v5, found -1.5"),
+        (SPEC, False, {}, "actions: expected 2 discrete actions"),
+        (BOX, True, {}, "actions: expected continuous actions"),
+        (SPEC._replace(obs_shape=(6,)), True, {}, "observations: expected shape [N, 6]"),
+        (SPEC._replace(obs_dtype=np.dtype(np.uint8)), True, {}, "observations: expected dtype uint8"),
+        (
+            BOX._replace(action_low=-np.ones(2), action_high=np.ones(2)),
+            False,
+            {},
+            "actions: expected shape [N, 2]",
+        ),
+    ],
+)
+def test_against_a_spec(spec, discrete, change, expected):
+    demos = make_demos(discrete=discrete)
+    for field, (index, value) in change.items():
+        getattr(demos, field)[index] = value
+    with pytest.raises(InputError) as caught:
+        validate(demos, spec, "x.npz")
+    assert str(caught.value).startswith(f"x.npz: {expected}")
+
+
+def test_rounding_and_infinite_bounds_are_no_reason_to_refuse():
+    demos = make_demos(discrete=False)
+    demos.actions[0, 0] = np.nextafter(np.float32(1), np.float32(2))
+    demos.next_observations[0] *= 1 + 1e-7
+    validate(demos, BOX)
+    unbounded = np.full(3, np.inf, np.float32)
+    validate(demos, BOX._replace(action_low=-unbounded, action_high=unbounded))
+
+
+def test_round_trip(tmp_path):
+    demos = dataclasses.replace(make_demos(), metadata={"env": "CartPole-v1", "note": "kept"})
+    saved = save(tmp_path / "folder" / "a.npz", demos)
+    loaded = load(tmp_path / "folder" / "a.npz", SPEC)
+    assert_same(demos, loaded)
+    assert loaded.metadata == saved.metadata
+    assert loaded.metadata["schema_version"] == 1
+    assert loaded.metadata["env"] == "CartPole-v1" and loaded.metadata["policy"] == "unknown"
+    assert loaded.metadata["note"] == "kept" and loaded.metadata["digest"] == demos.digest
+    np.testing.assert_allclose(loaded.metadata["returns"], demos.episode_returns, atol=1e-5)
+    assert [p.name for p in (tmp_path / "folder").iterdir()] == ["a.npz"]  # no temporary file stays
+
+
+@pytest.mark.parametrize(("dtype", "shape"), [(np.uint8, (8, 8, 4)), (np.int32, ())])
+def test_images_and_tabular_states(dtype, shape, tmp_path):
+    track = np.random.default_rng(0).integers(0, 200, (6, *shape)).astype(dtype)
+    base = make_demos(lengths=(5,), terminal=(True,))
+    demos = dataclasses.replace(base, observations=track[:-1], next_observations=track[1:])
+    save(tmp_path / "a.npz", demos)
+    assert_same(demos, load(tmp_path / "a.npz"))
+    track[3] += 1
+    validate(demos)
+    demos = dataclasses.replace(demos, next_observations=track[1:] + dtype(1))
+    with pytest.raises(InputError, match=r"next_observations\[0\].*a jump of 1;"):
+        validate(demos)
+
+
+def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.npz"
+    save(path, make_demos())
+    before = path.read_bytes()
+
+    def full_disk(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(np, "savez_compressed", full_disk)
+    with pytest.raises(InputError, match="No space left"):
+        save(path, make_demos(seed=1))
+    assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
+    with pytest.raises(InputError, match="zero episodes"):
+        save(path, Demos(**{key: array[:0] for key, array in arrays_of(make_demos()).items()}))
+
+
+@pytest.mark.parametrize(
+    ("metadata", "expected"),
+    [
+        ("{", "metadata: expected JSON"),
+        ("[1]", "metadata: expected a JSON object, found list"),
+        ('{"conversion": 3}', "metadata.conversion: expected a list, found 3"),
+        (json.dumps({"schema_version": 2}), "metadata.schema_version: expected 1, found 2"),
+        (json.dumps({"digest": "0" * 64}), "metadata.digest: expected 0000"),
+    ],
+)
+def test_bad_metadata(metadata, expected, tmp_path, refused):
+    path = write(tmp_path / "a.npz", arrays_of(make_demos()) | {"metadata": np.array(metadata)})
+    assert expected in refused("validate", path)
+
+
+def test_digest_sees_values_dtypes_and_shapes():
+    demos = make_demos()
+    assert demos.digest == make_demos().digest != make_demos(seed=1).digest
+    assert demos.digest == dataclasses.replace(demos, metadata={"env": "x"}).digest
+    flat = dataclasses.replace(demos, observations=demos.observations.reshape(4, 8))
+    assert demos.digest != flat.digest
+
+
+def test_episodes_and_transitions():
+    demos = make_demos(lengths=(5, 3, 1), terminal=(True, False, True))
+    assert demos.num_episodes == 3
+    assert demos.episode_starts.tolist() == [0, 5, 8]
+    assert demos.episode_lengths.tolist() == [5, 3, 1]
+    expected = [demos.rewards[:5].sum(), demos.rewards[5:8].sum(), demos.rewards[8]]
+    np.testing.assert_allclose(demos.episode_returns, expected, rtol=1e-5)
+    step = transitions(demos)
+    assert step.obs is demos.observations and step.action is demos.actions
+    np.testing.assert_array_equal(step.terminated, demos.terminals)
+
+
+def test_terminated_and_truncated_at_once_counts_as_terminated():
+    demos = make_demos()
+    demos.truncations[4] = True
+    validate(demos)
+    assert demos.num_episodes == 2
+    assert transitions(demos).terminated[4] and not transitions(demos).truncated[4]
+
+
+def test_observation_only(tmp_path):
+    arrays = arrays_of(make_demos())
+    spoiled = write(tmp_path / "a.npz", arrays | {"actions": np.full(8, np.nan, np.float32)})
+    assert load(spoiled, SPEC, observation_only=True).actions is None
+    del arrays["actions"]
+    demos = load(write(tmp_path / "b.npz", arrays), SPEC, observation_only=True)
+    assert transitions(demos).action is None
+    save(tmp_path / "c.npz", demos)
+    assert load(tmp_path / "c.npz", observation_only=True).digest == demos.digest
+    with pytest.raises(InputError, match="actions: expected this key"):
+        load(tmp_path / "c.npz")
+    assert "none" in inspect(tmp_path / "c.npz", observation_only=True)
+
+
+@pytest.mark.parametrize(
+    ("name", "episodes", "steps", "mean"),
+    [
+        ("CartPole-v1_zoo-dqn_50ep.npz", 50, 25000, 500.0),
+        ("Acrobot-v1_zoo-dqn_100ep.npz", 100, 7825, -77.2),
+        ("LunarLander-v3_zoo-ppo_100ep.npz", 100, 40921, 239.7),
+        ("Hopper-v5_cs285_25ep.npz", 25, 25000, 3728.0),
+        ("HalfCheetah-v5_cs285_25ep.npz", 25, 25000, 4156.0),
+    ],
+)
+def test_shared_files(name, episodes, steps, mean, shared):
+    demos = load(shared(name))
+    assert (demos.num_episodes, len(demos)) == (episodes, steps)
+    assert demos.episode_returns.mean() == pytest.approx(mean, abs=0.5)

@@ -1,0 +1,153 @@
+"""What holds of every on-device environment: stable carries, dtypes, true ends, fresh starts, keys."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from iqlearn_jax.envs import BRAX_BACKENDS, api, is_host, make_env
+from iqlearn_jax.errors import InputError
+
+STEPS = 300
+NUM_ENVS = 3
+
+FAST = [
+    ("CartPole-v1", "gymnax"),
+    ("MountainCarContinuous-v0", "gymnax"),
+    ("Breakout-MinAtar", "gymnax"),
+    ("Gridworld-5x5", "gridworld"),
+    ("inverted_pendulum", "spring"),
+]
+SLOW = [
+    *((name, "gymnax") for name in ("Acrobot-v1", "MountainCar-v0", "Pendulum-v1")),
+    *((f"{name}-MinAtar", "gymnax") for name in ("Asterix", "Freeway", "Seaquest", "SpaceInvaders")),
+    *(("inverted_pendulum", backend) for backend in BRAX_BACKENDS[1:]),
+    *(("inverted_double_pendulum", backend) for backend in BRAX_BACKENDS),
+    *((name, "spring") for name in ("hopper", "halfcheetah", "ant", "walker2d", "reacher")),
+]
+ENVS = FAST + [pytest.param(names, marks=pytest.mark.slow) for names in SLOW]
+
+
+def play(env: api.Environment, key: jax.Array, steps: int = STEPS):
+    """Final state and transitions of random play in one environment, leaves [steps, ...]."""
+    start_key, run_key = jax.random.split(key)
+
+    def step(state, time):
+        act_key, step_key = jax.random.split(jax.random.fold_in(run_key, time))
+        return api.advance_and_reset(env, state, api.random_action(env.spec, act_key), step_key)
+
+    return jax.lax.scan(step, api.start(env, start_key), jnp.arange(steps))
+
+
+@pytest.fixture(scope="module", params=ENVS, ids=lambda param: "-".join(param))
+def played(request):
+    """An environment and what NUM_ENVS random players saw in it (compiled once for all tests below)."""
+    env = make_env(*request.param)
+    run = jax.jit(jax.vmap(partial(play, env)))
+    keys = lambda seed: jax.random.split(jax.random.key(seed), NUM_ENVS)  # noqa: E731
+    return env, run, keys, run(keys(0))[1], jax.jit(partial(api.advance, env))
+
+
+def test_arrays_are_as_the_spec_says(played):
+    env, _, _, seen, _ = played
+    spec = env.spec
+    for obs in (seen.obs, seen.next_obs):
+        assert obs.shape == (NUM_ENVS, STEPS, *spec.obs_shape)
+        assert obs.dtype == spec.obs_dtype
+    assert seen.reward.dtype == np.float32
+    assert seen.terminated.dtype == seen.truncated.dtype == np.bool_
+    assert seen.action.dtype == (np.int32 if spec.discrete else np.float32)
+    assert not seen.obs.weak_type
+
+
+def test_nothing_is_nan(played):
+    _, _, _, seen, _ = played
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(seen))
+
+
+def test_random_keys_decide_everything(played):
+    _, run, keys, seen, _ = played
+    again, other = run(keys(0))[1], run(keys(1))[1]
+    assert all((a == b).all() for a, b in zip(jax.tree.leaves(seen), jax.tree.leaves(again), strict=True))
+    assert (other.action != seen.action).any()
+    assert (other.obs != seen.obs).any()
+
+
+def test_next_observation_is_true_and_starts_are_fresh(played):
+    env, _, _, seen, _ = played
+    ended = np.asarray(seen.terminated | seen.truncated)
+    within = ~ended[:, :-1]
+    following, after = np.asarray(seen.next_obs)[:, :-1], np.asarray(seen.obs)[:, 1:]
+    assert np.array_equal(following[within], after[within])
+    assert not (seen.terminated & seen.truncated).any()
+    if env.spec.obs_dtype == np.float32 and env.spec.obs_shape != (10, 10, 4):  # MinAtar starts in few states
+        assert all((a != b).any() for a, b in zip(following[~within], after[~within], strict=True))
+
+
+def test_time_truncates_and_never_terminates(played):
+    env, _, _, _, advance = played
+    for before_limit, expected in ((2, False), (1, True)):
+        state = api.start(env, jax.random.key(0))
+        state = state.replace(steps=jnp.int32(env.spec.max_episode_steps - before_limit))
+        _, seen = advance(state, api.random_action(env.spec, jax.random.key(1)), jax.random.key(2))
+        assert bool(seen.truncated) == expected
+        assert not seen.terminated
+
+
+def test_continuous_actions_are_clipped(played):
+    env, _, _, _, advance = played
+    if env.spec.discrete:
+        pytest.skip("discrete actions")
+    wild = jnp.full(env.spec.action_low.shape, 1e3)
+    state = api.start(env, jax.random.key(0))
+    moved, seen = advance(state, wild, jax.random.key(1))
+    edge, _ = advance(state, env.spec.action_high, jax.random.key(1))
+    assert np.array_equal(seen.action, env.spec.action_high)
+    assert np.array_equal(moved.obs, edge.obs)
+
+
+def test_same_arguments_give_the_same_environment():
+    assert make_env("CartPole-v1", "gymnax") is make_env("CartPole-v1", "gymnax")
+
+
+def test_an_episode_starts_anew_where_one_ended():
+    env = make_env("CartPole-v1", "gymnax")
+    state = api.start(env, jax.random.key(0)).replace(steps=jnp.int32(499), episode_return=jnp.float32(499))
+    after, seen = api.advance_and_reset(env, state, jnp.int32(0), jax.random.key(1))
+    assert seen.truncated
+    assert after.steps == 0
+    assert after.episode_return == 0
+
+
+@pytest.mark.parametrize(
+    ("env_id", "backend", "hint"),
+    [
+        ("CartPol-v1", "gymnax", "did you mean CartPole-v1"),
+        ("hoper", "spring", "did you mean hopper"),
+        ("Gridworld-0x8", "gridworld", "did you mean Gridworld-"),
+        ("Gridworld-900x900", "gridworld", "unknown gridworld"),
+        ("hopper", "sprng", "did you mean spring"),
+        ("Hopper-v5", "gymnasium", "envs.host.HostEnvs"),
+    ],
+)
+def test_unknown_names_list_the_near_ones(env_id, backend, hint):
+    with pytest.raises(InputError, match=hint):
+        make_env(env_id, backend)
+
+
+def test_is_host():
+    assert is_host("gymnasium")
+    assert not is_host("gymnax")
+    with pytest.raises(InputError, match="did you mean gymnax"):
+        is_host("gymnx")
+
+
+def test_missing_package_names_its_extra(monkeypatch):
+    from iqlearn_jax.envs.gymnax import make_gymnax
+
+    monkeypatch.setitem(__import__("sys").modules, "gymnax", None)
+    make_gymnax.cache_clear()
+    with pytest.raises(InputError, match=r"pip install iqlearn_jax\[gymnax\]"):
+        make_env("Acrobot-v1", "gymnax")

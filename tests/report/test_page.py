@@ -1,0 +1,102 @@
+import base64
+import re
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+from synthetic import maps, write_run
+
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.report.page import headline, main, write_report
+from iqlearn_jax.report.read import read_run
+
+VOID = {"meta", "img", "br"}
+
+
+class Balanced(HTMLParser):
+    """Fails on tags that do not match and collects what the page would load."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.loads = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.loads += [value for key, value in attrs if key in ("src", "href")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def parsed(page):
+    parser = Balanced()
+    parser.feed(page.read_text("utf-8"))
+    assert parser.open == []
+    return parser
+
+
+def test_page_is_self_contained_and_shows_the_figures_on_disk(tmp_path):
+    page = write_report([write_run(tmp_path / "iq")], tmp_path / "out")
+    loads = parsed(page).loads
+    assert len(loads) == 4 and all(load.startswith("data:image/png;base64,") for load in loads)
+    shown = {base64.b64decode(load.split(",")[1]) for load in loads}
+    assert shown == {path.read_bytes() for path in (tmp_path / "out/figures").glob("*.png")}
+    text = page.read_text("utf-8")
+    assert "0123abc" in text and "jax 0.10.2" in text and "&#34;trajectories&#34;: 1" in text
+    assert not list(tmp_path.rglob(".*")), "no temporary files left"
+
+
+def test_headline(tmp_path):
+    runs = [
+        read_run(write_run(tmp_path / "iq", full=False)),
+        read_run(write_run(tmp_path / "bc", "bc", (261.0,), full=False)),
+    ]
+    assert headline("CartPole-v1", runs) == (
+        "CartPole-v1 from 1 demonstration (500 transitions). IQ-Learn: normalised IQM 1.00 [1.00, 1.00] over "
+        "8 seeds; BC: normalised IQM 0.50 on one seed."
+    )
+
+
+def test_several_tasks_and_methods(tmp_path):
+    grid = write_run(tmp_path / "grid", env="gridworld", expert_return=500.0)
+    np.savez(grid / "maps.npz", **maps())
+    folders = [write_run(tmp_path / "iq"), write_run(tmp_path / "bc", "bc", full=False), grid]
+    page = write_report(folders, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out/figures").glob("*.png")}
+    assert {"curves_cartpole-v1.png", "returns_gridworld.png", "maps_gridworld_iq-learn.png"} <= names
+    assert "diagnostics_cartpole-v1_bc.png" not in names  # nothing was logged
+    text = page.read_text("utf-8")
+    assert re.findall("<h2>(.*?)</h2>", text) == ["CartPole-v1", "gridworld", "How this was made"]
+    parsed(page)
+
+
+def test_stopped_runs_and_few_seeds_are_said(tmp_path):
+    folder = write_run(tmp_path / "run", returns=(1.0, 2.0), full=False, status="stopped", updates=700)
+    text = write_report([folder], folder).read_text("utf-8")
+    assert "IQ-Learn was stopped after 700 updates" in text
+    assert "ran on 2 of the 5 seeds" in text
+
+
+def test_text_from_files_is_escaped(tmp_path):
+    folder = write_run(tmp_path / "run", full=False, env="<script>alert(1)</script>")
+    (folder / "provenance.json").write_text('{"command": "<script>alert(2)</script>"}')
+    assert "<script>" not in write_report([folder], folder).read_text("utf-8")
+
+
+def test_rewriting_gives_the_same_page(tmp_path):
+    folder = write_run(tmp_path / "run")
+    first = write_report([folder], folder).read_bytes()
+    assert write_report([folder], folder).read_bytes() == first
+
+
+def test_command_line(tmp_path, capsys):
+    folders = [write_run(tmp_path / "iq", full=False), write_run(tmp_path / "bc", "bc", full=False)]
+    assert main([str(folders[0])]) == 0
+    assert (folders[0] / "report.html").is_file()
+    assert main([*map(str, folders)]) == 0  # several: the folder that they share
+    assert (tmp_path / "report.html").is_file()
+    assert main([str(folders[0]), "--out", str(tmp_path / "elsewhere")]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == str(tmp_path / "elsewhere" / "report.html")
+    with pytest.raises(InputError, match=r"nowhere/summary\.json"):
+        main([str(tmp_path / "nowhere")])

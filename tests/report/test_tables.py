@@ -1,0 +1,84 @@
+import json
+
+import pytest
+from synthetic import write_run
+
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.report.read import read_run
+from iqlearn_jax.report.tables import (
+    demos_text,
+    html_table,
+    interval_text,
+    markdown,
+    result_rows,
+    score,
+    summary_rows,
+)
+
+
+def test_summary_row(tmp_path):
+    returns = (500.0, 500.0, 500.0, 261.0, 22.0, 500.0, 500.0, 500.0)
+    run = read_run(write_run(tmp_path / "run", returns=returns, full=False))
+    assert score(run)[0] == 1.0
+    (row,) = summary_rows([run])
+    assert row["method"] == "IQ-Learn"
+    assert row["learned from"] == "1 demonstration (500 transitions)"
+    assert row["return: IQM (range)"] == "500 (22 to 500)"
+    assert row["normalised IQM [95 % CI]"].startswith("1.00 [")
+    assert "env steps" not in row  # offline: none of the rows has any
+
+
+def test_few_seeds_give_each_value_and_no_interval(tmp_path):
+    (row,) = summary_rows([read_run(write_run(tmp_path / "run", returns=(261.0, 500.0), full=False))])
+    assert row["return: IQM (range)"] == "261, 500"
+    assert row["normalised IQM [95 % CI]"] == "0.75"
+
+
+def test_score_is_unknown_without_an_expert(tmp_path):
+    run = read_run(write_run(tmp_path / "run", full=False, expert_return=None))
+    assert score(run) == (None, None)
+
+
+def test_texts():
+    assert demos_text(10, 20, 250) == "10 demonstrations, every 20th step (250 transitions)"
+    assert [demos_text(1, n) for n in (1, 2, 3, 11, 21)] == [
+        "1 demonstration",
+        "1 demonstration, every 2nd step",
+        "1 demonstration, every 3rd step",
+        "1 demonstration, every 11th step",
+        "1 demonstration, every 21st step",
+    ]
+    assert interval_text(0.984, [0.9512, 1.0]) == "0.98 [0.95, 1.00]"
+
+
+def test_markdown_and_html_escape():
+    rows = [{"a": "x|y", "b": "<script>"}]
+    assert markdown(rows) == "| a | b |\n| --- | --- |\n| x\\|y | <script> |\n"
+    assert "<td>&lt;script&gt;</td>" in html_table(rows)
+    assert markdown([]) == html_table([]) == ""
+
+
+def test_results_file(tmp_path):
+    row = {
+        "task": "CartPole-v1",
+        "method": "iq",
+        "setting": "offline",
+        "demos": 1,
+        "subsample": 20,
+        "seeds": [0, 1],
+        "returns": [499.0, 500.0],
+        "normalized_iqm": 0.999,
+        "ci95": None,
+        "env_steps": 0,
+        "updates": 20000,
+        "wall_seconds": 30.0,
+        "note": None,
+    }
+    path = tmp_path / "core.json"
+    path.write_text(json.dumps({"name": "core", "provenance": {}, "rows": [row]}))
+    (found,) = result_rows(path)
+    assert found["learned from"] == "1 demonstration, every 20th step"
+    assert found["normalised IQM [95 % CI]"] == "1.00"
+    path.write_text("[]")
+    with pytest.raises(InputError, match=r"core\.json"):
+        result_rows(path)
