@@ -28,8 +28,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise unknown("command", arguments[0], COMMANDS)
         return COMMANDS[arguments[0]][0](arguments[1:])
     except InputError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+        return one_line(error)
+
+
+def one_line(error: InputError) -> int:
+    """Prints an error in one line on standard error; returns the exit code 2."""
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    return 2
 
 
 def train_command(arguments: list[str]) -> int:

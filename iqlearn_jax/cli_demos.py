@@ -6,6 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
@@ -168,6 +169,20 @@ def _run_convert(argv: list[str]) -> int:
     return 0
 
 
+def _run_record(argv: list[str]) -> int:
+    parser = _Parser("iqlearn demos record", description=COMMANDS["record"].help)
+    parser.add_argument("--workdir", required=True, type=Path, help="folder of a trained run")
+    parser.add_argument("--out", required=True, type=Path, help="npz to write")
+    parser.add_argument("--episodes", type=int, default=10)
+    parser.add_argument("--run", type=int, default=0, help="which of the folder's runs acts (0: the first)")
+    args = parser.parse_args(argv)
+    # imported here: a look at a file must not pay for jax
+    from iqlearn_jax.sweep.record import record_demos
+
+    print(describe(save(args.out, record_demos(args.workdir, args.run, args.episodes)), args.out))
+    return 0
+
+
 def _warn_of_limits(demos: Demos, spec: EnvSpec | None, max_episode_steps: int | None) -> None:
     """Old recordings mark the time limit as done, which would teach that the task ends there."""
     if spec is None or max_episode_steps is not None:
@@ -200,6 +215,7 @@ def _spec(args: argparse.Namespace) -> EnvSpec | None:
 COMMANDS: dict[str, Command] = {
     "inspect": Command("show what is in a demonstration file", _run_inspect),
     "validate": Command("check a demonstration file, and whether it fits an environment", _run_validate),
+    "record": Command("roll out the deterministic policy of a trained run", _run_record),
     "convert": Command("bring foreign demonstrations into the format", _run_convert),
 }
 

@@ -23,14 +23,18 @@ def load_config(source: str) -> ConfigDict:
     path, _, name = source.partition(":")
     if not Path(path).is_file():
         near = sorted(str(p) for p in Path("configs").glob("*.py"))
-        raise unknown("config file", path, near) if near else InputError(f"--config={source}: no file '{path}'")
+        raise (
+            unknown("config file", path, near) if near else InputError(f"--config={source}: no file '{path}'")
+        )
     spec = importlib.util.spec_from_file_location(f"iqlearn_config_{Path(path).stem}", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     known = getattr(module, "CONFIGS", None)
     if known is None:
-        raise InputError(f"--config={source}: {path} has no dictionary CONFIGS of functions that return a config")
+        raise InputError(
+            f"--config={source}: {path} has no dictionary CONFIGS of functions that return a config"
+        )
     if name not in known:
         raise unknown(f"config in {path}", name, known)
     return known[name]()
@@ -87,7 +91,7 @@ def assign(config: ConfigDict, key: str, value: Any) -> None:
 
 def keys(config: ConfigDict, prefix: str = "") -> list[str]:
     """All dotted keys of a configuration."""
-    found = []
+    found: list[str] = []
     for name, value in config.items():
         found += keys(value, f"{prefix}{name}.") if isinstance(value, ConfigDict) else [prefix + name]
     return found

@@ -2,32 +2,30 @@
 
 from typing import Any, NamedTuple
 
-import jax
 import numpy as np
 from flax import struct
 
-Metrics = dict[str, jax.Array]
+Array = Any  # jax.Array in compiled code, numpy.ndarray on the host
+Metrics = dict[str, Array]
 Hparams = dict[str, Any]  # traced leaves: rates, temperature, gamma, alpha, observation statistics
 
 
-@struct.dataclass(kw_only=True)
-class Transition:
+class Transition(struct.PyTreeNode, kw_only=True):
     """What happened in one environment step (or a batch of them, with any leading axes).
 
     Only facts are stored; the discount is derived from them in one place (`discount`).
     `terminated` is a true end of the task, `truncated` a cut (time limit): the latter bootstraps.
     """
 
-    obs: jax.Array  # [..., *obs_shape]
-    action: jax.Array  # [...] int32, or [..., action_dim] float in the environment's own units
-    reward: jax.Array  # [...] float32; only forward RL and evaluation may read it
-    next_obs: jax.Array  # [..., *obs_shape] the true successor, also at the end of an episode
-    terminated: jax.Array  # [...] bool
-    truncated: jax.Array  # [...] bool
+    obs: Array  # [..., *obs_shape]
+    action: Array  # [...] int32, or [..., action_dim] float in the environment's own units
+    reward: Array  # [...] float32; only forward RL and evaluation may read it
+    next_obs: Array  # [..., *obs_shape] the true successor, also at the end of an episode
+    terminated: Array  # [...] bool
+    truncated: Array  # [...] bool
 
 
-@struct.dataclass(kw_only=True)
-class Batch:
+class Batch(struct.PyTreeNode, kw_only=True):
     """What one update learns from.
 
     Attributes:
@@ -38,7 +36,7 @@ class Batch:
 
     policy: Transition | None = None
     expert: Transition | None = None
-    initial: jax.Array | None = None
+    initial: Array | None = None
 
 
 class EnvSpec(NamedTuple):
@@ -57,17 +55,18 @@ class EnvSpec(NamedTuple):
     id: str
     obs_shape: tuple[int, ...]
     obs_dtype: np.dtype
-    num_actions: int | None
-    action_low: np.ndarray | None
-    action_high: np.ndarray | None
+    num_actions: Any
+    action_low: Any
+    action_high: Any
     max_episode_steps: int
     mdp: Any = None
 
     @property
     def discrete(self) -> bool:
+        """Whether actions are integers."""
         return self.num_actions is not None
 
 
-def discount(gamma: jax.Array | float, terminated: jax.Array) -> jax.Array:
+def discount(gamma: Array | float, terminated: Array) -> Array:
     """The only place where a discount is derived: γ(1 − terminated). [B]"""
     return gamma * (1.0 - terminated.astype(np.float32))

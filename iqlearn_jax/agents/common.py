@@ -13,8 +13,7 @@ from iqlearn_jax.types import EnvSpec, Hparams, Metrics
 ADAM = optax.scale_by_adam()
 
 
-@struct.dataclass
-class AgentState:
+class AgentState(struct.PyTreeNode):
     """Everything that learning changes; no keys, functions or optimiser objects.
 
     Attributes:
@@ -36,6 +35,7 @@ class AgentState:
 
     @property
     def temperature(self) -> jax.Array:
+        """τ [], in reward units per nat."""
         return jnp.exp(self.log_temperature)
 
 
@@ -83,6 +83,7 @@ def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:
 
 
 def initial_state(critic, actor, hparams: Hparams) -> AgentState:
+    """A fresh state around the networks' parameters; targets are copies."""
     critic = {"net": critic, "absorbing": jnp.zeros(())}
     log_temperature = jnp.log(jnp.asarray(hparams["temperature"], jnp.float32))
     return AgentState(

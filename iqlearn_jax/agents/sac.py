@@ -39,9 +39,6 @@ def make_sac(config, spec: EnvSpec) -> Agent:
         action, log_pi = sample(hparams, state.actor, obs, key)
         return q(hparams, critic, obs, action).min(axis=0) - state.temperature * log_pi
 
-    def values(hparams, state, critic, obs, action, key):
-        return q(hparams, critic, obs, action), value(hparams, state, critic, obs, key)
-
     def expected_q(hparams, state, critic, obs, key):
         action, _ = sample(hparams, state.actor, obs, key)
         return q(hparams, critic, obs, action)
@@ -68,7 +65,7 @@ def make_sac(config, spec: EnvSpec) -> Agent:
 
     return Agent(
         init=init,
-        values=values,
+        values=lambda h, s, c, obs, action, key: (q(h, c, obs, action), value(h, s, c, obs, key)),
         value=value,
         expected_q=expected_q,
         q=q,

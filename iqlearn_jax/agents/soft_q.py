@@ -11,6 +11,7 @@ from iqlearn_jax.types import EnvSpec
 
 
 def make_network(config, spec: EnvSpec):
+    """The Q-network that fits the observations, `config.critics` of them side by side."""
     return ensemble(QNetwork, config.critics)(
         num_actions=spec.num_actions,
         hidden=tuple(config.hidden),

@@ -45,8 +45,12 @@ def random_action(spec: EnvSpec, key: jax.Array) -> jax.Array:
     return jax.random.uniform(key, spec.action_low.shape, minval=spec.action_low, maxval=spec.action_high)
 
 
-@struct.dataclass
-class EnvState:
+def random_actions(spec: EnvSpec, key: jax.Array, size: int) -> jax.Array:
+    """`random_action`, `size` of them: [size] int32, or [size, action_dim] float32."""
+    return jax.vmap(lambda k: random_action(spec, k))(jax.random.split(key, size))
+
+
+class EnvState(struct.PyTreeNode):
     """One running environment: its own state, the current observation and the episode so far."""
 
     inner: Any

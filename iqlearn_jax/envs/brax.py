@@ -14,6 +14,7 @@ import numpy as np
 
 from iqlearn_jax import errors
 from iqlearn_jax.envs.api import Environment, Step
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
 MAX_EPISODE_STEPS = 1000
@@ -29,12 +30,15 @@ def make_brax(env_id: str, backend: str) -> Environment:
     a step, and under vmap the auto-reset would pay it at every step.
 
     Raises:
-      InputError: brax has no environment `env_id`.
+      InputError: brax has no environment `env_id`, or not on this backend.
     """
     # brax offers no public list of its registry.
     if env_id not in brax.envs._envs:
         raise errors.unknown("brax environment", env_id, brax.envs._envs)
-    sim = brax.envs.get_environment(env_id, backend=backend)
+    try:
+        sim = brax.envs.get_environment(env_id, backend=backend)
+    except ValueError as error:  # e.g. swimmer on spring
+        raise InputError(f"brax environment '{env_id}' on backend '{backend}': {error}") from error
     pool, metrics = _start_pool(sim)
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), pool)
     spec = _spec(env_id, sim.action_size, template["obs"])

@@ -90,7 +90,7 @@ class HostEnvs:
         self._return += reward
         truncated = (truncated | (self._length >= self.spec.max_episode_steps)) & ~terminated
         before, self._obs = self._obs, following.copy()
-        for i in np.flatnonzero(terminated | truncated):
+        for i in np.flatnonzero(terminated | truncated).tolist():
             self._last_return[i] = self._return[i]
             self._episode[i] += 1
             self._begin(i)
@@ -105,7 +105,7 @@ class HostEnvs:
         # What earlier episodes left beyond the end is not state.
         past = np.arange(self.spec.max_episode_steps) < self._length[:, None]
         actions = np.where(past.reshape(past.shape + (1,) * (self._actions.ndim - 2)), self._actions, 0)
-        leaves = {
+        leaves: dict[str, np.ndarray] = {
             "episode": self._episode.copy(),
             "length": self._length.copy(),
             "actions": actions.astype(self._actions.dtype),
@@ -199,7 +199,7 @@ def evaluate_host(
         raise InputError(f"episodes: found {episodes}; expected at least 1")
     lead = (len(seeds), episodes)
     count = len(seeds) * episodes
-    rows = [[] for _ in range(count)]
+    rows: list[list] = [[] for _ in range(count)]
     with borrowed(env_id, count) as envs:
         spec = read_spec(env_id, envs[0])
         obs = np.empty((count, *spec.obs_shape), spec.obs_dtype)
@@ -251,7 +251,7 @@ def _append(rows: list[list], alive: list[int], columns: tuple) -> None:
 
 
 def _stack(spec: EnvSpec, row: list) -> Transition:
-    dtypes = (spec.obs_dtype, _action_dtype(spec), np.float32, spec.obs_dtype, bool, bool)
+    dtypes: tuple[Any, ...] = (spec.obs_dtype, _action_dtype(spec), np.float32, spec.obs_dtype, bool, bool)
     columns = zip(*row, strict=True)
     return _transition([np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)])
 

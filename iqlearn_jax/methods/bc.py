@@ -27,7 +27,11 @@ def make_bc(config, spec) -> Method:
 
         value, grads = jax.value_and_grad(loss)(getattr(state, field))
         policy, opt = adam_step(
-            getattr(state, field), getattr(state, f"{field}_opt"), grads, hparams[rate], hparams["weight_decay"]
+            getattr(state, field),
+            getattr(state, f"{field}_opt"),
+            grads,
+            hparams[rate],
+            hparams["weight_decay"],
         )
         state = state.replace(**{field: policy, f"{field}_opt": opt, "step": state.step + 1})
         return state, {"bc/loss": value}

@@ -57,7 +57,7 @@ def make_iq(config, spec) -> Method:
 
     def update(hparams, state, batch, key):
         loss_key, improve_key = jax.random.split(key)
-        rows, expert = join(batch)
+        rows, _ = join(batch)
 
         def loss(critic):
             return critic_loss(config, agent, hparams, state, critic, batch, loss_key)
@@ -94,9 +94,9 @@ def check(config) -> None:
     bounded = config.divergence == "tv" or both
     require(
         config.terminal != "bounded" or bounded,
-        f"config.terminal='bounded' needs rewards bounded on both sides; divergence '{config.divergence}' over "
-        "expert samples has none: set --config.regularize=both (chi2), --config.divergence=tv, or "
-        "--config.terminal=absorbing",
+        "config.terminal='bounded' needs rewards bounded on both sides; those of divergence "
+        f"'{config.divergence}' over expert samples are not: set --config.regularize=both (chi2), "
+        "--config.divergence=tv, or --config.terminal=absorbing",
     )
     require(
         config.divergence != "w1" or config.gradient_penalty > 0,
@@ -106,7 +106,7 @@ def check(config) -> None:
 
 
 def reward_bounds(config, alpha):
-    """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none (LS-IQ; paper, Table 2)."""
+    """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none (LS-IQ, §4)."""
     if config.divergence == "chi2" and config.regularize == "both":
         return -4.0 * alpha, 4.0 * alpha
     if config.divergence in ("chi2", "chi2_monotone"):

@@ -28,6 +28,4 @@ def make_rl(config, spec) -> Method:
         state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key)
         return state, metrics | policy_metrics
 
-    return Method(
-        init=agent.init, update=update, act=agent.act, reward=None, feeds=frozenset({"replay"})
-    )
+    return Method(init=agent.init, update=update, act=agent.act, reward=None, feeds=frozenset({"replay"}))

@@ -191,7 +191,7 @@ _RECORDS = (
     # r* is unique where ρ_E ≠ ρ only. φ is monotone; it is the two-sided box that is not convex in Q.
     Divergence(
         "tv",
-        lambda x: jnp.minimum(x, 1.0),
+        lambda x: jnp.where(x > 1, 1.0, x),  # not minimum: at r = α the slope must be that of the box, 1
         lambda t: jnp.abs(t - 1),
         lambda w: jnp.sign(w - 1),
         lower=-1.0,

@@ -4,7 +4,7 @@ Everything works in the dtype of its inputs; for certificates use float64 (`jax.
 functions jit, vmap and differentiate. Rewards and Q are [S, A], occupancies sum to 1 (the factor 1−γ).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from iqlearn_jax.ops.divergences import Divergence
 from iqlearn_jax.ops.soft import entropy, inverse_bellman, log_policy, soft_value
 
+Array = Any  # jax.Array, or numpy.ndarray for models in float64 outside of x64 mode
 Scalar = jax.Array | float
 
 
@@ -24,8 +25,8 @@ class MDP(NamedTuple):
       gamma: [] discount factor in [0, 1).
     """
 
-    transition: jax.Array
-    initial: jax.Array
+    transition: Array
+    initial: Array
     gamma: jax.Array | float
 
 

@@ -22,7 +22,7 @@ class Solution(NamedTuple):
       reward: [S, A] r*.
       q: [S, A] Q* = soft value iteration on r*.
       residual: [] largest |r − clip(r + ∇F)|; without a box that is the largest |φ'(r)ρ_E − ρ*|.
-      steps: [] Newton steps taken.
+      steps: [] evaluations of F.
     """
 
     reward: jax.Array
@@ -32,9 +32,10 @@ class Solution(NamedTuple):
 
 
 class Point(NamedTuple):
-    """The dual at one reward: x and gradient are [S·A], value and residual are []."""
+    """The dual at one reward: x and gradient are [S·A], q is [S, A], value and residual are []."""
 
     x: jax.Array
+    q: jax.Array
     value: jax.Array
     gradient: jax.Array
     residual: jax.Array
@@ -47,7 +48,7 @@ def solve(
     alpha: Scalar,
     temperature: Scalar,
     tolerance: float = 1e-11,
-    max_steps: int = 200,
+    max_steps: int = 300,
 ) -> Solution:
     """Maximise F(r) = E_ρE[φ(r)] − (1−γ)E_ρ0[V*_r], the concave dual of IQ-Learn's saddle point.
 
@@ -64,43 +65,52 @@ def solve(
       alpha: [] weight of the divergence.
       temperature: [] entropy weight τ > 0, in reward units per nat.
       tolerance: residual to stop at.
-      max_steps: bound on Newton steps.
+      max_steps: bound on evaluations of F.
     Returns:
       Solution.
     Raises:
       InputError: for Wasserstein-1, whose constraint needs a metric on states and actions.
     """
-    if divergence.name == "w1":
-        raise InputError("tabular solve of 'w1' needs a metric; expected a Csiszár divergence such as 'chi2'")
+    optimal = divergence.optimal_reward
+    if optimal is None:
+        name = divergence.name
+        raise InputError(
+            f"tabular solve of '{name}' needs a metric; expected a Csiszár divergence, e.g. 'chi2'"
+        )
     shape, dtype = expert.shape, expert.dtype
     boxed = divergence.upper < jnp.inf
-    lower, upper = divergence.domain(alpha) if boxed else (-jnp.inf, jnp.inf)
+    box = divergence.domain(alpha) if boxed else (-jnp.inf, jnp.inf)
 
     def evaluate(x: jax.Array) -> Point:
-        value, gradient = dual_gradient(mdp, x.reshape(shape), expert, divergence, alpha, temperature)
-        residual = jnp.max(jnp.abs(x - jnp.clip(x + gradient.ravel(), lower, upper)))
-        return Point(x, value, gradient.ravel(), residual)
+        reward = x.reshape(shape)
+        q = soft_value_iteration(mdp, reward, temperature)
+        value, gradient = dual_gradient(mdp, reward, q, expert, divergence, alpha, temperature)
+        residual = jnp.max(jnp.abs(x - jnp.clip(x + gradient.ravel(), *box)))
+        return Point(x, q, value, gradient.ravel(), residual)
 
-    def curvature(x: jax.Array) -> jax.Array:
-        return -dual_hessian(mdp, x.reshape(shape), expert, divergence, alpha, temperature)
+    def curvature(point: Point) -> jax.Array:
+        reward = point.x.reshape(shape)
+        return -dual_hessian(mdp, reward, point.q, expert, divergence, alpha, temperature)
 
     # At w = 1 every optimal reward is inside its domain: 0 for most, α for forward KL.
-    start = jnp.full(expert.size, divergence.optimal_reward(jnp.ones((), dtype), alpha), dtype)
-    end, steps = _maximise(evaluate, curvature, start, (lower, upper), tolerance, max_steps)
-    reward = end.x.reshape(shape)
-    return Solution(reward, soft_value_iteration(mdp, reward, temperature), end.residual, steps)
+    start = jnp.full(expert.size, optimal(jnp.ones((), dtype), alpha), dtype)
+    end, steps = _maximise(evaluate, curvature, start, shape, box, tolerance, max_steps)
+    return Solution(end.x.reshape(shape), end.q, end.residual, steps)
 
 
 def dual_gradient(
     mdp: MDP,
     reward: jax.Array,
+    q: jax.Array,
     expert: jax.Array,
     divergence: Divergence,
     alpha: Scalar,
     temperature: Scalar,
 ) -> tuple[jax.Array, jax.Array]:
-    """F(r) as `tabular.dual`, and its gradient φ'(r)ρ_E − ρ_π* in closed form. ([], [S, A])"""
-    q = soft_value_iteration(mdp, reward, temperature)
+    """F(r) as `tabular.dual`, and its gradient φ'(r)ρ_E − ρ_π* in closed form, where q = Q*_r is known.
+
+    Arguments as `tabular.objective`, with reward [S, A]. Returns ([], [S, A]).
+    """
     own = occupancy(mdp, soft_policy(q, temperature))
     value = mdp.initial @ soft_value(q, temperature)
     phi, slope = jax.value_and_grad(lambda r: jnp.sum(expert * divergence.phi(r, alpha)))(reward)
@@ -110,6 +120,7 @@ def dual_gradient(
 def dual_hessian(
     mdp: MDP,
     reward: jax.Array,
+    q: jax.Array,
     expert: jax.Array,
     divergence: Divergence,
     alpha: Scalar,
@@ -121,11 +132,11 @@ def dual_hessian(
     Arguments as `dual_gradient`. Returns [S·A, S·A].
     """
     states, actions = reward.shape
-    policy = soft_policy(soft_value_iteration(mdp, reward, temperature), temperature)
+    policy, eye = soft_policy(q, temperature), jnp.eye(states, dtype=reward.dtype)
     chain = jnp.einsum("sa,sat->st", policy, mdp.transition)
-    spread = (jnp.eye(states, dtype=policy.dtype)[:, :, None] * policy).reshape(states, -1)  # rows π(·|s)
-    value_slope = jnp.linalg.solve(jnp.eye(states, dtype=policy.dtype) - mdp.gamma * chain, spread)
-    q_slope = jnp.eye(reward.size, dtype=policy.dtype)
+    spread = (eye[:, :, None] * policy).reshape(states, -1)  # row s holds π(·|s)
+    value_slope = jnp.linalg.solve(eye - mdp.gamma * chain, spread)
+    q_slope = jnp.eye(reward.size, dtype=reward.dtype)
     q_slope += mdp.gamma * mdp.transition.reshape(-1, states) @ value_slope
     advantage = q_slope - jnp.repeat(value_slope, actions, axis=0)
     own = occupancy(mdp, policy).ravel()
@@ -134,21 +145,37 @@ def dual_hessian(
 
 
 def _maximise(
-    evaluate: Callable, curvature: Callable, start: jax.Array, box: tuple, tolerance: float, max_steps: int
+    evaluate: Callable,
+    curvature: Callable,
+    start: jax.Array,
+    shape: tuple[int, ...],
+    box: tuple,
+    tolerance: float,
+    max_steps: int,
 ) -> tuple[Point, jax.Array]:
-    """Projected Newton (Bertsekas 1982) for a concave function on a box. Returns (Point, steps)."""
+    """Projected Newton (Bertsekas 1982) for a concave function on a box. Returns (Point, evaluations).
+
+    One loop serves Newton steps and step halving alike, so that under vmap no problem waits for another's
+    line search. The first round only evaluates the start: its gradient is still 0 and its value −∞.
+    """
 
     def unfinished(carry: tuple) -> jax.Array:
-        point, step, moved = carry
-        return (point.residual > tolerance) & (step < max_steps) & moved
+        point, size, step = carry
+        return (point.residual > tolerance) & (step < max_steps) & (size > SHORTEST_STEP)
 
     def improve(carry: tuple) -> tuple:
-        point, step, _ = carry
-        direction = _newton_direction(curvature(point.x), point, box)
-        new, moved = _line_search(evaluate, point, direction, box)
-        return new, step + 1, moved
+        point, size, step = carry
+        direction = _newton_direction(curvature(point), point, box)
+        new = evaluate(jnp.clip(point.x + size * direction, *box))
+        better = _improves(point, new)
+        point = jax.tree.map(lambda old, fresh: jnp.where(better, fresh, old), point, new)
+        return point, jnp.where(better, 1.0, size / 2), step + 1
 
-    point, steps, _ = jax.lax.while_loop(unfinished, improve, (evaluate(start), 0, jnp.asarray(True)))
+    infinity, zeros = jnp.asarray(jnp.inf, start.dtype), jnp.zeros_like(start)
+    first = Point(start, zeros.reshape(shape), -infinity, zeros, infinity)
+    point, _, steps = jax.lax.while_loop(
+        unfinished, improve, (first, jnp.ones_like(infinity), jnp.zeros((), int))
+    )
     return point, steps
 
 
@@ -165,28 +192,9 @@ def _newton_direction(curvature: jax.Array, point: Point, box: tuple) -> jax.Arr
     return jnp.linalg.solve(matrix + shift * jnp.eye(x.size, dtype=x.dtype), gradient)
 
 
-def _line_search(
-    evaluate: Callable, point: Point, direction: jax.Array, box: tuple
-) -> tuple[Point, jax.Array]:
-    """Halve the step until F rises enough, or (at F's rounding noise) the residual falls by a tenth."""
-
-    def at(size: jax.Array) -> Point:
-        return evaluate(jnp.clip(point.x + size * direction, *box))
-
-    def enough(new: Point) -> jax.Array:
-        rises = new.value > point.value + SUFFICIENT_INCREASE * point.gradient @ (new.x - point.x)
-        # Outside an open domain F is −∞ and its gradient says nothing, hence the second condition.
-        flattens = (new.residual < 0.9 * point.residual) & jnp.isfinite(new.value)
-        return rises | flattens
-
-    def too_long(carry: tuple) -> jax.Array:
-        size, new = carry
-        return ~enough(new) & (size > SHORTEST_STEP)
-
-    def halve(carry: tuple) -> tuple:
-        size = carry[0] / 2
-        return size, at(size)
-
-    one = jnp.ones((), point.x.dtype)
-    _, new = jax.lax.while_loop(too_long, halve, (one, at(one)))
-    return new, enough(new)
+def _improves(point: Point, new: Point) -> jax.Array:
+    """Armijo's condition; or, when F changes by no more than its rounding, a residual lower by a tenth."""
+    gain = new.value - point.value
+    rises = gain > jnp.maximum(SUFFICIENT_INCREASE * point.gradient @ (new.x - point.x), 0.0)
+    noise = 64 * jnp.finfo(gain.dtype).eps * (1 + jnp.abs(point.value))
+    return rises | ((new.residual < 0.9 * point.residual) & (gain > -noise))

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7A5C00", "#000000")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 EXPERT, RANDOM, INK = "#222222", "#8A8A8A", "#222222"
-SINGLE, DOUBLE = (5.4, 3.9), (9.0, 4.0)
+SINGLE, DOUBLE = (5.4, 3.9), (9.8, 4.2)
 
 _STYLE: dict[Any, Any] = {
     "font.size": 11,

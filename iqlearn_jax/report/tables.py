@@ -27,11 +27,10 @@ def score(run: Run) -> tuple[float | None, Sequence[float] | None]:
 
 
 def summary_rows(runs: Sequence[Run]) -> list[Row]:
-    """One row a run: what it learned from, what it reached, what it cost; columns without a value left out."""
+    """One row a run: what it learned from, reached and cost; columns without any value are left out."""
     rows = [_summary_row(run) for run in runs]
-    return [
-        {key: value for key, value in row.items() if any(other[key] != "–" for other in rows)} for row in rows
-    ]
+    filled = [key for key in (rows[0] if rows else ()) if any(row[key] != "–" for row in rows)]
+    return [{key: row[key] for key in filled} for row in rows]
 
 
 def result_rows(path: Path) -> list[Row]:

@@ -23,16 +23,17 @@ def progress_bar(title: str, total: int, done: int) -> Iterator[Callable]:
         task = bar.add_task(title, total=total, completed=done, score="")
 
         def show(done: int, returns: np.ndarray | None) -> None:
-            score = {} if returns is None else {"score": f"return {np.mean(returns):.4g}"}
-            bar.update(task, completed=done, **score)
+            bar.update(task, completed=done)
+            if returns is not None:
+                bar.update(task, score=f"return {np.mean(returns):.4g}")
 
         yield show
 
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a flag, read between chunks, when the state is whole; a second one kills."""
-    pressed = []
+    """Turns the first Ctrl-C into a flag, read between chunks, when the state is whole; a second kills."""
+    pressed: list[int] = []
 
     def note(number, frame):
         if pressed:

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from functools import partial
+from operator import itemgetter
 
 import jax
 import numpy as np
 
+from iqlearn_jax.envs.api import random_actions
 from iqlearn_jax.envs.host import evaluate_host
 from iqlearn_jax.sweep.problem import Problem
-from iqlearn_jax.train.actions import random_actions
 from iqlearn_jax.train.evaluate import episode_returns, record_episodes, uniform_policy
 from iqlearn_jax.types import Transition
 
@@ -64,12 +65,14 @@ def record(problem: Problem, state, run: int, episodes: int, uniform: bool = Fal
         act = jax.jit(lambda obs: _act(problem.method, hparams, state, obs))
         policy = _uniform_on_host(problem) if uniform else (lambda obs: np.asarray(act(obs[0]))[None])
         seeds = [int(problem.seeds[run])]
-        return evaluate_host(problem.config.env.id, policy, seeds, episodes, record=True).episodes[0]
+        played = evaluate_host(problem.config.env.id, policy, seeds, episodes, record=True).episodes
+        return played[0] if played else []
     key = jax.random.key(int(problem.seeds[run]) + EVALUATION_STREAM)
     draw = uniform_policy(problem.spec) if uniform else partial(_act_with_key, problem.method, hparams, state)
     found, alive = jax.jit(lambda k: record_episodes(problem.env, draw, k, episodes))(key)
     lengths = np.asarray(alive).sum(axis=1)
-    return [jax.tree.map(lambda x: np.asarray(x[i, :n]), found) for i, n in enumerate(lengths)]
+    found = jax.device_get(found)
+    return [jax.tree.map(itemgetter((i, slice(n))), found) for i, n in enumerate(lengths)]
 
 
 def _act_with_key(method, hparams, state, obs, key):

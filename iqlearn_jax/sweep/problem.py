@@ -1,5 +1,6 @@
 """Everything that a configuration stands for: environment, demonstrations, method and loop, checked early."""
 
+import dataclasses
 from typing import Any, NamedTuple
 
 import jax
@@ -91,7 +92,7 @@ def load_demos(config, spec: EnvSpec) -> demos_lib.Demos | None:
         return demos
     shape = () if spec.discrete else spec.action_low.shape
     blank = np.zeros((len(demos), *shape), np.int32 if spec.discrete else np.float32)
-    return demos_lib.dataclasses.replace(demos, actions=blank)
+    return dataclasses.replace(demos, actions=blank)
 
 
 def check_schedule(config) -> None:
@@ -106,7 +107,9 @@ def check_schedule(config) -> None:
         raise InputError(f"config.seeds is {config.seeds}; expected at least 1")
     pairs = [("updates", "log_every"), ("eval_every", "log_every"), ("checkpoint_every", "log_every")]
     if config.feed == "replay":
-        _check_multiple("log_every", config.log_every, "online.updates_per_step", config.online.updates_per_step)
+        _check_multiple(
+            "log_every", config.log_every, "online.updates_per_step", config.online.updates_per_step
+        )
     for outer, inner in pairs:
         _check_multiple(outer, config[outer], inner, config[inner])
 

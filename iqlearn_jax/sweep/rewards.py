@@ -1,6 +1,7 @@
 """Reward files of a run: recovered beside true reward, and the gridworld's maps."""
 
 from functools import partial
+from operator import itemgetter
 from typing import Any
 
 import jax
@@ -42,10 +43,10 @@ def reward_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.nd
 
 def expert_episodes(problem: Problem, most: int) -> list[Transition]:
     """The first episodes of the demonstration file."""
-    demos = problem.demos
+    demos: Any = problem.demos
     rows = jax.tree.map(np.asarray, problem.rows)
     spans = zip(demos.episode_starts[:most], demos.episode_lengths[:most], strict=True)
-    return [jax.tree.map(lambda x: x[start : start + size], rows) for start, size in spans]
+    return [jax.tree.map(itemgetter(slice(start, start + size)), rows) for start, size in spans]
 
 
 def map_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.ndarray]:
@@ -61,14 +62,16 @@ def map_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.ndarr
     true = gridworld_reward(problem.spec.id)
     with jax.enable_x64(True):
         mdp = jax.tree.map(lambda x: jnp.asarray(x, jnp.float64), problem.spec.mdp)._replace(gamma=gamma)
-        rewards = {"recovered": recovered, "true": true}
+        rewards: dict[str, Any] = {"recovered": recovered, "true": true}
         if problem.config.divergence != "w1":
             q = soft_value_iteration(mdp, jnp.asarray(true, jnp.float64), temperature)
             density = occupancy(mdp, jnp.exp(log_policy(q, temperature)))
             divergence = get_divergence(problem.config.divergence)
             exact = solve(mdp, density, divergence, float(hparams["alpha"]), temperature)
             rewards["exact"] = exact.reward
-        maps = {name: _state_maps(mdp, jnp.asarray(r, jnp.float64), temperature) for name, r in rewards.items()}
+        maps = {
+            name: _state_maps(mdp, jnp.asarray(r, jnp.float64), temperature) for name, r in rewards.items()
+        }
     grid = partial(to_grid, problem.spec.id)
     renamed = {"recovered_value": "value"}
     found = {f"{name}_{kind}": value for name, pair in maps.items() for kind, value in pair.items()}

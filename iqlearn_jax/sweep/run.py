@@ -49,6 +49,7 @@ class Clock(NamedTuple):
     wall: float = 0.0
     warm_updates: int = 0
     warm_seconds: float = 0.0
+    first: bool = True
 
 
 def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
@@ -107,27 +108,47 @@ def start_or_restore(problem: Problem, loop: Loop, checkpoints: Checkpoints) -> 
 
 def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Clock]:
     """Trains chunk by chunk until the configured number of updates, or until Ctrl-C."""
-    problem, config = session.problem, session.problem.config
-    done, compiled = int(run.updates[0]), False
+    config = session.problem.config
+    done, last = int(run.updates[0]), config.updates
     title = f"{config.method} {config.env.id} x {config.seeds}"
-    with progress_bar(title, config.updates, done) as show, interruptible() as interrupted:
-        while done < config.updates:
-            begun = time.perf_counter()
-            run, metrics = session.loop.chunk(problem.hparams, problem.rows, problem.picks, run)
-            metrics = averages(jax.device_get(metrics))
-            seconds, done = time.perf_counter() - begun, done + config.log_every
-            warm = (config.log_every, seconds) if compiled else (0, 0.0)
-            clock = Clock(clock.wall + seconds, clock.warm_updates + warm[0], clock.warm_seconds + warm[1])
-            compiled = True
-            if due(done, config.eval_every, config.updates):
-                metrics["eval/return"] = session.evaluate(run.state, config.eval_episodes).mean(axis=1)
-            report(session, run, done, clock, metrics)
+    with progress_bar(title, last, done) as show, interruptible() as interrupted:
+        while done < last:
+            run, metrics, clock = one_chunk(session, run, clock)
+            done += config.log_every
+            metrics |= evaluation(session, run, done)
+            write_metrics(session, run, done, clock, metrics)
             show(done, metrics.get("eval/return"))
-            if due(done, config.checkpoint_every, config.updates) or interrupted():
-                session.checkpoints.save(done, run)
-            if interrupted() and done < config.updates:
-                raise Stopped
+            save_if_due(session, run, done, stop=interrupted())
     return run, clock
+
+
+def evaluation(session: Session, run: RunState, done: int) -> dict[str, np.ndarray]:
+    """Mean returns [R] of the current policies, where an evaluation is due."""
+    config = session.problem.config
+    if not due(done, config.eval_every, config.updates):
+        return {}
+    return {"eval/return": session.evaluate(run.state, config.eval_episodes).mean(axis=1)}
+
+
+def save_if_due(session: Session, run: RunState, done: int, stop: bool) -> None:
+    """Saves a checkpoint where one is due or the user wants to stop; raises Stopped in that case."""
+    config = session.problem.config
+    if stop or due(done, config.checkpoint_every, config.updates):
+        session.checkpoints.save(done, run)
+    if stop and done < config.updates:
+        raise Stopped
+
+
+def one_chunk(session: Session, run: RunState, clock: Clock) -> tuple[RunState, dict, Clock]:
+    """One compiled chunk, its metrics on the host, and the clock moved on."""
+    problem, begun = session.problem, time.perf_counter()
+    run, metrics = session.loop.chunk(problem.hparams, problem.rows, problem.picks, run)
+    metrics = averages(jax.device_get(metrics))
+    seconds, updates = time.perf_counter() - begun, problem.config.log_every
+    if clock.first:  # compiles
+        return run, metrics, clock._replace(wall=clock.wall + seconds, first=False)
+    warm = clock.warm_updates + updates, clock.warm_seconds + seconds
+    return run, metrics, Clock(clock.wall + seconds, *warm, first=False)
 
 
 def due(done: int, every: int, last: int) -> bool:
@@ -145,7 +166,9 @@ def averages(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return metrics | {"train/return": total / ended}
 
 
-def report(session: Session, run: RunState, done: int, clock: Clock, metrics: dict[str, np.ndarray]) -> None:
+def write_metrics(
+    session: Session, run: RunState, done: int, clock: Clock, metrics: dict[str, np.ndarray]
+) -> None:
     """Writes one chunk's metrics to the files."""
     env_steps = int(run.env_steps[0])
     session.metrics.write(done, env_steps, clock.wall, session.problem.seeds, metrics)
@@ -154,12 +177,14 @@ def report(session: Session, run: RunState, done: int, clock: Clock, metrics: di
             session.tensorboard.add_scalar(name, float(np.mean(value)), done)
 
 
-def finish(problem: Problem, evaluate: Callable, run: RunState, clock: Clock, workdir: Path) -> dict[str, Any]:
+def finish(
+    problem: Problem, evaluate: Callable, run: RunState, clock: Clock, workdir: Path
+) -> dict[str, Any]:
     """Evaluates the final policies, recovers the reward and writes the summary."""
     config = problem.config
     returns = evaluate(run.state, max(FINAL_EPISODES, config.eval_episodes)).mean(axis=1)
     found = scores(problem, returns)
-    correlations = {"pearson": None, "spearman": None}
+    correlations: dict[str, float | None] = {"pearson": None, "spearman": None}
     if problem.method.reward is not None:
         arrays = reward_arrays(problem, run.state)
         write_arrays(workdir / "rewards.npz", arrays)
@@ -202,14 +227,14 @@ def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
 
 def demo_facts(problem: Problem) -> dict[str, Any]:
     """Which demonstrations the runs saw."""
-    demos, config = problem.demos, problem.config
-    if demos is None:
+    picks, config = problem.picks, problem.config
+    if picks is None:
         return {"demos": None, "demo_trajectories": 0, "demo_subsample": 1, "demo_transitions": 0}
     return {
         "demos": config.demos.path,
         "demo_trajectories": config.demos.trajectories,
         "demo_subsample": config.demos.subsample,
-        "demo_transitions": int(np.mean(np.asarray(problem.picks.count))),
+        "demo_transitions": int(np.mean(np.asarray(picks.count))),
     }
 
 

@@ -24,7 +24,7 @@ def write_json(path: Path, content: Any) -> None:
     os.replace(temporary, path)
 
 
-def write_arrays(path: Path, arrays: dict[str, np.ndarray]) -> None:
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """As `write_json`, for an npz file."""
     temporary = path.with_suffix(path.suffix + ".tmp")
     with temporary.open("wb") as stream:
@@ -108,7 +108,7 @@ def claim(workdir: Path, config, demos_digest: str | None, resume: bool) -> None
     if not resume:
         if found.exists():
             raise InputError(
-                f"workdir {workdir} already holds a run; add --resume to go on with it, or name another folder"
+                f"workdir {workdir} already holds a run; add --resume to go on, or name another folder"
             )
         workdir.mkdir(parents=True, exist_ok=True)
         write_json(workdir / "provenance.json", provenance(demos_digest))
@@ -148,7 +148,9 @@ def read_config(workdir: Path) -> dict[str, Any]:
     """
     path = workdir / "config.json"
     if not path.exists():
-        raise InputError(f"{path}: no such file; is --workdir the folder of a run that `iqlearn train` started?")
+        raise InputError(
+            f"{path}: no such file; is --workdir the folder of a run that `iqlearn train` started?"
+        )
     return json.loads(path.read_text())
 
 

@@ -8,9 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.data.replay import make_replay
-from iqlearn_jax.envs.api import Environment, advance_and_reset, start
+from iqlearn_jax.envs.api import Environment, advance_and_reset, random_actions, start
 from iqlearn_jax.methods import Method
-from iqlearn_jax.train.actions import random_actions
 from iqlearn_jax.train.state import RunState, sample_expert
 from iqlearn_jax.types import Batch, Transition
 

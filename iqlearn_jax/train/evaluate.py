@@ -6,8 +6,7 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.envs.api import Environment, advance, start
-from iqlearn_jax.train.actions import random_actions
+from iqlearn_jax.envs.api import Environment, advance, random_actions, start
 from iqlearn_jax.types import Transition
 
 Act = Callable[[jax.Array, jax.Array], jax.Array]  # (obs [n, ...], key) -> actions [n, ...]

@@ -1,14 +1,12 @@
 """Training with environments on the host (gymnasium): jitted act and learn around vectorised stepping."""
 
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iqlearn_jax.envs.api import random_actions
 from iqlearn_jax.envs.host import HostEnvs
 from iqlearn_jax.methods import Method
-from iqlearn_jax.train.actions import random_actions
 from iqlearn_jax.train.device import (
     Loop,
     example_transition,
@@ -39,7 +37,9 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
         return method.act(hparams, run.state, obs, act_key, deterministic=False)
 
     def store(run, transition):
-        return run.replace(replay=replay.add(run.replay, transition), env_steps=run.env_steps + online.num_envs)
+        return run.replace(
+            replay=replay.add(run.replay, transition), env_steps=run.env_steps + online.num_envs
+        )
 
     def learn(hparams, rows, picks, run, transition):
         _, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import Method
 from iqlearn_jax.types import Hparams, Transition
 
@@ -21,8 +22,12 @@ def recover(method: Method, hparams: Hparams, state, rows: Transition, key: jax.
       key: V(s') of continuous actions is sampled.
     Returns:
       [N] float32 rewards, in the units of Q.
+    Raises:
+      InputError: the method recovers no reward.
     """
     size = rows.reward.shape[0]
+    if method.reward is None:
+        raise InputError("this method recovers no reward; use one that does, e.g. 'iq'")
     reward = jax.jit(method.reward)
     parts = []
     for number, start in enumerate(range(0, size, BATCH)):

@@ -15,8 +15,7 @@ from iqlearn_jax.types import Hparams, Transition
 MIN_STD = 1e-3  # an observation entry that varies less is left unscaled
 
 
-@struct.dataclass
-class RunState:
+class RunState(struct.PyTreeNode):
     """Everything that training changes; a checkpoint of it resumes bit for bit.
 
     Attributes:
@@ -35,8 +34,7 @@ class RunState:
     env_steps: jax.Array
 
 
-@struct.dataclass
-class Picks:
+class Picks(struct.PyTreeNode):
     """Which transitions of the shared demonstrations a run may see.
 
     Attributes:
@@ -57,7 +55,8 @@ def seeds_of(config) -> np.ndarray:
 def pick_demos(config, demos: Demos) -> Picks:
     """Each run's own choice of trajectories and of steps in them, by its seed. Leading axis R."""
     chosen = [
-        select(demos, config.demos.trajectories, config.demos.subsample, int(seed)) for seed in seeds_of(config)
+        select(demos, config.demos.trajectories, config.demos.subsample, int(seed))
+        for seed in seeds_of(config)
     ]
     indices, counts = stack_selections(chosen)
     return Picks(
@@ -75,7 +74,7 @@ def make_hparams(config, obs_shape: tuple[int, ...], demos: Demos | None, picks:
     runs = config.seeds
     hparams = {name: jnp.full(runs, config[name], jnp.float32) for name in TRACED}
     mean, std = np.zeros((runs, *obs_shape), np.float32), np.ones((runs, *obs_shape), np.float32)
-    if config.normalize_obs and demos is not None and len(obs_shape) == 1:
+    if config.normalize_obs and demos is not None and picks is not None and len(obs_shape) == 1:
         for run in range(runs):
             seen = np.asarray(picks.indices[run][: int(picks.count[run])])
             obs = np.concatenate([demos.observations[seen], demos.next_observations[seen]])

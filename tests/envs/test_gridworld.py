@@ -34,8 +34,8 @@ def test_moves_go_where_they_say():
     assert mdp.transition[corner, ACTIONS.index("up"), corner] == pytest.approx(1 - SLIP + 3 * SLIP / 5)
 
 
-@pytest.mark.parametrize("env_id", ["Gridworld-3x4", "FourRooms"])
-def test_simulation_follows_the_model(env_id):
+def test_simulation_follows_the_model():
+    env_id = "FourRooms"
     env = make_env(env_id, "gridworld")
     states, actions = env.spec.mdp.transition.shape[:2]
     samples = 400

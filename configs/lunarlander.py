@@ -1,0 +1,25 @@
+"""LunarLander-v3 (gymnasium on the host; needs the extra box2d)."""
+
+from iqlearn_jax.config import base_config
+
+
+def offline():
+    """Three whole demonstrations, no environment steps. None is bundled: name a file with --demos."""
+    config = base_config()
+    config.env.update({"id": "LunarLander-v3", "backend": "gymnasium"})
+    config.demos.trajectories = 3
+    config.seeds = 10
+    config.updates = 20_000
+    config.eval_every = 20_000
+    config.temperature = 0.1
+    return config
+
+
+def bc():
+    """Behavioural cloning on the same data."""
+    config = offline()
+    config.method = "bc"
+    return config
+
+
+CONFIGS = {"offline": offline, "bc": bc}

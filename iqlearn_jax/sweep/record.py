@@ -1,0 +1,41 @@
+"""Demonstrations from a trained run's policy."""
+
+from pathlib import Path
+
+from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.settings import from_flat
+from iqlearn_jax.sweep.evaluation import record
+from iqlearn_jax.sweep.run import load_run
+from iqlearn_jax.sweep.workdir import provenance, read_config
+from iqlearn_jax.train.recover import join_episodes
+
+
+def record_demos(workdir: Path, run: int, episodes: int) -> Demos:
+    """Whole episodes of one run's deterministic policy, with who acted in the metadata.
+
+    Raises:
+      InputError: no trained run in the folder, no such run, or fewer than one episode.
+    """
+    config = from_flat(read_config(workdir))
+    if not 0 <= run < config.seeds:
+        raise InputError(f"--run is {run}; {workdir} holds runs 0..{config.seeds - 1}")
+    if episodes < 1:
+        raise InputError(f"--episodes is {episodes}; expected at least 1")
+    problem, trained = load_run(workdir, config)
+    rows, _ = join_episodes(record(problem, trained.state, run, episodes))
+    policy = {
+        "method": config.method,
+        "seed": int(problem.seeds[run]),
+        "updates": int(trained.updates[run]),
+        "commit": provenance(None)["commit"],
+    }
+    return Demos(
+        observations=rows.obs,
+        actions=rows.action,
+        rewards=rows.reward,
+        next_observations=rows.next_obs,
+        terminals=rows.terminated,
+        truncations=rows.truncated,
+        metadata={"env": config.env.id, "backend": config.env.backend, "policy": policy},
+    )

@@ -1,0 +1,26 @@
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def test_the_loss_in_the_readme_runs_and_is_the_objective():
+    names: dict = {}
+    exec(re.search(r"```python\n(.*?)```", README.read_text("utf-8"), re.S).group(1), names)
+    params = jax.random.normal(jax.random.key(0), (4, 2))
+    keys = jax.random.split(jax.random.key(1), 2)
+    obs, next_obs = (np.asarray(jax.random.normal(key, (8, 4))) for key in keys)
+    action, terminated = np.arange(8) % 2, np.arange(8) == 7
+    batch = {"obs": obs, "next_obs": next_obs, "action": jnp.asarray(action), "terminated": terminated * 1.0}
+    found = names["loss"](lambda w, x: x @ w, params, batch)
+
+    q, next_q = obs @ np.asarray(params), next_obs @ np.asarray(params)
+    v, next_v = (0.1 * np.log(np.exp(x / 0.1).sum(-1)) for x in (q, next_q))
+    discounted = 0.99 * ~terminated * next_v
+    reward = q[np.arange(8), action] - discounted
+    expected = (v - discounted).mean() - (reward - reward**2 / (4 * 0.5)).mean()
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
