@@ -1,37 +1,43 @@
-"""Brax tasks on the device: experts trained here by SAC, IQ-Learn online from one demonstration."""
+"""Brax tasks on the device: experts trained here by SAC, IQ-Learn online from one demonstration.
+
+The backend is `generalized`: on `spring` the pendulums' joints flex, and a linear model of the next angular
+velocity from observation and action leaves 75 % of its spread unexplained (generalized: 40 %, most of it
+where the slider hits its end), so that SAC stays near 80 of 1000 steps.
+"""
 
 from functools import partial
 
 from iqlearn_jax.config import base_config
 
 BUNDLED = "iqlearn_jax/data/bundled/{}-{}.npz"
-BACKENDS = {"inverted_pendulum": "spring", "inverted_double_pendulum": "spring"}
+BACKENDS = {"inverted_pendulum": "generalized", "inverted_double_pendulum": "generalized"}
 
 
 def sac(task):
-    """What IQ-Learn and the expert share: SAC 256-256, two critics, target rate 0.005."""
+    """What IQ-Learn and the expert share: SAC, two critics; small networks, since the tasks are small."""
     config = base_config()
     config.env.update({"id": task, "backend": BACKENDS[task]})
     config.feed = "replay"
-    config.hidden = (256, 256)
+    config.hidden = (64, 64)
     config.critics = 2
     config.target_network = True
-    config.batch_size = 256
-    config.critic_lr = 3e-4
+    config.batch_size = 128
+    config.critic_lr = 1e-3
     config.actor_lr = 3e-4
+    config.target_rate = 0.01
     return config
 
 
 def expert(task):
-    """SAC on the true reward with a learned temperature."""
+    """SAC on the true reward."""
     config = sac(task)
     config.method = "rl"
-    config.seeds = 2
+    config.seeds = 3
     config.first_seed = 0
-    config.updates = 30_000
-    config.learn_temperature = True
-    config.temperature = 1.0
-    config.target_entropy = -1.0
+    config.updates = 60_000
+    config.critic_lr = 5e-4
+    config.actor_lr = 2e-4
+    config.temperature = 0.1
     return config
 
 

@@ -23,13 +23,39 @@ def bc():
     return config
 
 
+def subsampled():
+    """The paper's setting: several demonstrations, every 20th step."""
+    config = offline()
+    config.demos.trajectories = 10
+    config.demos.subsample = 20
+    config.temperature = 0.5
+    config.updates = 30_000
+    return config
+
+
+def sparse():
+    """One demonstration, every 20th step: 25 transitions. Too few to standardise observations by."""
+    config = offline()
+    config.demos.subsample = 20
+    config.normalize_obs = False
+    config.target_network = True
+    config.temperature = 0.001
+    config.critic_lr = 1e-3
+    config.updates = 20_000
+    return config
+
+
 def online():
-    """One demonstration, every 20th step; the dynamics come from interaction."""
+    """One demonstration, every 20th step; the dynamics come from 20,000 steps of interaction."""
     config = offline()
     config.feed = "replay"
     config.demos.subsample = 20
     config.value_term = "mixture"
     config.regularize = "both"
+    config.terminal = "absorbing"
+    config.target_network = True
+    config.critic_lr = 1e-3
+    config.temperature = 0.01
     config.updates = 20_000
     return config
 
@@ -50,4 +76,11 @@ def expert():
     return config
 
 
-CONFIGS = {"offline": offline, "bc": bc, "online": online, "expert": expert}
+CONFIGS = {
+    "offline": offline,
+    "subsampled": subsampled,
+    "sparse": sparse,
+    "online": online,
+    "bc": bc,
+    "expert": expert,
+}

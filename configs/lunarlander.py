@@ -15,6 +15,13 @@ def offline():
     return config
 
 
+def sparse():
+    """Every 20th step of the same demonstrations."""
+    config = offline()
+    config.demos.subsample = 20
+    return config
+
+
 def bc():
     """Behavioural cloning on the same data."""
     config = offline()
@@ -22,4 +29,4 @@ def bc():
     return config
 
 
-CONFIGS = {"offline": offline, "bc": bc}
+CONFIGS = {"offline": offline, "sparse": sparse, "bc": bc}

@@ -116,8 +116,9 @@ def guarded_phi(
     slope = jax.grad(divergence.unit_phi)(edge)
     if divergence.barrier:
         slope = jnp.asarray(divergence.barrier if barrier is None else barrier, x.dtype)
-    # At a tie both max and min pass half of the gradient, which adds up to the tangent's slope.
-    return alpha * (divergence.unit_phi(jnp.maximum(x, edge)) + slope * jnp.minimum(x - edge, 0.0))
+    below = x < edge
+    curve = divergence.unit_phi(jnp.where(below, edge, x))  # evaluated inside the domain on either branch
+    return alpha * (curve + jnp.where(below, slope * (x - edge), 0.0))
 
 
 def domain_penalty(divergence: Divergence, r: Array, alpha: Scalar) -> Array:

@@ -90,7 +90,7 @@ def half_and_half(expert: jax.Array) -> jax.Array:
     """
     expert = jnp.asarray(expert, jnp.result_type(float) if expert.dtype == bool else expert.dtype)
     policy = 1 - expert
-    halves = sum(0.5 * part / jnp.maximum(jnp.sum(part), 1e-8) for part in (expert, policy))
+    halves = sum(part / jnp.maximum(jnp.sum(part), 1e-8) for part in (expert, policy))
     return halves / jnp.sum(halves)
 
 

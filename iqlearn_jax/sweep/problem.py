@@ -9,13 +9,15 @@ import numpy as np
 
 from iqlearn_jax.data import demos as demos_lib
 from iqlearn_jax.envs import is_host, make_env
+from iqlearn_jax.envs.api import Environment
 from iqlearn_jax.envs.gymnasium import borrowed, read_spec
 from iqlearn_jax.envs.host import HostEnvs
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods import Method, make_method
 from iqlearn_jax.train.device import Loop, make_offline, make_online
+from iqlearn_jax.train.evaluate import random_observations
 from iqlearn_jax.train.host import make_host
-from iqlearn_jax.train.state import Picks, make_hparams, pick_demos, seeds_of
+from iqlearn_jax.train.state import Picks, demonstrated_obs, make_hparams, pick_demos, seeds_of
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
 
@@ -55,8 +57,17 @@ def make_problem(config) -> Problem:
     demos = load_demos(config, spec)
     picks = None if demos is None else pick_demos(config, demos)
     rows = None if demos is None else jax.tree.map(jnp.asarray, demos_lib.transitions(demos))
-    hparams = make_hparams(config, spec.obs_shape, demos, picks)
+    hparams = make_hparams(config, spec.obs_shape, seen_obs(config, env, demos, picks))
     return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds_of(config))
+
+
+def seen_obs(config, env: Environment | None, demos, picks) -> list[np.ndarray] | None:
+    """Observations that standardise each run's inputs: its demonstrations', or random play's for plain RL."""
+    if demos is not None and picks is not None:
+        return demonstrated_obs(demos, picks)
+    if env is None or not config.normalize_obs:
+        return None
+    return [random_observations(env, jax.random.key(0))] * config.seeds
 
 
 def make_loop(problem: Problem) -> Loop:

@@ -5,8 +5,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from iqlearn_jax.envs.api import Environment, advance, random_actions, start
+from iqlearn_jax.envs.api import Environment, advance, advance_and_reset, random_actions, start
 from iqlearn_jax.types import Transition
 
 Act = Callable[[jax.Array, jax.Array], jax.Array]  # (obs [n, ...], key) -> actions [n, ...]
@@ -54,6 +55,22 @@ def record_episodes(
     steps = jnp.arange(env.spec.max_episode_steps)
     _, (transitions, alive) = jax.lax.scan(body, (states, jnp.ones(episodes, bool)), steps)
     return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (transitions, alive))
+
+
+def random_observations(env: Environment, key: jax.Array, num_envs: int = 16, steps: int = 256) -> np.ndarray:
+    """Observations [num_envs * steps, ...] of uniformly random play."""
+    start_key, run_key = jax.random.split(key)
+    states = jax.vmap(partial(start, env))(jax.random.split(start_key, num_envs))
+
+    def body(states, step):
+        act_key, step_key = jax.random.split(jax.random.fold_in(run_key, step))
+        actions = random_actions(env.spec, act_key, num_envs)
+        keys = jax.random.split(step_key, num_envs)
+        states, transition = jax.vmap(partial(advance_and_reset, env))(states, actions, keys)
+        return states, transition.obs
+
+    _, obs = jax.jit(lambda states: jax.lax.scan(body, states, jnp.arange(steps)))(states)
+    return np.asarray(obs).reshape(-1, *env.spec.obs_shape)
 
 
 def uniform_policy(spec) -> Act:

@@ -66,20 +66,29 @@ def pick_demos(config, demos: Demos) -> Picks:
     )
 
 
-def make_hparams(config, obs_shape: tuple[int, ...], demos: Demos | None, picks: Picks | None) -> Hparams:
+def demonstrated_obs(demos: Demos, picks: Picks) -> list[np.ndarray]:
+    """Observations and successors [2n, ...] that each run's demonstrations show."""
+    found = []
+    for indices, count in zip(np.asarray(picks.indices), np.asarray(picks.count), strict=True):
+        seen = indices[:count]
+        found.append(np.concatenate([demos.observations[seen], demos.next_observations[seen]]))
+    return found
+
+
+def make_hparams(config, obs_shape: tuple[int, ...], seen: list[np.ndarray] | None) -> Hparams:
     """Traced leaves [R] of all runs, with the statistics that standardise observations.
 
-    Mean and standard deviation are those of the run's own demonstrated observations and successors.
+    Args:
+      obs_shape: shape of one observation; only vectors are standardised.
+      seen: for each run the observations [n, D] whose mean and standard deviation are taken, or None.
     """
     runs = config.seeds
     hparams = {name: jnp.full(runs, config[name], jnp.float32) for name in TRACED}
     mean, std = np.zeros((runs, *obs_shape), np.float32), np.ones((runs, *obs_shape), np.float32)
-    if config.normalize_obs and demos is not None and picks is not None and len(obs_shape) == 1:
-        for run in range(runs):
-            seen = np.asarray(picks.indices[run][: int(picks.count[run])])
-            obs = np.concatenate([demos.observations[seen], demos.next_observations[seen]])
-            mean[run], spread = obs.mean(axis=0), obs.std(axis=0)
-            std[run] = np.where(spread > MIN_STD, spread, 1.0)
+    if config.normalize_obs and seen is not None and len(obs_shape) == 1:
+        mean = np.stack([obs.mean(axis=0) for obs in seen])
+        spread = np.stack([obs.std(axis=0) for obs in seen])
+        std = np.where(spread > MIN_STD, spread, 1.0).astype(np.float32)
     return hparams | {"obs_mean": jnp.asarray(mean), "obs_std": jnp.asarray(std)}
 
 

@@ -1,0 +1,32 @@
+"""The paper's Figure 4: a gridworld with five actions, 30 demonstrations of a soft-optimal expert."""
+
+from iqlearn_jax.config import base_config
+
+BUNDLED = "iqlearn_jax/data/bundled/Gridworld-8x8.npz"
+TEMPERATURE = 0.1  # of the expert, and of the learner
+
+
+def offline():
+    """Tabular Q; α is large, so that the divergence outweighs the entropy and the policies match."""
+    config = base_config()
+    config.env.update({"id": "Gridworld-8x8", "backend": "gridworld"})
+    config.demos.path = BUNDLED
+    config.demos.trajectories = 30
+    config.seeds = 5
+    config.updates = 20_000
+    config.batch_size = 256
+    config.gamma = 0.95
+    config.temperature = TEMPERATURE
+    config.alpha = 10.0
+    config.critic_lr = 1e-2
+    return config
+
+
+def bc():
+    """Behavioural cloning on the same data."""
+    config = offline()
+    config.method = "bc"
+    return config
+
+
+CONFIGS = {"offline": offline, "bc": bc}

@@ -1,0 +1,173 @@
+"""Configurations without meaning are refused when the method is made, in words that name the field."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.methods import METHODS, make_method
+from iqlearn_jax.methods.common import join
+from iqlearn_jax.methods.iq import value_bounds
+from iqlearn_jax.types import Batch, discount
+
+SPEC = spec_of(obs_shape=(2,), num_actions=3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"method": "iqq"}, "unknown method 'iqq'; did you mean iq"),
+        ({"divergence": "chi"}, "unknown divergence 'chi'; did you mean .*chi2"),
+        ({"divergence": "xyzzy"}, "unknown divergence 'xyzzy'; known: .*chi2.*tv.*w1"),
+        ({"value_term": "v1"}, "unknown config.value_term 'v1'; did you mean v0"),
+        ({"terminal": "absorb"}, "unknown config.terminal 'absorb'; did you mean absorbing"),
+        ({"regularize": "all"}, "unknown config.regularize 'all'"),
+        (
+            {"regularize": "both", "divergence": "js"},
+            "config.regularize='both'.*'js'.*--config.regularize=expert",
+        ),
+        ({"terminal": "bounded"}, "config.terminal='bounded'.*'chi2'.*--config.regularize=both"),
+        ({"terminal": "bounded", "divergence": "hellinger"}, "config.terminal='bounded'.*'hellinger'"),
+        ({"divergence": "w1"}, "'w1'.*config.gradient_penalty is 0.0; set it above 0"),
+        (
+            {"method": "bc", "feed": "replay"},
+            "config.feed is 'replay', but method 'bc' .*--config.feed=demos",
+        ),
+        ({"method": "rl", "feed": "demos"}, "config.feed is 'demos', but method 'rl' .*--config.feed=replay"),
+    ],
+)
+def test_meaningless_configurations_are_refused(changes, message):
+    with pytest.raises(InputError, match=message) as caught:
+        make_method(configure(**changes), SPEC)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"terminal": "bounded", "regularize": "both"},
+        {"terminal": "bounded", "divergence": "tv"},
+        {"divergence": "w1", "gradient_penalty": 10.0},
+        {"state_only": True, "feed": "replay"},
+    ],
+)
+def test_meaningful_ones_are_not(changes):
+    make_method(configure(**changes), SPEC)
+
+
+def test_w1_on_tabular_observations_is_refused():
+    """There is nothing to differentiate by: the gradient penalty needs a floating input."""
+    config = configure(divergence="w1", gradient_penalty=10.0)
+    with pytest.raises(InputError, match="w1|gradient_penalty"):
+        make_method(config, table_spec(deterministic_mdp(4, 3, 0), 3))
+
+
+def test_discrete_observations_without_a_model_are_refused_or_work():
+    """FrozenLake and Taxi of gymnasium: integer observations, no `spec.mdp`."""
+    spec = spec_of(obs_shape=(), num_actions=3, obs_dtype=np.int32)
+    config = configure()
+    try:
+        method = make_method(config, spec)
+        method.init(jax.random.key(0), hyper(config, spec))
+    except InputError as error:
+        assert "observation" in str(error)
+
+
+def test_matrix_observations_are_refused_or_give_one_value_per_row():
+    """E.g. gymnax' Catch-bsuite, (10, 5)."""
+    spec, config = spec_of(obs_shape=(10, 5), num_actions=3), configure(hidden=(8,))
+    try:
+        method = make_method(config, spec)
+        hparams = hyper(config, spec)
+        state = method.init(jax.random.key(0), hparams)
+        action = method.act(hparams, state, jnp.zeros((7, 10, 5)), jax.random.key(1), True)
+    except InputError as error:
+        assert "observation" in str(error)
+    else:
+        assert action.shape == (7,)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_records_are_complete(name):
+    feed = "replay" if name == "rl" else "demos"
+    method = make_method(configure(method=name, feed=feed), SPEC)
+    assert method.feeds <= {"demos", "replay"}
+    assert feed in method.feeds
+    assert (method.reward is None) == (name != "iq")
+
+
+def test_join_marks_the_experts():
+    policy, expert = random_rows(SPEC, 3, 0), random_rows(SPEC, 5, 1)
+    rows, mask = join(Batch(policy=policy, expert=expert))
+    np.testing.assert_array_equal(mask, [0, 0, 0, 1, 1, 1, 1, 1])
+    np.testing.assert_array_equal(rows.obs[mask > 0], expert.obs)
+    rows, mask = join(Batch(expert=expert))
+    np.testing.assert_array_equal(mask, np.ones(5))
+    np.testing.assert_array_equal(rows.action, expert.action)
+
+
+def test_discount_knows_only_termination():
+    found = discount(0.9, jnp.asarray([True, False]))
+    np.testing.assert_allclose(found, [0.0, 0.9])
+
+
+@pytest.mark.parametrize(
+    ("changes", "lower", "upper"),
+    [
+        ({"regularize": "both"}, -2.0, 2.0),  # ±4α, α = 0.5
+        ({"divergence": "tv"}, -0.5, 0.5),
+        ({"divergence": "chi2"}, -np.inf, 1.0),
+        ({"divergence": "hellinger"}, -0.5, np.inf),
+        ({"divergence": "forward_kl"}, 0.0, np.inf),
+        ({"divergence": "reverse_kl"}, -np.inf, np.inf),
+    ],
+)
+def test_value_bounds_follow_from_reward_bounds(changes, lower, upper):
+    """[r_min, r_max + τ log|A|]/(1−γ)."""
+    from iqlearn_jax.agents import make_agent
+
+    config = configure(gamma=0.9, **changes)
+    found = value_bounds(config, make_agent(config, SPEC), hyper(config, SPEC), 0.2)
+    np.testing.assert_allclose(found, [lower * 10, (upper + 0.2 * np.log(3)) * 10], rtol=1e-5, atol=1e-6)
+
+
+def test_gradient_penalty_of_w1_is_that_of_a_known_network():
+    """A Q linear in its input has a gradient that does not depend on where: (‖w_a‖ − α)²."""
+    from iqlearn_jax.agents import make_agent
+    from iqlearn_jax.methods.iq import lipschitz_penalty
+
+    config = configure(divergence="w1", gradient_penalty=10.0, hidden=(), alpha=0.7)
+    agent, hparams = make_agent(config, SPEC), hyper(config, SPEC)
+    state = agent.init(jax.random.key(0), hparams)
+    kernel = np.asarray(state.critic["net"]["params"]["Dense_0"]["kernel"])[0]
+    expert = random_rows(SPEC, 6).replace(action=np.full(6, 2, np.int32))
+    policy = random_rows(SPEC, 6, 1).replace(action=np.full(6, 2, np.int32))
+    for batch in (Batch(expert=expert), Batch(expert=expert, policy=policy)):
+        found = lipschitz_penalty(agent, hparams, state.critic, batch, jax.random.key(1))
+        assert float(found) == pytest.approx((np.linalg.norm(kernel[:, 2]) - 0.7) ** 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("spec", [SPEC, spec_of(obs_shape=(2,))], ids=["discrete", "continuous"])
+@pytest.mark.parametrize("changes", [{}, {"divergence": "w1", "gradient_penalty": 10.0}], ids=["chi2", "w1"])
+def test_state_only_never_reads_the_experts_actions(spec, changes):
+    config = configure(state_only=True, hidden=(8,), feed="replay", **changes)
+    method, hparams = make_method(config, spec), hyper(config, spec)
+    state = method.init(jax.random.key(0), hparams)
+    policy, expert = random_rows(spec, 6), random_rows(spec, 6, 1)
+    other = expert.replace(action=np.roll(expert.action, 1, axis=0))
+    assert (other.action != expert.action).any()
+    update, found = jax.jit(method.update), []
+    for rows in (expert, other):
+        batch = Batch(policy=policy, expert=rows, initial=expert.obs)
+        found.append(update(hparams, state, batch, jax.random.key(1))[0])
+    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, found), strict=True))
+
+
+def test_messages_of_unknown_names_are_short():
+    with pytest.raises(InputError) as caught:
+        make_method(configure(divergence="zzz"), SPEC)
+    assert len(re.split(r",", str(caught.value))) <= 12

@@ -1,0 +1,146 @@
+"""critic_loss, value and gradient, against `iq_reference` in float64 on random tables."""
+
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from common import configure, deterministic_mdp, hyper, table_spec
+from iq_reference import INSIDE, Setting, gradient, loss
+
+from iqlearn_jax.agents import make_agent
+from iqlearn_jax.methods.iq import critic_loss
+from iqlearn_jax.ops.divergences import DIVERGENCES
+from iqlearn_jax.types import Batch, Transition
+
+STATES, ACTIONS = 5, 3
+SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
+VARIANTS = {
+    "plain": {},
+    "mixture": {"value_term": "mixture"},
+    "v0": {"value_term": "v0"},
+    "target": {"target_network": True},
+    "target mixture": {"target_network": True, "value_term": "mixture"},
+    "target v0": {"target_network": True, "value_term": "v0"},
+    "clip": {"clip_targets": True},
+    "state only": {"state_only": True, "value_term": "mixture"},
+    "absorbing": {"terminal": "absorbing"},
+    "absorbing entropy": {"terminal": "absorbing", "absorbing_entropy": True, "value_term": "mixture"},
+    "absorbing target": {"terminal": "absorbing", "target_network": True},
+    "absorbing v0": {"terminal": "absorbing", "value_term": "v0", "state_only": True},
+}
+BOUNDED = {
+    "bounded": {"terminal": "bounded"},
+    "bounded clip": {"terminal": "bounded", "clip_targets": True, "value_term": "mixture"},
+    "bounded target": {"terminal": "bounded", "target_network": True, "value_term": "v0"},
+}
+BOTH = {"regularize": "both"}
+
+
+def cases():
+    for name in DIVERGENCES:
+        variants = VARIANTS | (BOUNDED if name == "tv" else {})
+        for title, changes in variants.items():
+            yield pytest.param(name, changes, id=f"{name}-{title}")
+    for title, changes in (VARIANTS | BOUNDED).items():
+        yield pytest.param("chi2", changes | BOTH, id=f"both-{title}")
+
+
+def rows(rng, size):
+    """(s, a, s', terminated, truncated); something ends and something is cut in every batch."""
+    s, after = rng.integers(0, STATES, (2, size))
+    end, cut = rng.random(size) < 0.25, rng.random(size) < 0.2
+    end[0], cut[0], end[1], cut[1] = True, False, False, True
+    return s, rng.integers(0, ACTIONS, size), after, end, cut & ~end
+
+
+def transition(found):
+    s, a, after, end, cut = (jnp.asarray(x) for x in found)
+    return Transition(
+        obs=s.astype(jnp.int32),
+        action=a.astype(jnp.int32),
+        reward=jnp.full(len(s), jnp.nan),  # whoever reads it is found out
+        next_obs=after.astype(jnp.int32),
+        terminated=end,
+        truncated=cut,
+    )
+
+
+def tables(rng, setting, critics, noise):
+    """Two sets of tables around the level at which rewards are inside the domain."""
+    reward = setting.alpha * INSIDE.get(setting.divergence, 0.3)
+    level = (reward + setting.gamma * setting.temperature * np.log(ACTIONS)) / (1 - setting.gamma)
+    return level + noise * rng.normal(size=(2, critics, STATES, ACTIONS)), reward + 0.1 * rng.normal(size=2)
+
+
+def with_table(state, table, theta, target, target_theta):
+    def critic(values, absorbing):
+        net = jax.tree.map(lambda _: jnp.asarray(values), state.critic["net"])
+        return {"net": net, "absorbing": jnp.asarray(absorbing)}
+
+    return state.replace(
+        critic=critic(table, theta),
+        target_critic=critic(target, target_theta),
+        log_temperature=jnp.asarray(state.log_temperature, jnp.float64),
+    )
+
+
+def compare(setting, critics=2, noise=0.15, seed=0, offline=False):
+    """Loss and gradients of the library and of the reference on one random problem."""
+    rng = np.random.default_rng(seed)
+    policy, expert, initial = rows(rng, 7), rows(rng, 11), rng.integers(0, STATES, 4)
+    (table, target), (theta, target_theta) = tables(rng, setting, critics, noise)
+    own = None if offline else policy[:4]
+    exact = partial(loss, setting)
+    rest = (target, target_theta, own, expert[:4], initial)
+    wanted = exact(table, theta, *rest)
+    wanted_slope = gradient(lambda t: exact(t, theta, *rest), table)
+    wanted_theta = gradient(lambda t: exact(table, float(t[0]), *rest), np.array([theta]))[0]
+    with jax.enable_x64(True):
+        config = configure(critics=critics, **vars(setting))
+        agent, hparams = make_agent(config, SPEC), hyper(config, SPEC, jnp.float64)
+        state = with_table(start_state(critics), table, theta, target, target_theta)
+        state = state.replace(log_temperature=jnp.log(hparams["temperature"]))
+        batch = Batch(
+            policy=None if offline else transition(policy),
+            expert=transition(expert),
+            initial=jnp.asarray(initial, jnp.int32),
+        )
+        fn = lambda c: critic_loss(config, agent, hparams, state, c, batch, jax.random.key(0))  # noqa: E731
+        (found, _), slope = jax.value_and_grad(fn, has_aux=True)(state.critic)
+        assert found.dtype == jnp.float64
+    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+    (net,) = jax.tree.leaves(slope["net"])
+    assert np.abs(net).max() > 1e-3
+    scale = max(1.0, np.abs(wanted_slope).max())
+    np.testing.assert_allclose(net, wanted_slope, atol=2e-7 * scale)
+    np.testing.assert_allclose(slope["absorbing"], wanted_theta, atol=2e-7 * max(1, abs(wanted_theta)))
+    if setting.terminal == "absorbing" and setting.divergence not in ("w1", "tv"):  # a straight φ cancels
+        assert abs(wanted_theta) > 1e-4
+
+
+def start_state(critics):
+    config = configure(critics=critics)
+    return make_agent(config, SPEC).init(jax.random.key(0), hyper(config, SPEC))
+
+
+@pytest.mark.parametrize(("divergence", "changes"), list(cases()))
+def test_loss_and_gradient_are_the_references(divergence, changes):
+    compare(Setting(divergence=divergence, **changes))
+
+
+@pytest.mark.parametrize("divergence", DIVERGENCES)
+def test_far_outside_the_domain_too(divergence):
+    compare(Setting(divergence=divergence, value_term="mixture"), noise=3.0, seed=1)
+
+
+@pytest.mark.parametrize("divergence", ["chi2", "tv", "js"])
+@pytest.mark.parametrize("value_term", ["v0", "expert", "mixture"])
+def test_offline(divergence, value_term):
+    compare(Setting(divergence=divergence, value_term=value_term), critics=1, seed=2, offline=True)
+
+
+@pytest.mark.parametrize("critics", [1, 3])
+def test_number_of_critics(critics):
+    compare(Setting(value_term="mixture", clip_targets=True), critics=critics, seed=3)

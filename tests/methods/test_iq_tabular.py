@@ -1,0 +1,300 @@
+"""IQ-Learn on finite processes: the exact maximiser, the absorbing state made explicit, truncation."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from common import configure, deterministic_mdp, hyper, random_rows, table_spec
+
+from iqlearn_jax.agents import make_agent
+from iqlearn_jax.methods import make_method
+from iqlearn_jax.methods.iq import critic_loss
+from iqlearn_jax.ops.divergences import get_divergence
+from iqlearn_jax.ops.soft import soft_policy
+from iqlearn_jax.ops.tabular import MDP, occupancy, reward_from_q, soft_value_iteration
+from iqlearn_jax.ops.tabular_solve import solve
+from iqlearn_jax.types import Batch, Transition
+
+STATES, ACTIONS, GAMMA, TAU, ALPHA = 4, 3, 0.8, 0.4, 0.5
+SMOOTH = ["forward_kl", "reverse_kl", "reverse_kl_unbiased", "hellinger", "js", "chi2", "chi2_monotone"]
+
+
+def connected():
+    """A deterministic process in which every state can be left and reached."""
+    mdp = deterministic_mdp(STATES, ACTIONS, 3, GAMMA)
+    following = mdp.transition.argmax(axis=-1)
+    following[:, 0] = (np.arange(STATES) + 1) % STATES
+    return mdp._replace(transition=np.eye(STATES)[following])
+
+
+def counted(mdp, counts):
+    """Every (s, a, s') of a deterministic process, repeated `counts` [S, A] times."""
+    s, a = (x.ravel() for x in np.indices(counts.shape))
+    s, a = np.repeat(s, counts.ravel()), np.repeat(a, counts.ravel())
+    after = mdp.transition.argmax(axis=-1)[s, a]
+    blank = np.zeros(len(s))
+    return Transition(
+        obs=jnp.asarray(s, jnp.int32),
+        action=jnp.asarray(a, jnp.int32),
+        reward=jnp.asarray(blank),
+        next_obs=jnp.asarray(after, jnp.int32),
+        terminated=jnp.asarray(blank > 0),
+        truncated=jnp.asarray(blank > 0),
+    )
+
+
+def setup(**changes):
+    config = configure(
+        temperature=TAU, gamma=GAMMA, alpha=ALPHA, normalize_obs=False, **{"critic_lr": 0.05} | changes
+    )
+    mdp = connected()
+    spec = table_spec(mdp, ACTIONS)
+    dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
+    agent, hparams = make_agent(config, spec), hyper(config, spec, dtype)
+    state = agent.init(jax.random.key(0), hparams)
+    return config, mdp, spec, agent, hparams, state
+
+
+def holding(state, table):
+    net = jax.tree.map(lambda _: jnp.asarray(table)[None], state.critic["net"])
+    return state.replace(critic={"net": net, "absorbing": jnp.zeros(())})
+
+
+def slope_at(config, agent, hparams, state, batch):
+    fn = lambda c: critic_loss(config, agent, hparams, state, c, batch, jax.random.key(0))[0]  # noqa: E731
+    (found,) = jax.tree.leaves(jax.grad(fn)(state.critic)["net"])
+    return np.asarray(found)
+
+
+COUNTS = np.random.default_rng(0).integers(1, 9, (STATES, ACTIONS))  # the expert's frequencies
+
+
+@pytest.mark.parametrize("name", SMOOTH)
+def test_the_exact_maximiser_is_where_the_loss_is_flat(name):
+    """∇critic_loss vanishes at Q* of `tabular_solve`, and only there (v0, all of ρ_E in one batch)."""
+    with jax.enable_x64(True):
+        config, mdp, _, agent, hparams, state = setup(divergence=name, value_term="v0")
+        model = MDP(*(jnp.asarray(x) for x in mdp))
+        exact = solve(model, jnp.asarray(COUNTS / COUNTS.sum()), get_divergence(name), ALPHA, TAU)
+        assert exact.residual < 1e-10
+        state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
+        batch = Batch(expert=counted(mdp, COUNTS), initial=jnp.arange(STATES, dtype=jnp.int32))
+        here = slope_at(config, agent, hparams, holding(state, exact.q), batch)
+        there = slope_at(config, agent, hparams, holding(state, exact.q.at[0, 0].add(0.01)), batch)
+    assert np.abs(here).max() < 1e-9
+    assert np.abs(there).max() > 1e-5
+
+
+def trained(name, rates):
+    """(table, exact solution, loss of a table) after Adam on the whole of ρ_E from a table of zeros."""
+    config, mdp, spec, agent, hparams, blank = setup(divergence=name, value_term="v0")
+    method = make_method(config, spec)
+    batch = Batch(expert=counted(mdp, COUNTS), initial=jnp.arange(STATES, dtype=jnp.int32))
+    if name == "tv":  # its box must hold at every (s, a), not only where the expert often is
+        batch = batch.replace(policy=counted(mdp, np.ones_like(COUNTS)))
+
+    @jax.jit
+    def train(state, rates):
+        def step(state, rate):
+            return method.update(hparams | {"critic_lr": rate}, state, batch, jax.random.key(0))[0], None
+
+        return jax.lax.scan(step, state, rates)[0]
+
+    state = train(method.init(jax.random.key(0), hparams), rates.astype(np.float32))
+    (table,) = jax.tree.leaves(state.critic["net"])
+    with jax.enable_x64(True):
+        model = MDP(*(jnp.asarray(x) for x in mdp))
+        exact = solve(model, jnp.asarray(COUNTS / COUNTS.sum()), get_divergence(name), ALPHA, TAU)
+        exact = exact._replace(q=np.asarray(exact.q, np.float32))
+
+    def loss(q):
+        state = holding(blank, q)
+        return critic_loss(config, agent, hparams, state, state.critic, batch, jax.random.key(0))[0]
+
+    return table[0], exact.q, jax.jit(loss)
+
+
+@pytest.mark.parametrize("name", ["chi2", "hellinger"])
+def test_training_finds_the_exact_policy(name):
+    table, exact, _ = trained(name, np.geomspace(0.02, 1e-5, 12_000))
+    wanted = np.asarray(soft_policy(exact, TAU))
+    assert np.abs(wanted - 1 / ACTIONS).max() > 0.05
+    np.testing.assert_allclose(soft_policy(table, TAU), wanted, atol=1e-3)
+
+
+def test_training_finds_the_exact_policy_of_total_variation():
+    """Its objective has kinks, along which Adam creeps: the loss is met within 5e-4, the policy within 0.03."""
+    table, exact, loss = trained("tv", np.geomspace(0.1, 1e-5, 12_000))
+    assert -1e-5 < float(loss(table) - loss(exact)) < 5e-4
+    assert float(loss(jnp.zeros_like(table)) - loss(exact)) > 0.01
+    np.testing.assert_allclose(soft_policy(table, TAU), soft_policy(exact, TAU), atol=0.03)
+
+
+@pytest.mark.parametrize("value_term", ["expert", "mixture"])
+def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
+    """The expert term on ρ_E, and the mixture on ρ_E and any other occupancy, have v0's gradient.
+
+    Occupancies are rounded to 1 in 400 000 rows, hence the tolerance.
+    """
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(1)
+        mdp = connected()
+        model = MDP(*(jnp.asarray(x) for x in mdp))
+        counts = [
+            np.rint(4e5 * np.asarray(occupancy(model, jnp.asarray(rng.dirichlet(np.ones(3), 4))))).astype(int)
+            for _ in range(2)
+        ]
+        expert, policy = (counted(mdp, c) for c in counts)
+        table = rng.normal(size=(STATES, ACTIONS))
+        found = []
+        for term in ("v0", value_term):
+            config, _, _, agent, hparams, state = setup(value_term=term)
+            state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
+            batch = Batch(policy=policy, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
+            found.append(slope_at(config, agent, hparams, holding(state, table), batch))
+    np.testing.assert_allclose(found[0], found[1], atol=2e-5)
+    assert np.abs(found[0]).max() > 1e-2
+
+
+def test_chi2_over_both_samples_has_the_ls_iq_fixed_point():
+    """At r = 4α(ρ_E − ρ)/(ρ_E + ρ) with replay = own occupancy, the gradient vanishes, and |r| ≤ 4α.
+
+    A policy's own reward is chosen first; ρ_E follows from it. Occupancies in 400 000 rows each.
+    """
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(2)
+        mdp = connected()
+        model = MDP(*(jnp.asarray(x) for x in mdp))
+        reward = rng.uniform(-0.8, 0.8, (STATES, ACTIONS))
+        own = np.asarray(
+            occupancy(model, soft_policy(soft_value_iteration(model, jnp.asarray(reward), TAU), TAU))
+        )
+        ratio = lambda r: (1 + r / (4 * ALPHA)) / (1 - r / (4 * ALPHA))  # noqa: E731
+        low, high = -0.9, 0.9  # a constant shift leaves the policy alone: the one where ρ_E sums to 1
+        for _ in range(60):
+            shift = 0.5 * (low + high)
+            low, high = (shift, high) if (own * ratio(reward + shift)).sum() < 1 else (low, shift)
+        reward = reward + shift
+        q = soft_value_iteration(model, jnp.asarray(reward), TAU)
+        np.testing.assert_allclose(reward_from_q(model, q, TAU), reward, atol=1e-9)
+        expert, policy = (counted(mdp, np.rint(4e5 * x).astype(int)) for x in (own * ratio(reward), own))
+        config, _, _, agent, hparams, state = setup(value_term="v0", regularize="both")
+        state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
+        batch = Batch(policy=policy, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
+        here = slope_at(config, agent, hparams, holding(state, q), batch)
+        there = slope_at(config, agent, hparams, holding(state, q.at[0, 0].add(0.1)), batch)
+    assert np.abs(reward).max() < 4 * ALPHA
+    assert np.abs(here).max() < 2e-5
+    assert np.abs(there).max() > 1e-3
+
+
+@pytest.mark.parametrize("value_term", ["expert", "mixture"])
+@pytest.mark.parametrize("regularize", ["expert", "both"])
+def test_absorbing_state_is_an_explicit_state_with_a_repeated_self_loop(value_term, regularize):
+    """terminal="absorbing" with entropy = a process with one more state whose γ/(1−γ) = 4 self-loops per
+    terminal row are in the data; Q(absorbing, ·) = θ + γ(θ + τ log|A|)/(1−γ)."""
+    repeats, theta = round(GAMMA / (1 - GAMMA)), 0.37
+    assert repeats == 4
+    with jax.enable_x64(True):
+        rng = np.random.default_rng(4)
+        config, mdp, spec, agent, hparams, state = setup(
+            value_term=value_term, regularize=regularize, terminal="absorbing", absorbing_entropy=True
+        )
+        state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
+        table = rng.normal(size=(STATES, ACTIONS))
+        ours = holding(state, table).critic | {"absorbing": jnp.asarray(theta)}
+        # the same number of rows and of ends on both sides, so that means have the same denominators
+        sides = [random_rows(spec, 10, seed) for seed in (0, 1)]
+        sides = [r.replace(terminated=np.arange(10) < 3, truncated=np.arange(10) > 7) for r in sides]
+        batch = Batch(expert=jax.tree.map(jnp.asarray, sides[0]), policy=jax.tree.map(jnp.asarray, sides[1]))
+        found, _ = critic_loss(config, agent, hparams, state, ours, batch, jax.random.key(0))
+
+        bigger = MDP(np.zeros((STATES + 1, ACTIONS, STATES + 1)), np.zeros(STATES + 1), GAMMA)
+        plain = configure(
+            temperature=TAU, gamma=GAMMA, alpha=ALPHA, value_term=value_term, regularize=regularize
+        )
+        big_agent = make_agent(plain, table_spec(bigger, ACTIONS))
+        end_value = (theta + TAU * np.log(ACTIONS)) / (1 - GAMMA)
+        extended = np.vstack([table, np.full((1, ACTIONS), theta + GAMMA * end_value)])
+
+        def spelled_out(rows):
+            after = np.where(rows.terminated, STATES, rows.next_obs)
+            loops = np.full(3 * repeats, STATES)
+            return Transition(
+                obs=jnp.asarray(np.append(rows.obs, loops), jnp.int32),
+                action=jnp.asarray(np.append(rows.action, loops * 0), jnp.int32),
+                reward=jnp.zeros(10 + len(loops)),
+                next_obs=jnp.asarray(np.append(after, loops), jnp.int32),
+                terminated=jnp.zeros(10 + len(loops), bool),
+                truncated=jnp.zeros(10 + len(loops), bool),
+            )
+
+        other = Batch(expert=spelled_out(sides[0]), policy=spelled_out(sides[1]))
+        critic = holding(state, extended).critic
+        wanted, _ = critic_loss(plain, big_agent, hparams, state, critic, other, jax.random.key(0))
+    assert 10 * float(found) == pytest.approx((10 + 3 * repeats) * float(wanted), rel=1e-9)
+
+
+@pytest.mark.parametrize("entropy", [True, False])
+def test_value_behind_a_terminal_is_the_fixed_point(entropy):
+    """(r_abs + τ log|A|)/(1−γ) with the entropy bonus, r_abs/(1−γ) without."""
+    config, _, spec, _, hparams, state = setup(terminal="absorbing", absorbing_entropy=entropy)
+    method = make_method(config, spec)
+    critic = state.critic | {"absorbing": jnp.asarray(0.3)}
+    row = random_rows(spec, 1).replace(terminated=np.array([True]))
+    found = method.reward(hparams, state.replace(critic=critic), row, jax.random.key(0))
+    behind = (0.3 + entropy * TAU * np.log(ACTIONS)) / (1 - GAMMA)
+    assert float(found[0]) == pytest.approx(0.0 - GAMMA * behind, rel=1e-5)
+
+
+@pytest.mark.parametrize("terminal", ["zero", "absorbing", "bounded"])
+@pytest.mark.parametrize("feed", ["demos", "replay"])
+def test_truncation_always_bootstraps(terminal, feed):
+    """`truncated` alone changes nothing: loss, update and recovered reward; `terminated` does."""
+    config, _, spec, _, hparams, state = setup(
+        terminal=terminal, feed=feed, divergence="tv", value_term="mixture", learn_temperature=True
+    )
+    method = make_method(config, spec)
+    state = holding(state, np.random.default_rng(0).normal(size=(STATES, ACTIONS)).astype(np.float32))
+    policy, expert = (jax.tree.map(jnp.asarray, random_rows(spec, 8, seed, ends=0.0)) for seed in (0, 1))
+
+    def run(field):
+        changed = {"truncated": jnp.zeros(8, bool), "terminated": jnp.zeros(8, bool)}
+        changed = changed | ({} if field is None else {field: jnp.ones(8, bool)})
+        rows = [part.replace(**changed) for part in (policy, expert)]
+        batch = Batch(policy=rows[0], expert=rows[1], initial=jnp.zeros(3, jnp.int32))
+        after, metrics = method.update(hparams, state, batch, jax.random.key(0))
+        reward = method.reward(hparams, state, rows[1], jax.random.key(1))
+        return jax.tree.leaves((after, metrics, reward))
+
+    neither, cut, ended = run(None), run("truncated"), run("terminated")
+    assert all(np.array_equal(a, b) for a, b in zip(neither, cut, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(neither, ended, strict=True))
+
+
+@pytest.mark.parametrize("name", ["iq", "bc", "rl"])
+def test_only_forward_rl_reads_the_reward(name):
+    config, _, spec, _, hparams, state = setup(method=name, feed="replay" if name == "rl" else "demos")
+    method = make_method(config, spec)
+    rows = jax.tree.map(jnp.asarray, random_rows(spec, 8))
+
+    def run(reward):
+        part = rows.replace(reward=reward)
+        batch = Batch(expert=None if name == "rl" else part, policy=part if name == "rl" else None,
+                      initial=rows.obs)  # fmt: skip
+        return jax.tree.leaves(method.update(hparams, state, batch, jax.random.key(0))[0])
+
+    same = [np.array_equal(a, b) for a, b in zip(run(rows.reward), run(rows.reward + 1), strict=True)]
+    assert all(same) == (name != "rl")
+
+
+def test_recovered_reward_is_q_minus_discounted_value():
+    config, _, spec, agent, hparams, state = setup()
+    method = make_method(config, spec)
+    table = np.random.default_rng(0).normal(size=(STATES, ACTIONS)).astype(np.float32)
+    state, rows = holding(state, table), random_rows(spec, 20, ends=0.3)
+    v = TAU * np.log(np.exp(table / TAU).sum(axis=1))
+    wanted = table[rows.obs, rows.action] - GAMMA * np.where(rows.terminated, 0, v[rows.next_obs])
+    found = method.reward(hparams, state, rows, jax.random.key(0))
+    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    assert agent.max_entropy == pytest.approx(np.log(ACTIONS))

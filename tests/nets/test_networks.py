@@ -1,0 +1,57 @@
+"""Shapes, independence and scaling of the networks."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from iqlearn_jax.nets import Actor, Critic, QNetwork, ensemble
+from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN
+
+
+@pytest.mark.parametrize(
+    ("shape", "options"),
+    [
+        ((4,), {}),
+        ((4,), {"layer_norm": True}),
+        ((10, 10, 4), {"image": True}),
+        ((84, 84, 4), {"image": True}),
+        ((), {"num_states": 7}),
+    ],
+)
+def test_q_network_shapes(shape, options):
+    network = ensemble(QNetwork, 2)(num_actions=3, hidden=(8,), **options)
+    obs = jnp.zeros((5, *shape), jnp.int32 if shape == () else jnp.float32)
+    q, params = network.init_with_output(jax.random.key(0), obs)
+    assert q.shape == (2, 5, 3)
+    assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(params))
+
+
+def test_members_of_an_ensemble_differ_and_do_not_share_gradients():
+    network = ensemble(Critic, 2)(hidden=(8,))
+    obs, action = jnp.ones((5, 4)), jnp.ones((5, 1))
+    params = network.init(jax.random.key(0), obs, action)
+    first, second = network.apply(params, obs, action)
+    assert (first != second).all()
+    grads = jax.grad(lambda p: network.apply(p, obs, action)[0].sum())(params)
+    assert all((leaf[1] == 0).all() for leaf in jax.tree.leaves(grads))
+    assert any((leaf[0] != 0).any() for leaf in jax.tree.leaves(grads))
+
+
+def test_a_table_starts_at_zero_and_is_only_a_table():
+    network = QNetwork(num_actions=3, hidden=(8,), num_states=7)
+    params = network.init(jax.random.key(0), jnp.zeros(1, jnp.int32))
+    assert [leaf.shape for leaf in jax.tree.leaves(params)] == [(7, 3)]
+    assert (network.apply(params, jnp.arange(7)) == 0).all()
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e6])
+def test_log_standard_deviation_stays_in_its_range_with_a_gradient(scale):
+    network = Actor(action_dim=2, hidden=(8,))
+    obs = jax.random.normal(jax.random.key(0), (20, 3))
+    params = jax.tree.map(lambda p: p * scale, network.init(jax.random.key(1), obs))
+    mean, log_std = network.apply(params, obs)
+    assert mean.shape == log_std.shape == (20, 2)
+    assert (log_std >= LOG_STD_MIN).all()
+    assert (log_std <= LOG_STD_MAX).all()
+    assert np.isfinite(mean).all()

@@ -1,0 +1,192 @@
+"""Stopped and resumed equals uninterrupted, bit for bit: state, replay, simulators, metrics, summary."""
+
+import json
+from contextlib import contextmanager
+
+import jax
+import numpy as np
+import pytest
+from common import cartpole_demos, configure, made_up_config, made_up_environments
+
+from iqlearn_jax.sweep import run as run_lib
+from iqlearn_jax.sweep.checkpoint import Checkpoints
+from iqlearn_jax.sweep.problem import make_loop, make_problem
+from iqlearn_jax.sweep.run import Stopped, start_or_restore, train
+from iqlearn_jax.train.state import RunState
+
+CLOCKS = {"wall_seconds", "updates_per_second"}
+CASES = [
+    pytest.param(
+        "iq", "demos", "walk", {"terminal": "absorbing", "target_network": True}, marks=pytest.mark.slow
+    ),
+    pytest.param(
+        "iq",
+        "replay",
+        "walk",
+        {"terminal": "absorbing", "online__updates_per_step": 2},
+        marks=pytest.mark.slow,
+    ),
+    ("iq", "replay", "bandit", {"learn_temperature": True, "critics": 2, "target_network": True}),
+    pytest.param("bc", "demos", "bandit", {}, marks=pytest.mark.slow),
+    pytest.param(
+        "rl", "replay", "walk", {"target_network": True, "target_period": 3}, marks=pytest.mark.slow
+    ),
+]
+
+
+def interrupted(monkeypatch, chunks, call):
+    """Runs `call` with Ctrl-C pressed while chunk number `chunks` runs; it must stop with everything saved."""
+    done = []
+
+    @contextmanager
+    def pressed():
+        yield lambda: len(done) >= chunks
+
+    def report(*arguments, original=run_lib.write_metrics):
+        done.append(1)
+        original(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(run_lib, "interruptible", pressed)
+        patch.setattr(run_lib, "write_metrics", report)
+        with pytest.raises(Stopped):
+            call()
+
+
+def lines(workdir):
+    found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in CLOCKS} for line in found]
+
+
+def summary(workdir):
+    found = json.loads((workdir / "summary.json").read_text())
+    return {k: v for k, v in found.items() if k not in CLOCKS}
+
+
+def final_state(workdir, config) -> RunState:
+    problem = make_problem(config)
+    checkpoints = Checkpoints(workdir)
+    try:
+        return start_or_restore(problem, make_loop(problem), checkpoints)
+    finally:
+        checkpoints.close()
+
+
+def assert_same_state(a, b):
+    assert jax.tree.structure(a) == jax.tree.structure(b)
+    for (path, left), right in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
+        if jax.dtypes.issubdtype(left.dtype, jax.dtypes.prng_key):
+            left, right = jax.random.key_data(left), jax.random.key_data(right)
+        np.testing.assert_array_equal(left, right, err_msg=jax.tree_util.keystr(path))
+
+
+def compare(config, tmp_path, monkeypatch, chunks=(1, 1)):
+    """Metrics, state and order of lines; summaries are compared in test_cli.py, they cost more than training."""
+    monkeypatch.setattr(run_lib, "finish", lambda *_: {})
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(config, whole)
+    interrupted(monkeypatch, chunks[0], lambda: train(config, parts))
+    for more in chunks[1:]:
+        interrupted(monkeypatch, more, lambda: train(config, parts, resume=True))
+    train(config, parts, resume=True)
+    assert_same_state(final_state(whole, config), final_state(parts, config))
+    assert lines(whole) == lines(parts)
+    steps = [(line["update"], line["seed"]) for line in lines(parts)]
+    wanted = range(config.log_every, config.updates + 1, config.log_every)
+    assert steps == [(u, config.first_seed + s) for u in wanted for s in range(config.seeds)]
+    walls = [json.loads(line)["wall_seconds"] for line in (parts / "metrics.jsonl").read_text().splitlines()]
+    assert walls == sorted(walls)
+
+
+@pytest.mark.parametrize(("method", "feed", "env", "changes"), CASES)
+def test_resumed_equals_uninterrupted(method, feed, env, changes, tmp_path, monkeypatch):
+    config = made_up_config(method, feed, env, seeds=2, updates=12, checkpoint_every=0, **changes)
+    with made_up_environments():
+        compare(config, tmp_path, monkeypatch)
+
+
+def host_config(tmp_path, **changes):
+    return configure(
+        env__id="CartPole-v1", env__backend="gymnasium", feed="replay", seeds=2, hidden=(8,), batch_size=8,
+        log_every=20, eval_every=20, checkpoint_every=0, updates=60, online__num_envs=2,
+        online__learning_starts=10, online__capacity=100, demos__path=str(cartpole_demos(tmp_path / "d.npz")),
+        **changes,
+    )  # fmt: skip
+
+
+def test_resumed_equals_uninterrupted_on_the_host(tmp_path, monkeypatch):
+    compare(host_config(tmp_path), tmp_path, monkeypatch)
+
+
+@pytest.mark.slow
+def test_a_host_run_does_not_depend_on_its_neighbours(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lib, "finish", lambda *_: {})
+    pair = host_config(tmp_path)
+    alone = host_config(tmp_path)
+    alone.seeds, alone.first_seed = 1, pair.first_seed + 1
+    train(pair, tmp_path / "pair")
+    train(alone, tmp_path / "alone")
+    cut = jax.tree.map(lambda x: x[1:], final_state(tmp_path / "pair", pair))
+    own = final_state(tmp_path / "alone", alone)
+    np.testing.assert_array_equal(cut.replay.experience.action, own.replay.experience.action)
+    for a, b in zip(jax.tree.leaves(cut.state), jax.tree.leaves(own.state), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_host_exploration_and_learning_use_different_keys(tmp_path, monkeypatch):
+    """fold_in(key, 1) is split(key)[1]: exploration may not draw from what later acts and learns."""
+    from iqlearn_jax.train import host as host_lib
+
+    used, original = [], host_lib.random_actions
+
+    def spy(spec, key, size):
+        jax.debug.callback(lambda data: used.append(data.tolist()), jax.random.key_data(key))
+        return original(spec, key, size)
+
+    monkeypatch.setattr(host_lib, "random_actions", spy)
+    problem = make_problem(host_config(tmp_path))
+    run = make_loop(problem).init(problem.hparams, problem.seeds, problem.rows, problem.picks)
+    jax.effects_barrier()
+    data = jax.random.key_data(run.key)
+    folded = [jax.random.fold_in(jax.random.wrap_key_data(own), n) for own in data for n in range(5)]
+    later = [jax.random.key_data(key).tolist() for key in folded]
+    assert used
+    assert not [key for key in later if key in used]
+
+
+def test_a_line_cut_off_by_a_crash_and_lines_after_the_checkpoint_are_dropped(tmp_path, monkeypatch):
+    monkeypatch.setattr(run_lib, "finish", lambda *_: {})
+    config = made_up_config("bc", "demos", "walk", seeds=2, updates=12, checkpoint_every=0)
+    with made_up_environments():
+        train(config, tmp_path / "whole")
+        interrupted(monkeypatch, 1, lambda: train(config, tmp_path / "parts"))
+        path = tmp_path / "parts" / "metrics.jsonl"
+        late = json.dumps({"update": 8, "env_steps": 0, "seed": 5000, "wall_seconds": 1e6})
+        path.write_text(path.read_text() + late + '\n{"update": 12, "env_')
+        train(config, tmp_path / "parts", resume=True)
+    assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
+    assert json.loads(path.read_text().splitlines()[-1])["wall_seconds"] < 1e5
+
+
+@pytest.mark.slow
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    config = made_up_config("bc", "demos", "walk", seeds=2)
+    with made_up_environments():
+        train(config, tmp_path)
+        before = summary(tmp_path), lines(tmp_path)
+        train(config, tmp_path, resume=True)
+    assert before == (summary(tmp_path), lines(tmp_path))
+
+
+@pytest.mark.slow
+def test_resuming_before_the_first_checkpoint_starts_anew(tmp_path, monkeypatch):
+    """Killed before anything was saved: the folder has its config and nothing else."""
+    monkeypatch.setattr(run_lib, "finish", lambda *_: {})
+    from iqlearn_jax.sweep.workdir import claim
+
+    config = made_up_config("bc", "demos", "walk", seeds=2)
+    with made_up_environments():
+        train(config, tmp_path / "whole")
+        claim(tmp_path / "parts", config, make_problem(config).demos.digest, resume=False)
+        train(config, tmp_path / "parts", resume=True)
+    assert lines(tmp_path / "whole") == lines(tmp_path / "parts")

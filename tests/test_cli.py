@@ -1,0 +1,299 @@
+"""The command line as a user meets it: train, stop, resume, evaluate, report, and every refusal in one line."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from common import ROOT, cartpole_demos
+
+from iqlearn_jax import cli
+
+SMALL = [
+    "--config.seeds=2", "--config.hidden=(8,)", "--config.updates=60", "--config.log_every=20",
+    "--config.eval_every=20", "--config.eval_episodes=2", "--config.checkpoint_every=0",
+    "--config.demos.trajectories=2", "--config.batch_size=8",
+]  # fmt: skip
+CLOCKS = ("wall_seconds", "updates_per_second")
+CARTPOLE = f"--config={ROOT}/configs/cartpole.py:offline"
+
+
+@pytest.fixture(scope="module")
+def demos(tmp_path_factory):
+    return cartpole_demos(tmp_path_factory.mktemp("demos") / "cartpole.npz")
+
+
+@pytest.fixture(scope="module")
+def trained(demos, tmp_path_factory):
+    """A folder trained once; (folder, exit code)."""
+    workdir = tmp_path_factory.mktemp("run") / "done"
+    return workdir, cli.main(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *SMALL])
+
+
+@pytest.fixture
+def refused(capsys):
+    """Runs the command line, which must refuse with code 2 and one line without a traceback; returns it."""
+
+    def run(*argv):
+        assert cli.main([str(arg) for arg in argv]) == 2
+        printed = capsys.readouterr()
+        assert printed.err.startswith("error: ")
+        assert printed.err.count("\n") == 1
+        assert "Traceback" not in printed.err
+        return printed.err
+
+    return run
+
+
+def metrics(workdir):
+    found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in CLOCKS} for line in found]
+
+
+def summary(workdir):
+    return json.loads((workdir / "summary.json").read_text())
+
+
+def test_training_leaves_the_files_of_the_docs(trained):
+    workdir, code = trained
+    assert code == 0
+    names = {path.name for path in workdir.iterdir()}
+    assert names >= {"config.json", "provenance.json", "metrics.jsonl", "summary.json", "rewards.npz",
+                     "report.html", "figures", "checkpoints"}  # fmt: skip
+    assert not [name for name in names if name.endswith(".tmp")]
+    assert list((workdir / "figures").glob("*.png"))
+
+
+def test_summary_has_the_documented_keys(trained, demos):
+    found = summary(trained[0])
+    documented = {
+        "method", "env", "backend", "setting", "demos", "demo_trajectories", "demo_subsample",
+        "demo_transitions", "seeds", "updates", "env_steps", "expert_return", "random_return", "returns",
+        "normalized", "normalized_iqm", "normalized_ci95", "wall_seconds", "updates_per_second", "pearson",
+        "spearman", "status",
+    }  # fmt: skip
+    assert documented <= found.keys()
+    assert found["status"] == "done"
+    assert found["seeds"] == [5000, 5001]
+    assert (found["method"], found["env"], found["setting"]) == ("iq", "CartPole-v1", "offline")
+    assert (found["updates"], found["env_steps"], found["normalized_ci95"]) == (60, 0, None)
+    with np.load(demos) as file:
+        assert found["expert_return"] == pytest.approx(file["rewards"].sum() / 3)
+    spread = found["expert_return"] - found["random_return"]
+    expected = (np.array(found["returns"]) - found["random_return"]) / spread
+    np.testing.assert_allclose(found["normalized"], expected)
+    assert 15 < found["random_return"] < 30  # uniformly random CartPole: about 22
+
+
+def test_provenance_and_config_have_the_documented_keys(trained, demos):
+    workdir = trained[0]
+    found = json.loads((workdir / "provenance.json").read_text())
+    assert {"commit", "versions", "hardware", "demos_digest", "command", "started"} <= found.keys()
+    with np.load(demos) as file:
+        assert found["demos_digest"] == json.loads(str(file["metadata"]))["digest"]
+    assert "jax" in found["versions"]
+    config = json.loads((workdir / "config.json").read_text())
+    assert config["demos.path"] == str(demos)
+    assert config["updates"] == 60
+
+
+def test_metrics_have_one_line_per_run_and_chunk(trained):
+    found = metrics(trained[0])
+    assert [(m["update"], m["seed"]) for m in found] == [(u, s) for u in (20, 40, 60) for s in (5000, 5001)]
+    assert all({"env_steps", "iq/loss", "eval/return"} <= m.keys() for m in found)
+    assert all(np.isfinite(list(m.values())).all() for m in found)
+
+
+def test_rewards_file_is_as_documented(trained):
+    with np.load(trained[0] / "rewards.npz", allow_pickle=False) as file:
+        assert set(np.unique(file["source"])) == {"expert", "policy", "random"}
+        assert file["recovered"].dtype == file["true"].dtype == np.float32
+        assert file["episode"].dtype == np.int32
+        assert len({len(file[name]) for name in ("recovered", "true", "episode", "source")}) == 1
+
+
+def test_evaluate_report_and_resume_of_a_finished_run(trained, capsys, tmp_path):
+    workdir = trained[0]
+    assert cli.main(["evaluate", f"--workdir={workdir}", "--episodes=3"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["seed 5000", "seed 5001"]
+    assert cli.main(["report", str(workdir), f"--out={tmp_path}"]) == 0
+    assert (tmp_path / "report.html").stat().st_size > 1000
+    before = metrics(workdir)
+    assert cli.main(["train", f"--workdir={workdir}", "--resume"]) == 0
+    assert metrics(workdir) == before
+
+
+def test_evaluate_agrees_with_the_summary(trained, capsys):
+    assert cli.main(["evaluate", f"--workdir={trained[0]}", "--episodes=10"]) == 0
+    printed = [float(line.split()[2]) for line in capsys.readouterr().out.splitlines()]
+    np.testing.assert_allclose(printed, summary(trained[0])["returns"], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--config.gama=0.9"], ("unknown config key 'gama'", "gamma")),
+        (["--config.demos.pth=x"], ("unknown config key 'demos.pth'", "demos.path")),
+        (["--config.gamma=high"], ("config.gamma", "'high'", "float")),
+        (["--config.divergence=ch2"], ("unknown divergence 'ch2'", "chi2")),
+        (["--config.method=bcc"], ("unknown method 'bcc'", "bc")),
+        (["--config.env.id=CartPole-v2"], ("CartPole-v2", "CartPole-v1")),
+        (["--config.env.backend=gymnaz"], ("backend 'gymnaz'", "gymnax")),
+        (["--config.env.id=hoper", "--config.env.backend=spring"], ("hoper", "hopper")),
+        (["--config.env.id=Hoper-v5", "--config.env.backend=gymnasium"], ("Hoper-v5", "Hopper-v5")),
+        (["--demos=/nowhere.npz"], ("/nowhere.npz", "check the path")),
+        (["--config.demos.trajectories=9"], ("trajectories", "3", "9")),
+        (["--config.demos.subsample=0"], ("subsample", "0")),
+        (["--config.updates=61"], ("config.updates is 61", "config.log_every")),
+        (["--demo=x"], ("unknown argument '--demo=x'",)),
+        (["--config.tensorboard"], ("--config.tensorboard",)),
+    ],
+)
+def test_bad_arguments(refused, demos, tmp_path, arguments, words):
+    workdir = tmp_path / "new"
+    line = refused("train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *SMALL, *arguments)
+    assert all(word in line for word in words), line
+    assert not workdir.exists()  # nothing is left behind that would block the next try
+
+
+def test_bad_config_names_and_commands(refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    workdir = f"--workdir={tmp_path / 'new'}"
+    assert "did you mean offline" in refused("train", "--config=configs/cartpole.py:ofline", workdir)
+    assert "did you mean configs/cartpole.py" in refused(
+        "train", "--config=configs/cartpol.py:offline", workdir
+    )
+    assert "--config is missing" in refused("train", workdir)
+    assert "--workdir" in refused("train", "--config=configs/cartpole.py:offline")
+    assert "did you mean train" in refused("trian")
+    assert "no such file" in refused("evaluate", workdir)
+    assert "--episodes" in refused("evaluate", workdir, "--episodes=many")
+    assert refused("report", str(tmp_path / "nowhere"))
+
+
+def test_no_arguments_and_help(capsys):
+    assert cli.main([]) == 2
+    assert cli.main(["--help"]) == 0
+    printed = capsys.readouterr().out
+    assert all(name in printed for name in cli.COMMANDS)
+
+
+def test_missing_demonstrations(refused, tmp_path):
+    line = refused("train", CARTPOLE, f"--workdir={tmp_path / 'new'}", "--config.demos.path=")
+    assert "config.demos.path is empty" in line
+    assert "--demos=FILE.npz" in line
+
+
+def test_a_folder_in_use_is_refused(refused, trained, demos):
+    line = refused("train", CARTPOLE, f"--workdir={trained[0]}", f"--demos={demos}", *SMALL)
+    assert str(trained[0]) in line
+    assert "--resume" in line
+
+
+def test_a_workdir_that_is_a_file_is_refused(refused, demos, tmp_path):
+    path = tmp_path / "file"
+    path.write_text("")
+    assert str(path) in refused("train", CARTPOLE, f"--workdir={path}", f"--demos={demos}", *SMALL)
+
+
+def test_resume_with_another_configuration_is_refused(refused, trained, demos):
+    line = refused("train", f"--workdir={trained[0]}", "--resume", "--config.gamma=0.5")
+    assert "gamma: 0.99 before, 0.5 now" in line
+    assert "did you mean" in refused("train", f"--workdir={trained[0]}", "--resume", "--config.gama=0.5")
+
+
+def test_resume_of_no_run_is_refused(refused, tmp_path, demos):
+    assert "no such file" in refused("train", f"--workdir={tmp_path}", "--resume")
+    assert refused("train", CARTPOLE, f"--demos={demos}", *SMALL, f"--workdir={tmp_path}", "--resume")
+
+
+def test_resume_with_changed_demonstrations_is_refused(refused, trained, demos, tmp_path):
+    """The same path, another content."""
+    original = demos.read_bytes()
+    try:
+        demos.unlink()
+        cartpole_demos(demos, episodes=4)
+        line = refused("train", f"--workdir={trained[0]}", "--resume")
+    finally:
+        demos.write_bytes(original)
+    assert "demonstrations changed" in line
+    assert "digest" in line
+
+
+def test_a_damaged_config_in_the_folder_is_refused(refused, tmp_path):
+    (tmp_path / "config.json").write_text('{"gamma": 0.')
+    assert "config.json" in refused("train", f"--workdir={tmp_path}", "--resume")
+
+
+def test_demos_alias_is_the_config_key(demos, trained, tmp_path):
+    arguments = ["train", CARTPOLE, f"--workdir={tmp_path / 'b'}", f"--config.demos.path={demos}", *SMALL]
+    assert cli.main(arguments) == 0
+    assert metrics(tmp_path / "b") == metrics(trained[0])
+
+
+def test_equal_expert_and_random_return_still_gives_a_summary(tmp_path, monkeypatch, demos):
+    """Then there is no normalised score; the run may not be lost for it."""
+    from iqlearn_jax.sweep import run as run_lib
+
+    monkeypatch.setattr(run_lib, "random_return", lambda problem: float(problem.demos.episode_returns.mean()))
+    arguments = ["train", CARTPOLE, f"--workdir={tmp_path / 'w'}", f"--demos={demos}", *SMALL]
+    assert cli.main([*arguments, "--config.seeds=1", "--config.updates=20"]) == 0
+    assert json.loads((tmp_path / "w" / "summary.json").read_text())["normalized_iqm"] is None
+
+
+# Ctrl-C ---------------------------------------------------------------------------------------------------
+
+
+def start(arguments):
+    return subprocess.Popen(
+        [sys.executable, "-m", "iqlearn_jax.cli", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ), cwd=ROOT,
+    )  # fmt: skip
+
+
+def wait_for(condition, process, seconds=180):
+    begun = time.monotonic()
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() - begun < seconds
+        time.sleep(0.02)
+
+
+def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_path):
+    many = [*SMALL, "--config.updates=4_000", "--config.log_every=20", "--config.eval_every=0"]
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    process = start(["train", CARTPOLE, f"--workdir={parts}", f"--demos={demos}", *many])
+    log = parts / "metrics.jsonl"
+    wait_for(lambda: log.exists() and log.stat().st_size > 0, process)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == cli.INTERRUPTED == 130
+    assert f"iqlearn train --workdir={parts} --resume" in out
+    assert "Traceback" not in err
+    stopped = metrics(parts)[-1]["update"]
+    assert 0 < stopped < 4_000
+    assert (parts / "checkpoints" / str(stopped)).is_dir()
+    assert not (parts / "summary.json").exists()
+    assert cli.main(["train", f"--workdir={parts}", "--resume"]) == 0
+    assert cli.main(["train", CARTPOLE, f"--workdir={whole}", f"--demos={demos}", *many]) == 0
+    assert metrics(parts) == metrics(whole)
+    first, second = summary(whole), summary(parts)
+    assert {k: v for k, v in first.items() if k not in CLOCKS} == {
+        k: v for k, v in second.items() if k not in CLOCKS
+    }
+
+
+def test_ctrl_c_before_training_starts_is_no_traceback(demos, tmp_path):
+    """While it imports, loads or compiles there is nothing to save, but a message and code 130 all the same."""
+    workdir = tmp_path / "early"
+    process = start(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *SMALL])
+    wait_for(lambda: (workdir / "config.json").exists(), process)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in err

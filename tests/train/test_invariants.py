@@ -1,0 +1,292 @@
+"""What holds of every method in every loop: vmap, one compile, no way back to the host, finite, keys used once."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from common import made_up_config, made_up_environments
+
+from iqlearn_jax.sweep.problem import make_loop, make_problem
+from iqlearn_jax.train.device import make_online
+
+ENVS = ("walk", "bandit")
+FEEDS = {"iq": ("demos", "replay"), "bc": ("demos",), "rl": ("replay",)}
+FAST = [
+    ("iq", "demos", "walk"),
+    ("iq", "replay", "bandit"),
+    ("bc", "demos", "bandit"),
+    ("rl", "replay", "walk"),
+]
+ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
+CASES = [
+    pytest.param(case, marks=[] if case in FAST else pytest.mark.slow, id="-".join(case)) for case in ALL
+]
+OPTIONS = {  # the fullest use of each method, so that nothing is left out by its defaults
+    "iq": {"terminal": "absorbing", "learn_temperature": True, "target_network": True, "critics": 2},
+    "bc": {},
+    "rl": {"target_network": True, "critics": 2, "learn_temperature": True},
+}
+SEEDS = 3
+
+
+class Setup:
+    """A problem on a made-up environment and its loop; `calls` counts how often `update` was traced."""
+
+    def __init__(self, method, feed, env_name, **changes):
+        with made_up_environments():
+            made = make_problem(made_up_config(method, feed, env_name, **OPTIONS[method] | changes))
+        self.calls, update = 0, made.method.update
+
+        def counting(*arguments):
+            self.calls += 1
+            return update(*arguments)
+
+        self.problem = made._replace(method=made.method._replace(update=counting))
+        self.config, self.spec, self.method = made.config, made.spec, made.method
+        self.loop = make_loop(self.problem)
+        self.inputs = (made.hparams, made.seeds, made.rows, made.picks)
+
+    def init(self):
+        return self.loop.init(*self.inputs)
+
+    def chunk(self, run):
+        hparams, _, rows, picks = self.inputs
+        return self.loop.chunk(hparams, rows, picks, run)
+
+    def only(self, number):
+        """Inputs of one run of the same problem, with a leading axis of 1."""
+        cut = lambda tree: jax.tree.map(lambda x: x[number : number + 1], tree)  # noqa: E731
+        hparams, seeds, rows, picks = self.inputs
+        return cut(hparams), seeds[number : number + 1], rows, cut(picks)
+
+
+@pytest.fixture(scope="module", params=CASES)
+def played(request):
+    """A setup, its state at the start (as NumPy) and after two chunks, and their metrics."""
+    setup = Setup(*request.param)
+    run = setup.init()
+    first = plain(run)
+    seen = []
+    for _ in range(2):
+        run, metrics = setup.chunk(run)
+        seen.append(jax.device_get(metrics))
+    # before other tests trace it again
+    hparams, _, rows, picks = setup.inputs
+    other = setup.loop.chunk(hparams | {"temperature": hparams["temperature"] + 1}, rows, picks, setup.init())
+    assert jax.tree.leaves(other)
+    setup.compiled = (setup.loop.chunk._cache_size(), setup.calls)
+    return setup, first, run, seen
+
+
+def plain(tree):
+    """NumPy copies of all leaves; keys as their data."""
+
+    def copy(leaf):
+        if isinstance(leaf, jax.Array) and jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            leaf = jax.random.key_data(leaf)
+        return np.array(leaf)
+
+    return jax.tree.map(copy, tree)
+
+
+def primitives(jaxpr):
+    """Names and equations of a jaxpr and of everything inside it."""
+    for equation in jaxpr.eqns:
+        yield equation
+        for value in equation.params.values():
+            for inner in value if isinstance(value, (tuple, list)) else (value,):
+                inner = getattr(inner, "jaxpr", inner)
+                if hasattr(inner, "eqns"):
+                    yield from primitives(inner)
+
+
+def test_everything_is_finite_and_moves(played):
+    _, first, run, seen = played
+    for leaf in jax.tree.leaves(plain(run)) + jax.tree.leaves(seen):
+        assert np.isfinite(leaf).all()
+    assert not all(map(np.array_equal, jax.tree.leaves(first.state), jax.tree.leaves(plain(run.state))))
+    assert (run.updates == 8).all()
+    assert all(metric.shape == (SEEDS,) for metric in seen[0].values())
+    assert any("grad_norm" in name or name == "bc/loss" for name in seen[0])
+
+
+def test_runs_differ_from_each_other(played):
+    _, _, run, _ = played
+    kernels = [leaf for leaf in jax.tree.leaves(plain(run.state)) if leaf.ndim > 2]
+    assert kernels
+    assert (
+        sum((leaf[0] != leaf[1]).any() for leaf in kernels) > len(kernels) / 4
+    )  # the rest are zeros of Adam
+
+
+def test_environment_steps_are_counted(played):
+    setup, first, run, _ = played
+    if setup.config.feed == "demos":
+        assert (run.env_steps == 0).all()
+        assert run.replay is None
+        return
+    assert (first.env_steps == 10).all()
+    assert (run.env_steps == 10 + 8 * 2).all()
+    assert jax.tree.leaves(plain(run.replay.experience))[0].shape[2] == 26  # no larger than the run needs
+
+
+def test_vmapped_runs_equal_runs_alone(played):
+    """In float32 XLA orders sums differently for other batch shapes; nothing else may differ."""
+    setup, _, run, seen = played
+    hparams, seed, rows, picks = setup.only(1)
+    alone = setup.loop.init(hparams, seed, rows, picks)
+    for _ in range(2):
+        alone, metrics = setup.loop.chunk(hparams, rows, picks, alone)
+    for together, apart in zip(jax.tree.leaves(plain(run)), jax.tree.leaves(plain(alone)), strict=True):
+        np.testing.assert_allclose(together[1:2], apart, rtol=2e-4, atol=2e-5)
+    for name, value in metrics.items():
+        np.testing.assert_allclose(seen[1][name][1:2], value, rtol=2e-3, atol=1e-4, err_msg=name)
+
+
+def test_one_compile_for_all_chunks_and_hyperparameters(played):
+    """Three chunks, one of them with another temperature: one trace of `update`, one program."""
+    assert played[0].compiled == (1, 1)
+
+
+def test_nothing_in_the_loop_returns_to_the_host(played):
+    setup, _, run, _ = played
+    hparams, _, rows, picks = setup.inputs
+    jaxpr = jax.make_jaxpr(setup.loop.chunk)(hparams, rows, picks, run)
+    names = {equation.primitive.name for equation in primitives(jaxpr.jaxpr)}
+    assert "scan" in names
+    assert "dot_general" in names  # the walk does see inside
+    forbidden = ("callback", "infeed", "outfeed", "debug_print", "io_")
+    assert not [name for name in names if any(word in name for word in forbidden)]
+
+
+def test_the_walk_would_see_a_callback():
+    def step(x, _):
+        jax.debug.print("{}", x)
+        return x, None
+
+    jaxpr = jax.make_jaxpr(jax.jit(lambda x: jax.lax.scan(step, x, length=2)[0]))(1.0)
+    assert any("debug" in e.primitive.name or "callback" in e.primitive.name for e in primitives(jaxpr.jaxpr))
+
+
+def test_chunks_move_nothing_between_host_and_device(played):
+    setup, *_ = played
+    run = setup.init()
+    with jax.transfer_guard("disallow"):
+        run, metrics = setup.chunk(run)
+        run, metrics = setup.chunk(run)
+    assert metrics
+
+
+def test_the_state_is_donated(played):
+    setup, *_ = played
+    run = setup.init()
+    setup.chunk(run)
+    assert jax.tree.leaves(run.state)[0].is_deleted()
+
+
+def test_like_has_the_shapes_of_init(played):
+    setup, _, run, _ = played
+    like = setup.loop.like(*setup.inputs)
+    assert jax.tree.structure(like) == jax.tree.structure(run)
+    for a, b in zip(jax.tree.leaves(like), jax.tree.leaves(run), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+def test_actions_fit_the_action_space(played):
+    setup, _, run, _ = played
+    spec = setup.spec
+    hparams, state = jax.tree.map(lambda x: x[0], (setup.inputs[0], run.state))
+    obs = 10 * jax.random.normal(jax.random.key(0), (50, *spec.obs_shape))
+    drawn = [setup.method.act(hparams, state, obs, jax.random.key(k), False) for k in (1, 2)]
+    fixed = [setup.method.act(hparams, state, obs, jax.random.key(k), True) for k in (1, 2)]
+    np.testing.assert_array_equal(fixed[0], fixed[1])
+    for action in (*drawn, *fixed):
+        if spec.discrete:
+            assert action.dtype == jnp.int32
+            assert set(np.unique(action)) <= set(range(spec.num_actions))
+        else:
+            assert action.shape == (50, *spec.action_low.shape)
+            assert ((action >= spec.action_low) & (action <= spec.action_high)).all()
+    if not spec.discrete:
+        assert (drawn[0] != drawn[1]).any()
+
+
+def test_gradients_are_finite_at_extreme_temperatures():
+    for temperature in (1e-4, 1e3):
+        setup = Setup("iq", "replay", "walk", temperature=temperature)
+        run, metrics = setup.chunk(setup.init())
+        assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((plain(run), metrics)))
+
+
+def test_replay_holds_what_happened():
+    """Stored transitions are those of the environment: successors, ends and executed actions in the box."""
+    setup = Setup("rl", "replay", "bandit")
+    run, _ = setup.chunk(setup.init())
+    stored = plain(run.replay.experience)
+    count = int(run.env_steps[0])
+    obs, following, end = (x[0, 0, :count] for x in (stored.obs, stored.next_obs, stored.truncated))
+    spec = setup.spec
+    action = stored.action[0, 0, :count]
+    assert ((action >= spec.action_low) & (action <= spec.action_high)).all()
+    for which in (0, 1):  # two environments, written side by side
+        lane = slice(which, None, 2)
+        inside = ~end[lane][:-1]
+        np.testing.assert_array_equal(following[lane][:-1][inside], obs[lane][1:][inside])
+        np.testing.assert_array_equal(
+            np.flatnonzero(end[lane]) % spec.max_episode_steps, spec.max_episode_steps - 1
+        )
+        assert (following[lane][:-1][~inside] != obs[lane][1:][~inside]).all()
+    assert not stored.terminated.any()
+
+
+def test_no_select_over_the_replay():
+    """Nothing in the compiled step is proportional to the capacity, but for the writes into it."""
+    capacity = 12_345
+    setup = Setup("iq", "replay", "walk", online__capacity=capacity, updates=40_000)
+    run = jax.eval_shape(setup.init)
+    assert jax.tree.leaves(run.replay.experience)[0].shape[2] == capacity
+    hparams, _, rows, picks = setup.inputs
+    jaxpr = jax.make_jaxpr(setup.loop.chunk)(hparams, rows, picks, run)
+    scans = [e for e in primitives(jaxpr.jaxpr) if e.primitive.name == "scan"]
+    body = max(scans, key=lambda e: len(e.params["jaxpr"].jaxpr.eqns)).params["jaxpr"].jaxpr
+    large = {
+        e.primitive.name
+        for e in primitives(body)
+        for v in e.outvars
+        if capacity in getattr(v.aval, "shape", ())
+    }
+    assert "scatter" in large or "dynamic_update_slice" in large
+    assert large <= {
+        "scatter",
+        "dynamic_update_slice",
+        "pjit",
+        "jit",
+        "scan",
+        "while",
+        "closed_call",
+        "reshape",
+    }
+
+
+def test_starts_and_exploration_use_different_keys():
+    """fold_in(k, i) is split(k, n)[i]: a key that is split into starts may not be folded as well."""
+    seen = []
+
+    def spying(env):
+        def reset(key):
+            jax.debug.callback(
+                lambda data: seen.append(tuple(np.ravel(data).tolist())), jax.random.key_data(key)
+            )
+            return env.reset(key)
+
+        return env._replace(reset=reset)
+
+    setup = Setup("rl", "replay", "bandit", seeds=1)
+    loop = make_online(setup.config, setup.method, spying(setup.problem.env))
+    loop.init(*setup.inputs)
+    jax.effects_barrier()
+    _, env_key, _ = jax.random.split(jax.random.key(int(setup.inputs[1][0])), 3)
+    with jax.debug_key_reuse(False):
+        explore = tuple(np.ravel(jax.random.key_data(jax.random.fold_in(env_key, 1))).tolist())
+    assert len(seen) >= 2
+    assert explore not in seen
