@@ -11,7 +11,8 @@ def offline():
     config.env.update({"id": "CartPole-v1", "backend": "gymnax"})
     config.demos.path = BUNDLED
     config.seeds = 10
-    config.updates = 10_000
+    config.updates = 30_000
+    config.eval_every = 5000
     config.temperature = 0.1
     return config
 
@@ -57,6 +58,7 @@ def online():
     config.critic_lr = 1e-3
     config.temperature = 0.01
     config.updates = 20_000
+    config.eval_every = 2000
     return config
 
 

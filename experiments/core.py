@@ -42,10 +42,12 @@ def _demos(trajectories: int, subsample: int = 1) -> dict[str, Any]:
 def pair(
     name: str, source: str, shared: str, changes: dict[str, Any], iq: str, note: str = ""
 ) -> dict[str, Row]:
-    """IQ-Learn and behavioural cloning on the same demonstrations."""
+    """IQ-Learn and behavioural cloning with the same demonstrations, inputs and number of updates."""
+    chosen = load_config(f"configs/{source}.py:{iq}")
+    same = {key: chosen[key] for key in ("updates", "eval_every", "normalize_obs", "critic_lr")}
     return {
         f"{name}_iq": Row(f"configs/{source}.py:{iq}", shared, changes, note),
-        f"{name}_bc": Row(f"configs/{source}.py:bc", shared, changes),
+        f"{name}_bc": Row(f"configs/{source}.py:bc", shared, changes | same),
     }
 
 

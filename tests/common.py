@@ -103,8 +103,8 @@ def bandit_action(obs):
 
 
 def walk(limit=9) -> Environment:
-    """Discrete: a point on a line, obs (x, v); actions push left, nothing, right; |x| > 1 ends, with reward 1
-    at the right end. A small stand-in for CartPole that compiles fast."""
+    """Discrete: a point on a line, obs (x, v), is pushed left, not at all or right; |x| > 1 ends, with reward 1 on
+    the right. It stands in for CartPole and compiles faster."""
 
     def reset(key):
         obs = jax.random.uniform(key, (2,), jnp.float32, -0.3, 0.3)
@@ -180,23 +180,26 @@ def deterministic_mdp(states, actions, seed, gamma=0.8) -> MDP:
 
 def play_expert(env: Environment, expert, episodes=4, seed=0) -> Demos:
     """Whole episodes of `expert(obs) -> action` (NumPy in, NumPy out), recorded step by step."""
-    columns = {name: [] for name in ("obs", "action", "reward", "next_obs", "terminated", "truncated")}
     reset, step = jax.jit(env.reset), jax.jit(env.step)
-    for episode in range(episodes):
-        key = jax.random.key(1000 * seed + episode)
+    rows = []
+
+    def play(key):
         state, obs = reset(jax.random.fold_in(key, 0))
         for number in range(1, env.spec.max_episode_steps + 1):
             action = expert(np.asarray(obs))
             after = step(state, action, jax.random.fold_in(key, number))
             ended = bool(after.terminated)
             cut = number == env.spec.max_episode_steps and not ended
-            values = (obs, action, after.reward, after.obs, ended, cut)
-            for column, value in zip(columns.values(), values, strict=True):
-                column.append(np.asarray(value))
+            rows.append((obs, action, after.reward, after.obs, ended, cut))
             state, obs = after.state, after.obs
             if ended:
-                break
-    stacked = {name: np.stack(column) for name, column in columns.items()}
+                return
+
+    for episode in range(episodes):
+        play(jax.random.key(1000 * seed + episode))
+    names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
+    columns = [np.stack([np.asarray(value) for value in column]) for column in zip(*rows, strict=True)]
+    stacked = dict(zip(names, columns, strict=True))
     return Demos(
         observations=stacked["obs"],
         actions=stacked["action"].astype(np.int32 if env.spec.discrete else np.float32),

@@ -1,4 +1,4 @@
-"""The command line as a user meets it: train, stop, resume, evaluate, report, and every refusal in one line."""
+"""The command line as a user meets it: train, stop, resume, evaluate, report, and every refusal."""
 
 import json
 import os
@@ -289,7 +289,7 @@ def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_pa
 
 
 def test_ctrl_c_before_training_starts_is_no_traceback(demos, tmp_path):
-    """While it imports, loads or compiles there is nothing to save, but a message and code 130 all the same."""
+    """While it imports, loads or compiles there is nothing to save; a message and code 130 even so."""
     workdir = tmp_path / "early"
     process = start(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *SMALL])
     wait_for(lambda: (workdir / "config.json").exists(), process)

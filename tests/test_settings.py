@@ -122,7 +122,8 @@ def load_config_names(path):
 
 
 @pytest.mark.parametrize(
-    "name", ["method", "seeds", "first_seed", "updates", "demos.path", "demos.trajectories", "demos.subsample",
+    "name",
+    ["method", "seeds", "first_seed", "updates", "demos.path", "demos.trajectories", "demos.subsample",
              "env.id", "env.backend", "temperature", "gamma", "divergence", "alpha"]
 )  # fmt: skip
 def test_keys_that_scripts_rely_on(name):

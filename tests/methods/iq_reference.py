@@ -1,4 +1,4 @@
-"""−J of IQ-Learn on a table, in NumPy float64, written from the paper and from LS-IQ; imports no library code.
+"""−J of IQ-Learn on a table, in NumPy float64, from the paper and from LS-IQ; imports no library code.
 
 Gradients are central differences of the loss, so nothing is derived twice.
 """
@@ -59,7 +59,7 @@ def loss(setting, table, theta, target, target_theta, policy, expert, initial):
     """−J plus the penalties.
 
     Args:
-      table: [E, S, A] critics; theta: reward of the absorbing state; target, target_theta: those of the target.
+      table: [E, S, A] critics; theta: reward of the absorbing state; target, target_theta: the target's.
       policy, expert: (s, a, s', terminated) arrays; policy may be None. initial: [B] start states.
     """
     c, gamma, tau = setting, setting.gamma, setting.temperature

@@ -62,7 +62,7 @@ def test_meaningful_ones_are_not(changes):
 def test_w1_on_tabular_observations_is_refused():
     """There is nothing to differentiate by: the gradient penalty needs a floating input."""
     config = configure(divergence="w1", gradient_penalty=10.0)
-    with pytest.raises(InputError, match="w1|gradient_penalty"):
+    with pytest.raises(InputError, match=r"w1|gradient_penalty"):
         make_method(config, table_spec(deterministic_mdp(4, 3, 0), 3))
 
 
@@ -165,6 +165,16 @@ def test_state_only_never_reads_the_experts_actions(spec, changes):
         batch = Batch(policy=policy, expert=rows, initial=expert.obs)
         found.append(update(hparams, state, batch, jax.random.key(1))[0])
     assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, found), strict=True))
+
+
+@pytest.mark.parametrize("feed", ["demos", "replay"])
+def test_state_only_reward_is_that_of_the_state(feed):
+    """E_π[Q(s,·)] − γV(s'), whatever action stands in the row: demonstrations then have blank ones."""
+    config = configure(state_only=True, hidden=(8,), feed=feed, temperature=1.0)
+    method, hparams = make_method(config, SPEC), hyper(config, SPEC)
+    state, rows = method.init(jax.random.key(0), hparams), random_rows(SPEC, 6)
+    blank = method.reward(hparams, state, rows.replace(action=rows.action * 0), jax.random.key(1))
+    np.testing.assert_array_equal(method.reward(hparams, state, rows, jax.random.key(1)), blank)
 
 
 def test_messages_of_unknown_names_are_short():

@@ -123,7 +123,7 @@ def test_training_finds_the_exact_policy(name):
 
 
 def test_training_finds_the_exact_policy_of_total_variation():
-    """Its objective has kinks, along which Adam creeps: the loss is met within 5e-4, the policy within 0.03."""
+    """Its objective has kinks, along which Adam creeps: the loss within 5e-4, the policy within 0.03."""
     table, exact, loss = trained("tv", np.geomspace(0.1, 1e-5, 12_000))
     assert -1e-5 < float(loss(table) - loss(exact)) < 5e-4
     assert float(loss(jnp.zeros_like(table)) - loss(exact)) > 0.01
@@ -197,7 +197,7 @@ def test_absorbing_state_is_an_explicit_state_with_a_repeated_self_loop(value_te
     assert repeats == 4
     with jax.enable_x64(True):
         rng = np.random.default_rng(4)
-        config, mdp, spec, agent, hparams, state = setup(
+        config, _, spec, agent, hparams, state = setup(
             value_term=value_term, regularize=regularize, terminal="absorbing", absorbing_entropy=True
         )
         state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))

@@ -35,7 +35,7 @@ CASES = [
 
 
 def interrupted(monkeypatch, chunks, call):
-    """Runs `call` with Ctrl-C pressed while chunk number `chunks` runs; it must stop with everything saved."""
+    """Runs `call` with Ctrl-C pressed while chunk number `chunks` runs; it must stop and save everything."""
     done = []
 
     @contextmanager
@@ -81,7 +81,7 @@ def assert_same_state(a, b):
 
 
 def compare(config, tmp_path, monkeypatch, chunks=(1, 1)):
-    """Metrics, state and order of lines; summaries are compared in test_cli.py, they cost more than training."""
+    """Metrics, state, order of lines. Summaries cost more than training: test_cli.py compares them."""
     monkeypatch.setattr(run_lib, "finish", lambda *_: {})
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     train(config, whole)

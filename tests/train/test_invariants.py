@@ -1,4 +1,6 @@
-"""What holds of every method in every loop: vmap, one compile, no way back to the host, finite, keys used once."""
+"""What holds of every method in every loop: vmap, one compile, no way back to the host, finite, own keys."""
+
+import time
 
 import jax
 import jax.numpy as jnp
@@ -7,6 +9,7 @@ import pytest
 from common import made_up_config, made_up_environments
 
 from iqlearn_jax.sweep.problem import make_loop, make_problem
+from iqlearn_jax.train import device
 from iqlearn_jax.train.device import make_online
 
 ENVS = ("walk", "bandit")
@@ -90,14 +93,12 @@ def plain(tree):
 
 
 def primitives(jaxpr):
-    """Names and equations of a jaxpr and of everything inside it."""
+    """Equations of a jaxpr and of everything inside it."""
     for equation in jaxpr.eqns:
         yield equation
-        for value in equation.params.values():
-            for inner in value if isinstance(value, (tuple, list)) else (value,):
-                inner = getattr(inner, "jaxpr", inner)
-                if hasattr(inner, "eqns"):
-                    yield from primitives(inner)
+        for inner in jax.tree.leaves(list(equation.params.values()), is_leaf=lambda x: hasattr(x, "eqns")):
+            inner = getattr(inner, "jaxpr", inner)
+            yield from primitives(inner) if hasattr(inner, "eqns") else ()
 
 
 def test_everything_is_finite_and_moves(played):
@@ -247,11 +248,9 @@ def test_no_select_over_the_replay():
     assert jax.tree.leaves(run.replay.experience)[0].shape[2] == capacity
     hparams, _, rows, picks = setup.inputs
     jaxpr = jax.make_jaxpr(setup.loop.chunk)(hparams, rows, picks, run)
-    scans = [e for e in primitives(jaxpr.jaxpr) if e.primitive.name == "scan"]
-    body = max(scans, key=lambda e: len(e.params["jaxpr"].jaxpr.eqns)).params["jaxpr"].jaxpr
     large = {
         e.primitive.name
-        for e in primitives(body)
+        for e in primitives(jaxpr.jaxpr)
         for v in e.outvars
         if capacity in getattr(v.aval, "shape", ())
     }
@@ -268,25 +267,50 @@ def test_no_select_over_the_replay():
     }
 
 
-def test_starts_and_exploration_use_different_keys():
+def test_starts_and_exploration_use_different_keys(monkeypatch):
     """fold_in(k, i) is split(k, n)[i]: a key that is split into starts may not be folded as well."""
-    seen = []
+    starts, acting = [], []
 
-    def spying(env):
-        def reset(key):
-            jax.debug.callback(
-                lambda data: seen.append(tuple(np.ravel(data).tolist())), jax.random.key_data(key)
-            )
-            return env.reset(key)
-
-        return env._replace(reset=reset)
+    def note(where, key):
+        jax.debug.callback(lambda data: where.append(data.tolist()), jax.random.key_data(key))
 
     setup = Setup("rl", "replay", "bandit", seeds=1)
-    loop = make_online(setup.config, setup.method, spying(setup.problem.env))
-    loop.init(*setup.inputs)
+    env, original = setup.problem.env, device.random_actions
+
+    def reset(key):
+        note(starts, key)
+        return env.reset(key)
+
+    def draw(spec, key, size):
+        note(acting, key)
+        return original(spec, key, size)
+
+    monkeypatch.setattr(device, "random_actions", draw)
+    make_online(setup.config, setup.method, env._replace(reset=reset)).init(*setup.inputs)
     jax.effects_barrier()
-    _, env_key, _ = jax.random.split(jax.random.key(int(setup.inputs[1][0])), 3)
-    with jax.debug_key_reuse(False):
-        explore = tuple(np.ravel(jax.random.key_data(jax.random.fold_in(env_key, 1))).tolist())
-    assert len(seen) >= 2
-    assert explore not in seen
+    assert len(starts) >= 2
+    assert len(acting) == 5
+    for data in starts:
+        for number in range(5):
+            child = jax.random.fold_in(jax.random.wrap_key_data(jnp.uint32(data)), number)
+            assert jax.random.key_data(jax.random.split(child)[0]).tolist() not in acting
+
+
+@pytest.mark.slow
+def test_a_step_costs_the_same_whatever_the_capacity():
+    """8 vmapped runs; the whole replay is 1000 times larger, a chunk of 200 updates may not feel it."""
+    seconds = []
+    for capacity in (1_000, 1_000_000):
+        setup = Setup(
+            "iq", "replay", "walk", seeds=8, updates=2_000_000, log_every=200, eval_every=200,
+            checkpoint_every=200, online__capacity=capacity,
+        )  # fmt: skip
+        run = setup.init()
+        taken = []
+        for _ in range(6):
+            begun = time.perf_counter()
+            run, metrics = setup.chunk(run)
+            jax.block_until_ready(metrics)
+            taken.append(time.perf_counter() - begun)
+        seconds.append(min(taken[1:]))
+    assert seconds[1] < 2 * seconds[0] + 0.02, seconds

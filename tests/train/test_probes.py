@@ -140,7 +140,7 @@ def test_pictures_choose_the_action(method, feed):
 
 @pytest.mark.slow
 def test_iq_recovers_which_action_is_good():
-    """On the walk the expert pushes right: its recovered reward is higher there, and its return is the expert's."""
+    """On the walk the expert pushes right: its recovered reward is higher there, its return the expert's."""
     config = made_up_config(
         "iq", "demos", "walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
         critic_lr=1e-3, temperature=0.05,
