@@ -82,7 +82,7 @@ def random_rows(spec, size, seed=0, ends=0.2):
 
 
 def bandit(limit=6) -> Environment:
-    """Continuous: fresh observations in [-1, 1]² at each step, reward −|a − target(s)|², cut after `limit`."""
+    """Continuous: fresh observations in [-1, 1]² at each step, reward −|a − target(s)|²."""
 
     def reset(key):
         obs = jax.random.uniform(key, (2,), jnp.float32, -1.0, 1.0)
@@ -103,8 +103,8 @@ def bandit_action(obs):
 
 
 def walk(limit=9) -> Environment:
-    """Discrete: a point on a line, obs (x, v), is pushed left, not at all or right; |x| > 1 ends, with reward 1 on
-    the right. It stands in for CartPole and compiles faster."""
+    """Discrete: a point on a line, obs (x, v), is pushed left, not at all or right; |x| > 1 ends, with
+    reward 1 on the right. It stands in for CartPole and compiles faster."""
 
     def reset(key):
         obs = jax.random.uniform(key, (2,), jnp.float32, -0.3, 0.3)

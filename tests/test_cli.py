@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,6 +13,9 @@ import pytest
 from common import ROOT, cartpole_demos
 
 from iqlearn_jax import cli
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.sweep import run as run_lib
+from iqlearn_jax.sweep.workdir import as_plain
 
 SMALL = [
     "--config.seeds=2", "--config.hidden=(8,)", "--config.updates=60", "--config.log_every=20",
@@ -230,20 +234,28 @@ def test_a_damaged_config_in_the_folder_is_refused(refused, tmp_path):
     assert "config.json" in refused("train", f"--workdir={tmp_path}", "--resume")
 
 
-def test_demos_alias_is_the_config_key(demos, trained, tmp_path):
-    arguments = ["train", CARTPOLE, f"--workdir={tmp_path / 'b'}", f"--config.demos.path={demos}", *SMALL]
-    assert cli.main(arguments) == 0
-    assert metrics(tmp_path / "b") == metrics(trained[0])
+def test_demos_alias_is_the_config_key(demos, trained, tmp_path, monkeypatch):
+    """`trained` gave --demos; the same path as a config key makes the same configuration."""
+    seen = []
+
+    def train(config, *_):
+        seen.append(as_plain(config))
+        raise InputError("far enough")
+
+    monkeypatch.setattr(run_lib, "train", train)
+    assert cli.main(["train", CARTPOLE, f"--workdir={tmp_path}", f"--config.demos.path={demos}", *SMALL]) == 2
+    assert seen == [json.loads((trained[0] / "config.json").read_text())]
 
 
-def test_equal_expert_and_random_return_still_gives_a_summary(tmp_path, monkeypatch, demos):
-    """Then there is no normalised score; the run may not be lost for it."""
-    from iqlearn_jax.sweep import run as run_lib
-
+def test_equal_expert_and_random_return_still_gives_a_summary(trained, tmp_path, monkeypatch, demos):
+    """Then there is no normalised score; the run may not be lost for it, nor its resumption."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained[0], copy)
+    (copy / "summary.json").unlink()
     monkeypatch.setattr(run_lib, "random_return", lambda problem: float(problem.demos.episode_returns.mean()))
-    arguments = ["train", CARTPOLE, f"--workdir={tmp_path / 'w'}", f"--demos={demos}", *SMALL]
-    assert cli.main([*arguments, "--config.seeds=1", "--config.updates=20"]) == 0
-    assert json.loads((tmp_path / "w" / "summary.json").read_text())["normalized_iqm"] is None
+    assert cli.main(["train", f"--workdir={copy}", "--resume"]) == 0
+    assert summary(copy)["normalized_iqm"] is None
+    assert summary(copy)["expert_return"] == summary(trained[0])["expert_return"]
 
 
 # Ctrl-C ---------------------------------------------------------------------------------------------------
@@ -265,7 +277,7 @@ def wait_for(condition, process, seconds=180):
 
 
 def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_path):
-    many = [*SMALL, "--config.updates=4_000", "--config.log_every=20", "--config.eval_every=0"]
+    many = [*SMALL, "--config.updates=2_000", "--config.log_every=20", "--config.eval_every=0"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     process = start(["train", CARTPOLE, f"--workdir={parts}", f"--demos={demos}", *many])
     log = parts / "metrics.jsonl"
@@ -276,7 +288,7 @@ def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_pa
     assert f"iqlearn train --workdir={parts} --resume" in out
     assert "Traceback" not in err
     stopped = metrics(parts)[-1]["update"]
-    assert 0 < stopped < 4_000
+    assert 0 < stopped < 2_000
     assert (parts / "checkpoints" / str(stopped)).is_dir()
     assert not (parts / "summary.json").exists()
     assert cli.main(["train", f"--workdir={parts}", "--resume"]) == 0

@@ -154,6 +154,7 @@ def test_host_exploration_and_learning_use_different_keys(tmp_path, monkeypatch)
     assert not [key for key in later if key in used]
 
 
+@pytest.mark.slow
 def test_a_line_cut_off_by_a_crash_and_lines_after_the_checkpoint_are_dropped(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lib, "finish", lambda *_: {})
     config = made_up_config("bc", "demos", "walk", seeds=2, updates=12, checkpoint_every=0)

@@ -14,12 +14,7 @@ from iqlearn_jax.train.device import make_online
 
 ENVS = ("walk", "bandit")
 FEEDS = {"iq": ("demos", "replay"), "bc": ("demos",), "rl": ("replay",)}
-FAST = [
-    ("iq", "demos", "walk"),
-    ("iq", "replay", "bandit"),
-    ("bc", "demos", "bandit"),
-    ("rl", "replay", "walk"),
-]
+FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
 CASES = [
     pytest.param(case, marks=[] if case in FAST else pytest.mark.slow, id="-".join(case)) for case in ALL
@@ -212,6 +207,7 @@ def test_actions_fit_the_action_space(played):
         assert (drawn[0] != drawn[1]).any()
 
 
+@pytest.mark.slow
 def test_gradients_are_finite_at_extreme_temperatures():
     for temperature in (1e-4, 1e3):
         setup = Setup("iq", "replay", "walk", temperature=temperature)
@@ -219,6 +215,7 @@ def test_gradients_are_finite_at_extreme_temperatures():
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((plain(run), metrics)))
 
 
+@pytest.mark.slow
 def test_replay_holds_what_happened():
     """Stored transitions are those of the environment: successors, ends and executed actions in the box."""
     setup = Setup("rl", "replay", "bandit")

@@ -62,6 +62,7 @@ def test_a_terminal_is_worth_nothing_and_a_reward_on_the_way_is_discounted(monke
     np.testing.assert_allclose(q[0], 0.9 * (1 + 0.1 * np.log(2)), atol=0.03)
 
 
+@pytest.mark.slow
 def test_a_time_limit_is_no_terminal(monkeypatch):
     """Reward 1 for ever, cut after 3 steps: Q = (1 + γτ log 2)/(1 − γ), far above 3."""
     env = tabular(chain(1), np.float32([[1, 1]]), limit=3)
@@ -118,8 +119,8 @@ def test_action_gradient_finds_the_linear_expert(method, feed, changes):
 @pytest.mark.parametrize(
     ("method", "feed"),
     [
-        ("iq", "demos"),
-        pytest.param("bc", "demos", marks=pytest.mark.slow),
+        pytest.param("iq", "demos", marks=pytest.mark.slow),
+        ("bc", "demos"),
         pytest.param("rl", "replay", marks=pytest.mark.slow),
     ],
 )
