@@ -5,8 +5,9 @@
 
 Pearson correlation with the true reward over the (s, a) that the demonstrations visit, of rewards r(s, a) in
 two forms. EPIC: canonical form with uniform S, A and S', averaged over s' ~ P(·|s, a); it does not remove
-the shaping γE[Φ(s')|s,a] − Φ(s), which leaves the policy alone. Projected: the part of r orthogonal to all such shapings and constants. `exact` is what the same objective recovers from the expert's exact occupancy; what
-the learned reward lacks beyond that is estimation.
+the shaping γE[Φ(s')|s,a] − Φ(s), which leaves the policy alone. Projected: the part of r orthogonal to all
+such shapings and constants. `exact` is what the same objective recovers from the expert's exact occupancy;
+what the learned reward lacks beyond that is estimation.
 """
 
 import json
