@@ -19,11 +19,14 @@ def make_bc(config, spec) -> Method:
     field = agent.policy_field
     rate = "critic_lr" if field == "critic" else "actor_lr"
 
+    def init(key, hparams):
+        return agent.init(key, hparams | {"temperature": 1.0})  # outputs are logits, also when it acts
+
     def update(hparams, state, batch, key):
         rows = batch.expert
 
         def loss(policy):
-            return -jnp.mean(agent.log_prob(hparams, policy, 1.0, rows.obs, rows.action))
+            return -jnp.mean(agent.log_prob(hparams, policy, state.temperature, rows.obs, rows.action))
 
         value, grads = jax.value_and_grad(loss)(getattr(state, field))
         policy, opt = adam_step(
@@ -36,4 +39,4 @@ def make_bc(config, spec) -> Method:
         state = state.replace(**{field: policy, f"{field}_opt": opt, "step": state.step + 1})
         return state, {"bc/loss": value}
 
-    return Method(init=agent.init, update=update, act=agent.act, reward=None, feeds=frozenset({"demos"}))
+    return Method(init=init, update=update, act=agent.act, reward=None, feeds=frozenset({"demos"}))

@@ -52,6 +52,11 @@ def make_iq(config, spec) -> Method:
         that has no meaning.
     """
     check(config)
+    require(
+        config.gradient_penalty == 0 or spec.obs_shape != (),
+        f"config.gradient_penalty is {config.gradient_penalty}, but {spec.id} has integer states, by which "
+        "nothing can be differentiated; set it to 0 and choose a divergence other than 'w1'",
+    )
     agent = make_agent(config, spec)
     inverse = partial(rewards, config, agent)
 
@@ -67,7 +72,8 @@ def make_iq(config, spec) -> Method:
         return state, metrics | policy_metrics
 
     def reward(hparams, state, transition, key):
-        source = jnp.full(transition.reward.shape, float(config.feed == "demos"))
+        as_expert = config.feed == "demos" or config.state_only  # decides the sign behind a bounded terminal
+        source = jnp.full(transition.reward.shape, float(as_expert))
         found = inverse(hparams, state, state.critic, state.critic, transition, source, key)
         return jnp.mean(found.reward, axis=0)
 
@@ -181,7 +187,8 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
     if config.divergence == "tv":
         penalty += BOX_WEIGHT * jnp.mean(domain_penalty(divergence, found.reward, alpha))
     if config.gradient_penalty > 0:
-        penalty += hparams["gradient_penalty"] * lipschitz_penalty(agent, hparams, critic, batch, penalty_key)
+        seen = without_actions(agent, hparams, state, batch, penalty_key) if config.state_only else batch
+        penalty += hparams["gradient_penalty"] * lipschitz_penalty(agent, hparams, critic, seen, penalty_key)
     return loss + penalty, metrics | {"iq/penalty": penalty}
 
 
@@ -190,6 +197,12 @@ def self_loop(config, agent, hparams, state, critic, bootstrap, rows) -> termina
     entropy = absorbing_entropy(config, agent, state)
     end = terminal.tail(hparams, rows, critic, bootstrap, entropy)
     return end if config.terminal == "absorbing" else end._replace(weight=jnp.zeros_like(end.weight))
+
+
+def without_actions(agent, hparams, state, batch, key):
+    """The batch with the expert's actions replaced by the policy's: state-only learning must not see them."""
+    action = agent.act(hparams, state, batch.expert.obs, jax.random.fold_in(key, 1), deterministic=False)
+    return batch.replace(expert=batch.expert.replace(action=action))
 
 
 def lipschitz_penalty(agent, hparams, critic, batch, key):
