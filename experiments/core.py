@@ -61,10 +61,8 @@ ROWS: dict[str, Row] = (
     | pair("lunarlander_3", "lunarlander", LANDER, _demos(3), "offline")
     | pair("lunarlander_3x20", "lunarlander", LANDER, _demos(3, 20), "sparse")
     | {
-        "inverted_pendulum": Row("configs/brax.py:inverted_pendulum", note="own expert, spring"),
-        "inverted_double_pendulum": Row(
-            "configs/brax.py:inverted_double_pendulum", note="own expert, spring"
-        ),
+        "inverted_pendulum": Row("configs/brax.py:inverted_pendulum", note="own expert"),
+        "inverted_double_pendulum": Row("configs/brax.py:inverted_double_pendulum", note="own expert"),
         "gridworld": Row(
             "configs/gridworld.py:offline", note="soft-optimal expert; rewards in gridworld.json"
         ),
