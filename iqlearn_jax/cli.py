@@ -29,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return COMMANDS[arguments[0]][0](arguments[1:])
     except InputError as error:
         return one_line(error)
+    except KeyboardInterrupt:
+        print("stopped; nothing new was saved since the last checkpoint", file=sys.stderr)
+        return INTERRUPTED
 
 
 def one_line(error: InputError) -> int:
@@ -69,7 +72,7 @@ def print_summary(summary: dict, workdir: Path) -> None:
     """Writes the report and says what came out."""
     returns = ", ".join(f"{value:.4g}" for value in summary["returns"])
     print(f"returns per seed: {returns}")
-    if summary["expert_return"] is None:
+    if summary["normalized_iqm"] is None:
         return
     from iqlearn_jax.report.page import write_report
 

@@ -4,7 +4,11 @@ Keys in `TRACED` become traced leaves (a grid over them is one compiled program)
 `configs/*.py` hold the defaults of each task family and change only what differs from here.
 """
 
+import math
+
 from ml_collections import ConfigDict
+
+TINY = 1e-12  # smallest weight or temperature that float32 arithmetic can still divide by
 
 
 def base_config() -> ConfigDict:
@@ -57,6 +61,29 @@ def base_config() -> ConfigDict:
     config.weight_decay = 0.0
     return config.lock()
 
+
+# Inclusive ranges of numbers; an open end is written as the nearest float inside.
+RANGES = {
+    "gamma": (0.0, math.nextafter(1.0, 0.0)),
+    "temperature": (TINY, math.inf),
+    "alpha": (TINY, math.inf),
+    "target_rate": (0.0, 1.0),
+    "seeds": (1, math.inf),
+    "batch_size": (1, math.inf),
+    "critics": (1, math.inf),
+    "eval_episodes": (1, math.inf),
+    "online.num_envs": (1, math.inf),
+    "online.updates_per_step": (1, math.inf),
+    "online.capacity": (1, math.inf),
+    "log_every": (1, math.inf),
+    "updates": (1, math.inf),
+} | dict.fromkeys(
+    (
+        "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",
+        "target_period", "online.learning_starts", "eval_every", "checkpoint_every",
+    ),
+    (0, math.inf),
+)  # fmt: skip
 
 TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iqlearn_jax.config import RANGES
 from iqlearn_jax.data import demos as demos_lib
 from iqlearn_jax.envs import is_host, make_env
 from iqlearn_jax.envs.api import Environment
@@ -114,8 +115,7 @@ def check_schedule(config) -> None:
     """
     if config.feed not in ("demos", "replay"):
         raise unknown("config.feed", str(config.feed), ("demos", "replay"))
-    if config.seeds < 1:
-        raise InputError(f"config.seeds is {config.seeds}; expected at least 1")
+    check_numbers(config)
     pairs = [("updates", "log_every"), ("eval_every", "log_every"), ("checkpoint_every", "log_every")]
     if config.feed == "replay":
         _check_multiple(
@@ -123,6 +123,22 @@ def check_schedule(config) -> None:
         )
     for outer, inner in pairs:
         _check_multiple(outer, config[outer], inner, config[inner])
+
+
+def check_numbers(config) -> None:
+    """Refuses numbers that would end in NaN or in a traceback from inside a library.
+
+    Raises:
+      InputError: names the field, its value and the range.
+    """
+    for key, (low, high) in RANGES.items():
+        value = config
+        for part in key.split("."):
+            value = value[part]
+        if not low <= value <= high:  # NaN fails too
+            raise InputError(f"config.{key} is {value}; expected a number in [{low:g}, {high:g}]")
+    if not all(isinstance(width, int) and width > 0 for width in config.hidden):
+        raise InputError(f"config.hidden is {config.hidden}; expected positive whole numbers, e.g. (64, 64)")
 
 
 def _check_multiple(outer: str, value: int, inner: str, unit: int) -> None:

@@ -202,6 +202,7 @@ def finish(
         "env_steps": int(run.env_steps[0]),
         "wall_seconds": clock.wall,
         "updates_per_second": rate,
+        "status": "done",
     }
     summary |= demo_facts(problem) | found | correlations
     write_json(workdir / "summary.json", summary)
@@ -215,6 +216,8 @@ def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
     if problem.demos is None:
         return found | blank
     expert = float(problem.demos.episode_returns.mean())
+    if expert == found["random_return"]:
+        return found | blank | {"expert_return": expert}
     normalized = normalize(returns, expert, found["random_return"])
     interval = bootstrap_ci(normalized)
     return found | {

@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ def provenance(demos_digest: str | None) -> dict[str, Any]:
         "hardware": _hardware(),
         "demos_digest": demos_digest,
         "command": " ".join(sys.argv),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 
 
@@ -110,7 +112,10 @@ def claim(workdir: Path, config, demos_digest: str | None, resume: bool) -> None
             raise InputError(
                 f"workdir {workdir} already holds a run; add --resume to go on, or name another folder"
             )
-        workdir.mkdir(parents=True, exist_ok=True)
+        try:
+            workdir.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise InputError(f"--workdir={workdir} cannot be made a folder ({error.strerror})") from error
         write_json(workdir / "provenance.json", provenance(demos_digest))
         write_json(found, wanted)
         return
@@ -151,7 +156,10 @@ def read_config(workdir: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: no such file; is --workdir the folder of a run that `iqlearn train` started?"
         )
-    return json.loads(path.read_text())
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path}: damaged ({error}); restore it or start a new folder") from error
 
 
 def last_wall_seconds(path: Path) -> float:
