@@ -68,14 +68,14 @@ def make_online(config, method: Method, env: Environment) -> Loop:
         return run, counts
 
     def init(hparams, seed, rows, picks):
-        init_key, env_key, run_key = jax.random.split(jax.random.key(seed), 3)
+        init_key, env_key, run_key, explore_key = jax.random.split(jax.random.key(seed), 4)
         envs = jax.vmap(partial(start, env))(jax.random.split(env_key, online.num_envs))
         stored = replay.init(example_transition(env.spec))
         state = method.init(init_key, hparams)
         run = RunState(state, stored, envs, run_key, jnp.int32(0), jnp.int32(0))
 
         def explore(run, number):
-            key = jax.random.fold_in(jax.random.fold_in(env_key, 1), number)
+            key = jax.random.fold_in(explore_key, number)
             uniform = lambda obs, key: random_actions(env.spec, key, online.num_envs)  # noqa: E731
             return collect(run, uniform, key)[0], None
 
@@ -117,10 +117,10 @@ def make_learner(config, method: Method, replay) -> Callable:
         return state, metrics
 
     def learn(hparams, rows, picks, run, key):
-        def body(state, key):
-            return update(hparams, rows, picks, run.replace(state=state), key)
+        def body(state, number):
+            return update(hparams, rows, picks, run.replace(state=state), jax.random.fold_in(key, number))
 
-        state, metrics = jax.lax.scan(body, run.state, jax.random.split(key, updates))
+        state, metrics = jax.lax.scan(body, run.state, jnp.arange(updates))
         metrics = jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
         return run.replace(state=state, updates=run.updates + updates), metrics
 
