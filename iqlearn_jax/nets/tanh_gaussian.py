@@ -17,14 +17,12 @@ def sample(key, mean, log_std, low, high):
     """
     noise = jax.random.normal(key, mean.shape)
     raw = mean + jnp.exp(log_std) * noise
-    half = 0.5 * (high - low)
-    action = low + half * (jnp.tanh(raw) + 1.0)
-    return action, _log_density(noise, raw, log_std, half)
+    return _squash(raw, low, high), _log_density(noise, raw, log_std, 0.5 * (high - low))
 
 
 def mode(mean, low, high):
     """Image of the Gaussian's mean, the deterministic action. [..., A]"""
-    return low + 0.5 * (high - low) * (jnp.tanh(mean) + 1.0)
+    return _squash(mean, low, high)
 
 
 def log_prob(action, mean, log_std, low, high):
@@ -34,6 +32,11 @@ def log_prob(action, mean, log_std, low, high):
     raw = jnp.arctanh(unit)
     noise = (raw - mean) * jnp.exp(-log_std)
     return _log_density(noise, raw, log_std, half)
+
+
+def _squash(raw, low, high):
+    # rounding may leave the box by one unit in the last place
+    return jnp.clip(low + 0.5 * (high - low) * (jnp.tanh(raw) + 1.0), low, high)
 
 
 def _log_density(noise, raw, log_std, half):

@@ -28,7 +28,7 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     learner = make_learner(config, method, replay)
 
     def begin(hparams, seed):
-        init_key, run_key = jax.random.split(jax.random.key(seed))
+        init_key, _, run_key = jax.random.split(jax.random.key(seed), 3)
         stored = replay.init(example_transition(envs.spec))
         return RunState(method.init(init_key, hparams), stored, None, run_key, jnp.int32(0), jnp.int32(0))
 
@@ -36,22 +36,23 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
         act_key, _ = jax.random.split(jax.random.fold_in(run.key, run.updates))
         return method.act(hparams, run.state, obs, act_key, deterministic=False)
 
-    def store(run, transition):
+    def remember(run, transition):
         return run.replace(
             replay=replay.add(run.replay, transition), env_steps=run.env_steps + online.num_envs
         )
 
     def learn(hparams, rows, picks, run, transition):
         _, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
-        return learner(hparams, rows, picks, store(run, transition), learn_key)
+        return learner(hparams, rows, picks, remember(run, transition), learn_key)
 
     def explore(seed, number):
-        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), 1), number)
+        _, explore_key, _ = jax.random.split(jax.random.key(seed), 3)
+        key = jax.random.fold_in(explore_key, number)
         return random_actions(envs.spec, key, online.num_envs)
 
     begin = jax.jit(jax.vmap(begin))
     act = jax.jit(jax.vmap(act))
-    store = jax.jit(jax.vmap(store), donate_argnums=0)
+    store = jax.jit(jax.vmap(remember), donate_argnums=0)
     learn = jax.jit(jax.vmap(learn, in_axes=(0, None, 0, 0, 0)), donate_argnums=3)
     explore = jax.jit(jax.vmap(explore, in_axes=(0, None)))
 
