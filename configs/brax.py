@@ -1,9 +1,9 @@
 """Brax tasks on the device: experts trained here by SAC, IQ-Learn online from one demonstration.
 
-The backend is `generalized`. On `spring` our SAC stayed near 80 of 1000 steps of inverted_pendulum (10,000 updates,
-seeds 0 and 1), while a hand-made linear controller lasts all 1000. A linear model of the next angular
-velocity left 75 % of its spread unexplained there and 41 % on `generalized`, under different policies: a hint
-that the observation says less on `spring`, not a proof.
+The backend is `generalized`. On `spring` our SAC stayed near 80 of 1000 steps of inverted_pendulum
+(10,000 updates, seeds 0 and 1), while a hand-made linear controller lasts all 1000. A linear model
+of the next angular velocity left 75 % of its spread unexplained there and 41 % on `generalized`,
+under different policies: a hint that the observation says less on `spring`, not a proof.
 """
 
 from functools import partial

@@ -149,14 +149,15 @@ def markdown(results: list[dict[str, Any]]) -> str:
 
 PREFACE = """# The core's results
 
-`python -m experiments.core` (shared demonstrations beside the checkout). Final policies, never the best
-checkpoint; every seed learns from other trajectories of the file; each return is the mean of 10 deterministic
-episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; no score is clipped. Tuning used
-seeds below 1000, with two exceptions. CartPole with 1 demonstration was first run on these reporting seeds
-at 10,000 updates (IQ-Learn: IQM 1.000, worst 0.342); training was then lengthened to 30,000 after a search on
-seeds 0–31, and the same seeds were run again. Behavioural cloning at every 20th step was first run at
-10,000 updates (10 demonstrations: 0.965; 1: 0.062) and again with IQ-Learn's number. The online rows precede a change
-of the random streams. Hardware: {hardware}. Failures stay in the table.
+`python -m experiments.core` (shared demonstrations beside the checkout). Final policies, never the
+best checkpoint; every seed learns from other trajectories of the file; each return is the mean of
+10 deterministic episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; no score
+is clipped. Tuning used seeds below 1000, with two exceptions. CartPole with 1 demonstration was
+first run on these reporting seeds at 10,000 updates (IQ-Learn: IQM 1.000, worst 0.342); training
+was then lengthened to 30,000 after a search on seeds 0–31, and the same seeds were run again.
+Behavioural cloning at every 20th step was first run at 10,000 updates (10 demonstrations: 0.965; 1:
+0.062) and again with IQ-Learn's number. The online rows precede a change of the random streams.
+Hardware: {hardware}. Failures stay in the table.
 
 """
 
