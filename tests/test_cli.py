@@ -303,7 +303,8 @@ def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_pa
 def test_ctrl_c_before_training_starts_is_no_traceback(demos, tmp_path):
     """While it imports, loads or compiles there is nothing to save; a message and code 130 even so."""
     workdir = tmp_path / "early"
-    process = start(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *SMALL])
+    endless = [*SMALL, "--config.updates=100_000_000"]
+    process = start(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *endless])
     wait_for(lambda: (workdir / "config.json").exists(), process)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=120)

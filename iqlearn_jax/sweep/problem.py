@@ -17,7 +17,7 @@ from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods import Method, make_method
 from iqlearn_jax.train.device import Loop, make_offline, make_online
 from iqlearn_jax.train.evaluate import random_observations
-from iqlearn_jax.train.host import make_host
+from iqlearn_jax.train.host import make_host, random_play
 from iqlearn_jax.train.state import Picks, demonstrated_obs, make_hparams, pick_demos, seeds_of
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
@@ -58,17 +58,23 @@ def make_problem(config) -> Problem:
     demos = load_demos(config, spec)
     picks = None if demos is None else pick_demos(config, demos)
     rows = None if demos is None else jax.tree.map(jnp.asarray, demos_lib.transitions(demos))
-    hparams = make_hparams(config, spec.obs_shape, seen_obs(config, env, demos, picks))
+    hparams = make_hparams(config, spec.obs_shape, seen_obs(config, spec, env, demos, picks))
     return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds_of(config))
 
 
-def seen_obs(config, env: Environment | None, demos, picks) -> list[np.ndarray] | None:
-    """Observations that standardise each run's inputs: its demonstrations', or random play's for plain RL."""
-    if demos is not None and picks is not None:
-        return demonstrated_obs(demos, picks)
-    if env is None or not config.normalize_obs:
+def seen_obs(config, spec: EnvSpec, env: Environment | None, demos, picks) -> list[list[np.ndarray]] | None:
+    """What standardises each run's inputs: its demonstrations and, where it will act, random play, half each.
+
+    An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
+    observations would lie hundreds of deviations away.
+    """
+    if not config.normalize_obs or len(spec.obs_shape) != 1:
         return None
-    return [random_observations(env, jax.random.key(0))] * config.seeds
+    found = [[] for _ in range(config.seeds)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
+    if config.feed == "replay":
+        play = random_play(config.env.id, spec) if env is None else random_observations(env, jax.random.key(0))
+        found = [[*parts, play] for parts in found]
+    return found
 
 
 def make_loop(problem: Problem) -> Loop:

@@ -15,6 +15,9 @@ from iqlearn_jax.train.device import (
     online_replay,
 )
 from iqlearn_jax.train.state import RunState
+from iqlearn_jax.types import EnvSpec
+
+RANDOM_PLAY_SEED = 0
 
 
 def make_host(config, method: Method, envs: HostEnvs) -> Loop:
@@ -77,6 +80,15 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
         envs.restore(jax.tree.map(np.asarray, run.env))
 
     return Loop(init, chunk, like, restore)
+
+
+def random_play(env_id: str, spec: EnvSpec, num_envs: int = 8, steps: int = 256) -> np.ndarray:
+    """Observations [num_envs * steps, ...] of uniformly random play, always the same."""
+    envs = HostEnvs(env_id, [RANDOM_PLAY_SEED], num_envs)
+    keys = jax.random.split(jax.random.key(RANDOM_PLAY_SEED), steps)
+    draw = jax.jit(lambda key: random_actions(spec, key, num_envs))
+    found = [envs.step(np.asarray(draw(key))[None]).obs for key in keys]
+    return np.concatenate(found).reshape(-1, *spec.obs_shape)
 
 
 def episode_counts(transition, last_return: np.ndarray) -> dict[str, np.ndarray]:

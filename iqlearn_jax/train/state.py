@@ -75,21 +75,27 @@ def demonstrated_obs(demos: Demos, picks: Picks) -> list[np.ndarray]:
     return found
 
 
-def make_hparams(config, obs_shape: tuple[int, ...], seen: list[np.ndarray] | None) -> Hparams:
+def make_hparams(config, obs_shape: tuple[int, ...], seen: list[list[np.ndarray]] | None) -> Hparams:
     """Traced leaves [R] of all runs, with the statistics that standardise observations.
 
     Args:
       obs_shape: shape of one observation; only vectors are standardised.
-      seen: for each run the observations [n, D] whose mean and standard deviation are taken, or None.
+      seen: for each run the sources, [n, D] each, that count alike in mean and standard deviation, or None.
     """
     runs = config.seeds
     hparams = {name: jnp.full(runs, config[name], jnp.float32) for name in TRACED}
     mean, std = np.zeros((runs, *obs_shape), np.float32), np.ones((runs, *obs_shape), np.float32)
-    if config.normalize_obs and seen is not None and len(obs_shape) == 1:
-        mean = np.stack([obs.mean(axis=0) for obs in seen])
-        spread = np.stack([obs.std(axis=0) for obs in seen])
+    if seen is not None:
+        mean, spread = (np.stack(found) for found in zip(*map(moments, seen), strict=True))
         std = np.where(spread > MIN_STD, spread, 1.0).astype(np.float32)
     return hparams | {"obs_mean": jnp.asarray(mean), "obs_std": jnp.asarray(std)}
+
+
+def moments(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [D] of the mixture in which each source [n, D] has the same weight."""
+    means = np.stack([obs.mean(axis=0) for obs in sources])
+    variances = np.stack([obs.var(axis=0) for obs in sources])
+    return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
 
 def sample_expert(rows: Transition, picks: Picks, key: jax.Array, size: int) -> tuple[Transition, jax.Array]:
