@@ -113,7 +113,7 @@ def critic_step(config, hparams: Hparams, state: AgentState, loss_fn: Callable) 
     )
     step = state.step + 1
     target = _move_target(config, hparams, critic, state.target_critic, step)
-    metrics = metrics | {"critic/grad_norm": optax.global_norm(grads)}
+    metrics = metrics | {"critic/grad_norm": optax.tree.norm(grads)}
     return state.replace(critic=critic, critic_opt=opt, target_critic=target, step=step), metrics
 
 

@@ -26,6 +26,7 @@ from iqlearn_jax.ops.objectives import (
     half_and_half,
     initial_value_term,
     iq_loss,
+    saddle_value_term,
     weighted_mean,
 )
 from iqlearn_jax.ops.penalties import gradient_penalty
@@ -89,7 +90,12 @@ def make_iq(config, spec) -> Method:
 def check(config) -> None:
     """Refuses configurations that have no meaning, before anything is compiled."""
     get_divergence(config.divergence)
-    choose(config, "value_term", ("v0", "expert", "mixture"))
+    term = choose(config, "value_term", ("v0", "expert", "mixture", "policy"))
+    require(
+        term != "policy" or config.feed == "replay",
+        "config.value_term='policy' is a mean over the learner's own samples, but config.feed is "
+        f"'{config.feed}'; set --config.feed=replay, or --config.value_term=expert",
+    )
     choose(config, "terminal", ("zero", "absorbing", "bounded"))
     both = choose(config, "regularize", ("expert", "both")) == "both"
     require(
@@ -170,13 +176,7 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
         curved = (lambda r: r) if both else partial(guarded_phi, divergence, alpha=alpha)
         return curved(r=reward) + end.weight * curved(r=end.reward)
 
-    if config.value_term == "v0":
-        v0 = agent.value(hparams, state, critic, batch.initial, initial_key)
-        value_term = initial_value_term(v0, hparams["gamma"])
-    else:
-        weight = expert if config.value_term == "expert" else half_and_half(expert)
-        value_term = difference_value_term(found.v, found.next_v, found.discount, weight)
-        value_term += weighted_mean(end.weight * end.drop, weight)
+    value_term = estimate_value_term(config, agent, hparams, state, critic, batch, found, end, initial_key)
     loss = iq_loss(phi, found.reward, value_term, jnp.broadcast_to(expert, found.reward.shape))
     metrics = diagnostics(found, expert, loss, value_term) | {"iq/absorbing_reward": critic["absorbing"]}
     penalty = jnp.zeros(())
@@ -190,6 +190,20 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
         seen = without_actions(agent, hparams, state, batch, penalty_key) if config.state_only else batch
         penalty += hparams["gradient_penalty"] * lipschitz_penalty(agent, hparams, critic, seen, penalty_key)
     return loss + penalty, metrics | {"iq/penalty": penalty}
+
+
+def estimate_value_term(config, agent, hparams, state, critic, batch, found: Rewards, end, key):
+    """(1−γ)E_ρ0[V(s0)], [] in reward units, by the estimator that the configuration names."""
+    _, expert = join(batch)
+    if config.value_term == "v0":
+        return initial_value_term(agent.value(hparams, state, critic, batch.initial, key), hparams["gamma"])
+    if config.value_term == "policy":
+        weight = 1.0 - expert
+        term = saddle_value_term(found.q, found.v, found.next_v, found.discount, weight)
+    else:
+        weight = expert if config.value_term == "expert" else half_and_half(expert)
+        term = difference_value_term(found.v, found.next_v, found.discount, weight)
+    return term + weighted_mean(end.weight * end.drop, weight)
 
 
 def self_loop(config, agent, hparams, state, critic, bootstrap, rows) -> terminal.Tail:

@@ -78,6 +78,30 @@ def difference_value_term(
     return weighted_mean(v - discount * next_v, weight)
 
 
+def saddle_value_term(
+    q: jax.Array, v: jax.Array, next_v: jax.Array, discount: jax.Array | float, weight: jax.Array
+) -> jax.Array:
+    """E_w[V(s) − discount·V(s')] with the gradient of E_w[Q(s,a) − discount·V(s')], the policy's own reward.
+
+    J(Q) is the minimum over π of E_ρE[φ(r)] − E_ρπ[r] − τH(π) (IQ-Learn, eq. 4 in Q), so by the envelope
+    theorem both gradients are the same on samples of the current policy. On replayed samples with a target
+    network they differ. The gradient of V(s) pushes down the actions that the policy would take now, where
+    no sample of r holds them: rewards leave every bound. The gradient of Q(s,a) moves the samples' own
+    rewards, as φ does, and `chi2_regularizer` keeps them within ±4α (LS-IQ, Al-Hafez et al. 2023, §4).
+
+    Args:
+      q: [E, B] or [B] Q(s,a).
+      v, next_v: [B] soft values V(s), V(s').
+      discount: [B] or [], γ(1 − terminated).
+      weight: [B] weights of the samples: the mask of the policy's.
+    Returns:
+      [] value term, in reward units.
+    """
+    entropy = jax.lax.stop_gradient(v - q)
+    weight = jnp.broadcast_to(weight, q.shape)
+    return weighted_mean(q + entropy - discount * next_v, weight)
+
+
 def half_and_half(expert: jax.Array) -> jax.Array:
     """Weights under which expert and policy samples count one half each, whatever their numbers.
 

@@ -5,6 +5,7 @@ Gradients are central differences of the loss, so nothing is derived twice.
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy.special import logsumexp, softmax
@@ -53,10 +54,11 @@ class Setting:
     clip_targets: bool = False
     state_only: bool = False
     target_network: bool = False
+    feed: str = "demos"
 
 
-def loss(setting, table, theta, target, target_theta, policy, expert, initial):
-    """−J plus the penalties.
+def loss(setting, table, theta, target, target_theta, policy, expert, initial, saddle=False):
+    """−J plus the penalties; with `saddle` the value term "policy" is E[r], whose gradient is that of the loss.
 
     Args:
       table: [E, S, A] critics; theta: reward of the absorbing state; target, target_theta: the target's.
@@ -105,8 +107,9 @@ def loss(setting, table, theta, target, target_theta, policy, expert, initial):
     if c.value_term == "v0":
         value = (1 - gamma) * v[initial].mean()
     else:
-        over = mixture if c.value_term == "mixture" else (lambda fn: mean("expert", fn))
-        value = over(lambda r, drop: drop)
+        own = partial(mean, "policy" if c.value_term == "policy" else "expert")
+        over = mixture if c.value_term == "mixture" else own
+        value = over(lambda r, drop: r + 0.0 * drop if saddle else drop + 0.0 * r).mean()
     if c.regularize == "both":
         total = value - mean("expert", lambda r, drop: r).mean()
         return total + mixture(lambda r, drop: r**2).mean() / (4 * c.alpha)

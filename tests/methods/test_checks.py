@@ -23,6 +23,7 @@ SPEC = spec_of(obs_shape=(2,), num_actions=3)
         ({"method": "iqq"}, "unknown method 'iqq'; did you mean iq"),
         ({"divergence": "chi"}, "unknown divergence 'chi'; did you mean .*chi2"),
         ({"divergence": "xyzzy"}, "unknown divergence 'xyzzy'; known: .*chi2.*tv.*w1"),
+        ({"value_term": "policy"}, "config.feed is 'demos'"),
         ({"value_term": "v1"}, "unknown config.value_term 'v1'; did you mean v0"),
         ({"terminal": "absorb"}, "unknown config.terminal 'absorb'; did you mean absorbing"),
         ({"regularize": "all"}, "unknown config.regularize 'all'"),

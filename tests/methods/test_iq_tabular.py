@@ -130,9 +130,10 @@ def test_training_finds_the_exact_policy_of_total_variation():
     np.testing.assert_allclose(soft_policy(table, TAU), soft_policy(exact, TAU), atol=0.03)
 
 
-@pytest.mark.parametrize("value_term", ["expert", "mixture"])
+@pytest.mark.parametrize("value_term", ["expert", "mixture", "policy"])
 def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
-    """The expert term on ρ_E, and the mixture on ρ_E and any other occupancy, have v0's gradient.
+    """The expert term on ρ_E, the mixture on ρ_E and any other occupancy, and the policy term on the
+    learner's own have v0's gradient.
 
     Occupancies are rounded to 1 in 400 000 rows, hence the tolerance.
     """
@@ -140,15 +141,16 @@ def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
         rng = np.random.default_rng(1)
         mdp = connected()
         model = MDP(*(jnp.asarray(x) for x in mdp))
+        table = rng.normal(size=(STATES, ACTIONS))
+        other = soft_policy(jnp.asarray(table), TAU) if value_term == "policy" else draw_policy(rng)
         counts = [
-            np.rint(4e5 * np.asarray(occupancy(model, jnp.asarray(rng.dirichlet(np.ones(3), 4))))).astype(int)
-            for _ in range(2)
+            np.rint(4e5 * np.asarray(occupancy(model, jnp.asarray(policy)))).astype(int)
+            for policy in (draw_policy(rng), other)
         ]
         expert, policy = (counted(mdp, c) for c in counts)
-        table = rng.normal(size=(STATES, ACTIONS))
         found = []
         for term in ("v0", value_term):
-            config, _, _, agent, hparams, state = setup(value_term=term)
+            config, _, _, agent, hparams, state = setup(value_term=term, feed="replay")
             state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
             batch = Batch(policy=policy, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
             found.append(slope_at(config, agent, hparams, holding(state, table), batch))
@@ -156,36 +158,59 @@ def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
     assert np.abs(found[0]).max() > 1e-2
 
 
-def test_chi2_over_both_samples_has_the_ls_iq_fixed_point():
-    """At r = 4α(ρ_E − ρ)/(ρ_E + ρ) with replay = own occupancy, the gradient vanishes, and |r| ≤ 4α.
+def draw_policy(rng):
+    return rng.dirichlet(np.ones(ACTIONS), STATES)
 
-    A policy's own reward is chosen first; ρ_E follows from it. Occupancies in 400 000 rows each.
+
+def ls_iq_point():
+    """(reward, Q, batch): r = 4α(ρ_E − ρ)/(ρ_E + ρ) of a policy with occupancy ρ, |r| ≤ 4α.
+
+    The policy's reward is chosen first; ρ_E follows from it. Occupancies in 400 000 rows each.
     """
+    rng = np.random.default_rng(2)
+    mdp = connected()
+    model = MDP(*(jnp.asarray(x) for x in mdp))
+    reward = rng.uniform(-0.8, 0.8, (STATES, ACTIONS))
+    policy = soft_policy(soft_value_iteration(model, jnp.asarray(reward), TAU), TAU)
+    own = np.asarray(occupancy(model, policy))
+    ratio = lambda r: (1 + r / (4 * ALPHA)) / (1 - r / (4 * ALPHA))  # noqa: E731
+    low, high = -0.9, 0.9  # a constant shift leaves the policy alone: the one where ρ_E sums to 1
+    for _ in range(60):
+        shift = 0.5 * (low + high)
+        low, high = (shift, high) if (own * ratio(reward + shift)).sum() < 1 else (low, shift)
+    reward = reward + shift
+    q = soft_value_iteration(model, jnp.asarray(reward), TAU)
+    np.testing.assert_allclose(reward_from_q(model, q, TAU), reward, atol=1e-9)
+    expert, replay = (counted(mdp, np.rint(4e5 * x).astype(int)) for x in (own * ratio(reward), own))
+    return reward, q, Batch(policy=replay, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
+
+
+@pytest.mark.parametrize("value_term", ["v0", "policy"])
+def test_chi2_over_both_samples_has_the_ls_iq_fixed_point(value_term):
+    """There the gradient vanishes, when the replay is the policy's own occupancy."""
     with jax.enable_x64(True):
-        rng = np.random.default_rng(2)
-        mdp = connected()
-        model = MDP(*(jnp.asarray(x) for x in mdp))
-        reward = rng.uniform(-0.8, 0.8, (STATES, ACTIONS))
-        own = np.asarray(
-            occupancy(model, soft_policy(soft_value_iteration(model, jnp.asarray(reward), TAU), TAU))
-        )
-        ratio = lambda r: (1 + r / (4 * ALPHA)) / (1 - r / (4 * ALPHA))  # noqa: E731
-        low, high = -0.9, 0.9  # a constant shift leaves the policy alone: the one where ρ_E sums to 1
-        for _ in range(60):
-            shift = 0.5 * (low + high)
-            low, high = (shift, high) if (own * ratio(reward + shift)).sum() < 1 else (low, shift)
-        reward = reward + shift
-        q = soft_value_iteration(model, jnp.asarray(reward), TAU)
-        np.testing.assert_allclose(reward_from_q(model, q, TAU), reward, atol=1e-9)
-        expert, policy = (counted(mdp, np.rint(4e5 * x).astype(int)) for x in (own * ratio(reward), own))
-        config, _, _, agent, hparams, state = setup(value_term="v0", regularize="both")
+        reward, q, batch = ls_iq_point()
+        config, _, _, agent, hparams, state = setup(value_term=value_term, regularize="both", feed="replay")
         state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
-        batch = Batch(policy=policy, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
         here = slope_at(config, agent, hparams, holding(state, q), batch)
         there = slope_at(config, agent, hparams, holding(state, q.at[0, 0].add(0.1)), batch)
     assert np.abs(reward).max() < 4 * ALPHA
     assert np.abs(here).max() < 2e-5
     assert np.abs(there).max() > 1e-3
+
+
+@pytest.mark.parametrize(("value_term", "fixed"), [("policy", True), ("mixture", False)])
+def test_with_a_target_network_only_the_policy_term_keeps_the_fixed_point(value_term, fixed):
+    """The target cuts the gradient through V(s'): "mixture" then pushes V(s) down, and nothing pushes back."""
+    with jax.enable_x64(True):
+        _, q, batch = ls_iq_point()
+        config, _, _, agent, hparams, state = setup(
+            value_term=value_term, regularize="both", feed="replay", target_network=True
+        )
+        state = holding(state.replace(log_temperature=jnp.log(jnp.asarray(TAU))), q)
+        slope = slope_at(config, agent, hparams, state.replace(target_critic=state.critic), batch)
+    assert (np.abs(slope).max() < 2e-5) == fixed
+    assert fixed or np.abs(slope).max() > 1e-2
 
 
 @pytest.mark.parametrize("value_term", ["expert", "mixture"])
