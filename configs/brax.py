@@ -12,6 +12,7 @@ from iqlearn_jax.config import base_config
 
 BUNDLED = "iqlearn_jax/data/bundled/{}-{}.npz"
 BACKENDS = {"inverted_pendulum": "generalized", "inverted_double_pendulum": "generalized"}
+UPDATES = {"inverted_pendulum": 20_000, "inverted_double_pendulum": 60_000}
 
 
 def sac(task):
@@ -43,15 +44,17 @@ def expert(task):
 
 
 def online(task):
-    """IQ-Learn from one demonstration: χ² over both kinds of samples, a learned absorbing state."""
+    """IQ-Learn from one demonstration of the expert that draws its actions (bundled)."""
     config = sac(task)
     config.demos.path = BUNDLED.format(task, BACKENDS[task])
     config.seeds = 5
-    config.updates = 20_000
+    config.updates = UPDATES[task]
+    config.layer_norm = True
     config.temperature = 0.01
-    config.value_term = "mixture"
+    config.value_term = "policy"
     config.regularize = "both"
-    config.terminal = "absorbing"
+    config.terminal = "bounded"
+    config.clip_targets = True
     return config
 
 

@@ -51,7 +51,7 @@ def online():
     config = offline()
     config.feed = "replay"
     config.demos.subsample = 20
-    config.value_term = "mixture"
+    config.value_term = "policy"
     config.regularize = "both"
     config.terminal = "absorbing"
     config.target_network = True

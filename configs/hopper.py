@@ -15,10 +15,11 @@ def online():
     config.batch_size = 256
     config.hidden = (256, 256)
     config.critics = 2
+    config.layer_norm = True
     config.target_network = True
     config.critic_lr = 3e-4
     config.temperature = 0.01
-    config.value_term = "mixture"
+    config.value_term = "policy"
     config.regularize = "both"
     config.terminal = "bounded"
     config.clip_targets = True

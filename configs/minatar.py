@@ -15,7 +15,7 @@ def online(game):
     config.first_seed = 5000
     config.seeds = 5
     config.temperature = 0.01
-    config.value_term = "mixture"
+    config.value_term = "policy"
     config.regularize = "both"
     config.terminal = "absorbing"
     return config

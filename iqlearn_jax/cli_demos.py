@@ -175,11 +175,13 @@ def _run_record(argv: list[str]) -> int:
     parser.add_argument("--out", required=True, type=Path, help="npz to write")
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--run", type=int, default=0, help="which of the folder's runs acts (0: the first)")
+    parser.add_argument("--stochastic", action="store_true", help="draw actions instead of the likeliest")
     args = parser.parse_args(argv)
     # imported here: a look at a file must not pay for jax
     from iqlearn_jax.sweep.record import record_demos
 
-    print(describe(save(args.out, record_demos(args.workdir, args.run, args.episodes)), args.out))
+    demos = record_demos(args.workdir, args.run, args.episodes, args.stochastic)
+    print(describe(save(args.out, demos), args.out))
     return 0
 
 
@@ -215,7 +217,7 @@ def _spec(args: argparse.Namespace) -> EnvSpec | None:
 COMMANDS: dict[str, Command] = {
     "inspect": Command("show what is in a demonstration file", _run_inspect),
     "validate": Command("check a demonstration file, and whether it fits an environment", _run_validate),
-    "record": Command("roll out the deterministic policy of a trained run", _run_record),
+    "record": Command("roll out the policy of a trained run", _run_record),
     "convert": Command("bring foreign demonstrations into the format", _run_convert),
 }
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from itertools import count
 from operator import itemgetter
 
 import jax
@@ -58,25 +59,35 @@ def random_return(problem: Problem) -> float:
     return float(np.mean(found))
 
 
-def record(problem: Problem, state, run: int, episodes: int, uniform: bool = False) -> list[Transition]:
-    """Whole episodes of one run's deterministic policy (or of the uniform one), NumPy leaves [steps, ...]."""
+def record(problem: Problem, state, run: int, episodes: int, play: str = "greedy") -> list[Transition]:
+    """Whole episodes of one run's policy, NumPy leaves [steps, ...].
+
+    Args:
+      play: "greedy" (deterministic), "sampled" (as the stochastic policy acts) or "uniform" (random actions).
+    """
     hparams, state = jax.tree.map(lambda x: x[run], (problem.hparams, state))
+    seed = int(problem.seeds[run])
+    draw = uniform_policy(problem.spec) if play == "uniform" else None
+    draw = draw or partial(_act_with_key, problem.method, hparams, state, deterministic=play == "greedy")
     if problem.env is None:
-        act = jax.jit(lambda obs: _act(problem.method, hparams, state, obs))
-        policy = _uniform_on_host(problem) if uniform else (lambda obs: np.asarray(act(obs[0]))[None])
-        seeds = [int(problem.seeds[run])]
-        played = evaluate_host(problem.config.env.id, policy, seeds, episodes, record=True).episodes
+        policy = _uniform_on_host(problem) if play == "uniform" else _on_host(draw, seed)
+        played = evaluate_host(problem.config.env.id, policy, [seed], episodes, record=True).episodes
         return played[0] if played else []
-    key = jax.random.key(int(problem.seeds[run]) + EVALUATION_STREAM)
-    draw = uniform_policy(problem.spec) if uniform else partial(_act_with_key, problem.method, hparams, state)
+    key = jax.random.key(seed + EVALUATION_STREAM)
     found, alive = jax.jit(lambda k: record_episodes(problem.env, draw, k, episodes))(key)
     lengths = np.asarray(alive).sum(axis=1)
     found = jax.device_get(found)
     return [jax.tree.map(itemgetter((i, slice(n))), found) for i, n in enumerate(lengths)]
 
 
-def _act_with_key(method, hparams, state, obs, key):
-    return method.act(hparams, state, obs, key, deterministic=True)
+def _act_with_key(method, hparams, state, obs, key, deterministic=True):
+    return method.act(hparams, state, obs, key, deterministic=deterministic)
+
+
+def _on_host(draw: Callable, seed: int) -> Callable:
+    """A policy of one run [1, E, ...] for `evaluate_host`, with a key of its own at each step."""
+    act, base, steps = jax.jit(draw), jax.random.key(seed + EVALUATION_STREAM), count()
+    return lambda obs: np.asarray(act(obs[0], jax.random.fold_in(base, next(steps))))[None]
 
 
 def _uniform_on_host(problem: Problem) -> Callable:

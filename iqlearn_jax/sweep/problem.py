@@ -70,9 +70,13 @@ def seen_obs(config, spec: EnvSpec, env: Environment | None, demos, picks) -> li
     """
     if not config.normalize_obs or len(spec.obs_shape) != 1:
         return None
-    found = [[] for _ in range(config.seeds)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
+    found = (
+        [[] for _ in range(config.seeds)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
+    )
     if config.feed == "replay":
-        play = random_play(config.env.id, spec) if env is None else random_observations(env, jax.random.key(0))
+        play = (
+            random_play(config.env.id, spec) if env is None else random_observations(env, jax.random.key(0))
+        )
         found = [[*parts, play] for parts in found]
     return found
 

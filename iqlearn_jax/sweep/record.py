@@ -11,8 +11,11 @@ from iqlearn_jax.sweep.workdir import provenance, read_config
 from iqlearn_jax.train.recover import join_episodes
 
 
-def record_demos(workdir: Path, run: int, episodes: int) -> Demos:
-    """Whole episodes of one run's deterministic policy, with who acted in the metadata.
+def record_demos(workdir: Path, run: int, episodes: int, stochastic: bool = False) -> Demos:
+    """Whole episodes of one run's policy, with who acted in the metadata.
+
+    Args:
+      stochastic: the policy acts as it was trained, by drawing; else it takes its most likely action.
 
     Raises:
       InputError: no trained run in the folder, no such run, or fewer than one episode.
@@ -23,10 +26,12 @@ def record_demos(workdir: Path, run: int, episodes: int) -> Demos:
     if episodes < 1:
         raise InputError(f"--episodes is {episodes}; expected at least 1")
     problem, trained = load_run(workdir, config)
-    rows, _ = join_episodes(record(problem, trained.state, run, episodes))
+    play = "sampled" if stochastic else "greedy"
+    rows, _ = join_episodes(record(problem, trained.state, run, episodes, play))
     policy = {
         "method": config.method,
         "seed": int(problem.seeds[run]),
+        "actions": play,
         "updates": int(trained.updates[run]),
         "commit": provenance(None)["commit"],
     }

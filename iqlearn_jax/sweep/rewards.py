@@ -30,7 +30,7 @@ def reward_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.nd
     sources = {
         "expert": expert_episodes(problem, EPISODES),
         "policy": record(problem, state, run, EPISODES),
-        "random": record(problem, state, run, EPISODES, uniform=True),
+        "random": record(problem, state, run, EPISODES, play="uniform"),
     }
     episodes = [episode for group in sources.values() for episode in group]
     names = [name for name, group in sources.items() for episode in group for _ in episode.reward]

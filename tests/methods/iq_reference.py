@@ -58,7 +58,7 @@ class Setting:
 
 
 def loss(setting, table, theta, target, target_theta, policy, expert, initial, saddle=False):
-    """−J plus the penalties; with `saddle` the value term "policy" is E[r], whose gradient is that of the loss.
+    """−J plus the penalties; with `saddle` the value term "policy" is E[r], which has the loss's gradient.
 
     Args:
       table: [E, S, A] critics; theta: reward of the absorbing state; target, target_theta: the target's.

@@ -201,7 +201,7 @@ def test_chi2_over_both_samples_has_the_ls_iq_fixed_point(value_term):
 
 @pytest.mark.parametrize(("value_term", "fixed"), [("policy", True), ("mixture", False)])
 def test_with_a_target_network_only_the_policy_term_keeps_the_fixed_point(value_term, fixed):
-    """The target cuts the gradient through V(s'): "mixture" then pushes V(s) down, and nothing pushes back."""
+    """The target cuts the gradient through V(s'): "mixture" pushes V(s) down, and nothing pushes back."""
     with jax.enable_x64(True):
         _, q, batch = ls_iq_point()
         config, _, _, agent, hparams, state = setup(

@@ -1,0 +1,56 @@
+"""What standardises the observations, offline and online."""
+
+from pathlib import Path
+
+import jax
+import numpy as np
+from common import cartpole_demos
+
+from iqlearn_jax.envs import make_env
+from iqlearn_jax.settings import load_config
+from iqlearn_jax.sweep.problem import make_problem
+from iqlearn_jax.train.evaluate import random_observations
+from iqlearn_jax.train.host import random_play
+from iqlearn_jax.train.state import moments
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def test_moments_are_those_of_the_mixture_with_equal_weights():
+    rng = np.random.default_rng(0)
+    narrow, wide = rng.normal(3.0, 1e-4, (50, 2)), rng.normal(-1.0, 2.0, (400, 2))
+    mean, std = moments([narrow, wide])
+    together = np.concatenate([np.repeat(narrow, 8, axis=0), wide])  # the same number of rows of each
+    np.testing.assert_allclose(mean, together.mean(axis=0), rtol=1e-12)
+    np.testing.assert_allclose(std, together.std(axis=0), rtol=1e-12)
+
+
+def of(name, path, **changes):
+    config = load_config(f"{CONFIGS}/cartpole.py:{name}")
+    config.demos.path = str(path)
+    config.seeds = 2
+    for key, value in changes.items():
+        config[key] = value
+    return make_problem(config)
+
+
+def test_offline_by_the_demonstrations_and_online_by_random_play_too(tmp_path):
+    path = cartpole_demos(tmp_path / "cartpole.npz")
+    offline, online = of("offline", path), of("online", path)
+    picks = np.asarray(offline.picks.indices[0])[: int(offline.picks.count[0])]
+    rows = offline.demos
+    seen = np.concatenate([rows.observations[picks], rows.next_observations[picks]])
+    np.testing.assert_allclose(offline.hparams["obs_std"][0], seen.std(axis=0), rtol=1e-5)
+    assert not np.allclose(online.hparams["obs_std"][0], offline.hparams["obs_std"][0], rtol=0.05)
+    raw = of("online", path, normalize_obs=False)
+    np.testing.assert_array_equal(raw.hparams["obs_std"], 1.0)
+
+
+def test_random_play_on_the_host_is_the_devices():
+    """gymnasium's CartPole is gymnax's, so random play has the same spread."""
+
+    device = random_observations(make_env("CartPole-v1", "gymnax"), jax.random.key(0))
+    host = random_play("CartPole-v1", make_env("CartPole-v1", "gymnax").spec)
+    assert host.shape == (2048, 4)
+    np.testing.assert_array_equal(host, random_play("CartPole-v1", make_env("CartPole-v1", "gymnax").spec))
+    np.testing.assert_allclose(host.std(axis=0), device.std(axis=0), rtol=0.15)
