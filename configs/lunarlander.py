@@ -9,8 +9,8 @@ def offline():
     config.env.update({"id": "LunarLander-v3", "backend": "gymnasium"})
     config.demos.trajectories = 3
     config.seeds = 10
-    config.updates = 20_000
-    config.eval_every = 20_000
+    config.updates = 60_000
+    config.eval_every = 60_000
     config.temperature = 0.1
     return config
 
