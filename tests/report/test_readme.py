@@ -24,3 +24,11 @@ def test_the_loss_in_the_readme_runs_and_is_the_objective():
     reward = q[np.arange(8), action] - discounted
     expected = (v - discounted).mean() - (reward - reward**2 / (4 * 0.5)).mean()
     np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_the_change_shown_in_the_readme_is_the_examples():
+    shown = re.search(r"```diff\n(.*?)```", README.read_text("utf-8"), re.S).group(1).splitlines()
+    before, after = ((README.parent / f"examples/{n}.py").read_text() for n in ("soft_dqn", "plug_in"))
+    old, new = (["    " + x[1:].strip() for x in shown if x[0] in sign] for sign in ("- ", "+ "))
+    assert "\n".join(old) in before
+    assert "\n".join(new) in after
