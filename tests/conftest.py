@@ -20,7 +20,7 @@ GYMNAX = importlib.util.find_spec("gymnax") is not None
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_makereport(item, call):
-    """gymnax caps jax, so the newest jax is tested without it: what needs it is skipped there, and only there."""
+    """gymnax caps jax, so the newest jax comes without it: what needs it is skipped there only."""
     outcome = yield
     report = outcome.get_result()
     if not GYMNAX and report.failed and any(message in str(report.longrepr) for message in MISSING):

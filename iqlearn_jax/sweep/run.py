@@ -41,6 +41,7 @@ class Session(NamedTuple):
     checkpoints: Checkpoints
     metrics: MetricsFile
     tensorboard: Any
+    interrupted: Callable[[], bool]
 
 
 class Clock(NamedTuple):
@@ -69,17 +70,19 @@ def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
     claim(workdir, config, digest, resume)
     loop, checkpoints = make_loop(problem), Checkpoints(workdir)
     try:
-        run = start_or_restore(problem, loop, checkpoints)
-        updates = int(run.updates[0])
-        session = Session(
-            problem,
-            loop,
-            make_evaluator(problem),
-            checkpoints,
-            MetricsFile(workdir / "metrics.jsonl", upto=updates),
-            open_tensorboard(config, workdir),
-        )
-        run, clock = go_on(session, run, Clock(wall=last_wall_seconds(workdir / "metrics.jsonl")))
+        with interruptible() as interrupted:  # also while it compiles: nothing there may lose a Ctrl-C
+            run = start_or_restore(problem, loop, checkpoints)
+            updates = int(run.updates[0])
+            session = Session(
+                problem,
+                loop,
+                make_evaluator(problem),
+                checkpoints,
+                MetricsFile(workdir / "metrics.jsonl", upto=updates),
+                open_tensorboard(config, workdir),
+                interrupted,
+            )
+            run, clock = go_on(session, run, Clock(wall=last_wall_seconds(workdir / "metrics.jsonl")))
     finally:
         checkpoints.close()
     return finish(problem, session.evaluate, run, clock, workdir)
@@ -111,14 +114,14 @@ def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Cloc
     config = session.problem.config
     done, last = int(run.updates[0]), config.updates
     title = f"{config.method} {config.env.id} x {config.seeds}"
-    with progress_bar(title, last, done) as show, interruptible() as interrupted:
+    with progress_bar(title, last, done) as show:
         while done < last:
             run, metrics, clock = one_chunk(session, run, clock)
             done += config.log_every
             metrics |= evaluation(session, run, done)
             write_metrics(session, run, done, clock, metrics)
             show(done, metrics.get("eval/return"))
-            save_if_due(session, run, done, stop=interrupted())
+            save_if_due(session, run, done, stop=session.interrupted())
     return run, clock
 
 

@@ -1,12 +1,15 @@
 """Shapes, independence and scaling of the networks."""
 
+import re
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from iqlearn_jax.nets import Actor, Critic, QNetwork, ensemble
-from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN
+from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN, orthogonal
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,21 @@ def test_log_standard_deviation_stays_in_its_range_with_a_gradient(scale):
     assert (log_std >= LOG_STD_MIN).all()
     assert (log_std <= LOG_STD_MAX).all()
     assert np.isfinite(mean).all()
+
+
+def test_orthogonal_weights_are_flaxs_however_many_are_mapped_over():
+    keys = jax.random.split(jax.random.key(0), 4)
+    draw = jax.jit(jax.vmap(lambda key: orthogonal(1.5)(key, (7, 5))))
+    for weights, key in zip(draw(keys), keys, strict=True):
+        np.testing.assert_array_equal(weights, nn.initializers.orthogonal(1.5)(key, (7, 5)))
+        np.testing.assert_allclose(weights.T @ weights, 1.5**2 * np.eye(5), atol=1e-5)
+
+
+def test_no_decomposition_is_batched():
+    """Batched ones can wait for each other for ever on a machine of few cores; see `orthogonal`."""
+    network = ensemble(Critic, 2)(hidden=(8, 8))
+    init = jax.vmap(lambda key: network.init(key, jnp.ones((1, 4)), jnp.ones((1, 1))))
+    text = str(jax.make_jaxpr(init)(jax.random.split(jax.random.key(0), 3)))
+    shapes = re.findall(r"f32\[([0-9,]+)\] = qr\[", text)
+    assert shapes
+    assert all(shape.count(",") == 1 for shape in shapes)
