@@ -13,7 +13,7 @@ def offline():
     config.seeds = 10
     config.updates = 30_000
     config.eval_every = 5000
-    config.temperature = 0.1
+    config.temperature = 0.5
     return config
 
 
@@ -21,6 +21,7 @@ def bc():
     """Behavioural cloning on the same data."""
     config = offline()
     config.method = "bc"
+    config.temperature = 0.1
     return config
 
 
@@ -29,8 +30,6 @@ def subsampled():
     config = offline()
     config.demos.trajectories = 10
     config.demos.subsample = 20
-    config.temperature = 0.5
-    config.updates = 30_000
     return config
 
 

@@ -57,13 +57,13 @@ def _hardware() -> str:
 
 
 def _commit() -> str:
-    """Commit of the checkout that the package lies in, marked if it was changed; "unknown" outside of one."""
+    """Commit of the checkout that the package lies in, marked if its code was changed; "unknown" outside of one."""
     root = Path(__file__).resolve().parents[2]
     try:
         git = lambda *args: subprocess.run(  # noqa: E731
             ["git", "-C", str(root), *args], capture_output=True, text=True, check=True
         ).stdout.strip()
-        changed = "+changes" if git("status", "--porcelain", "--untracked-files=no") else ""
+        changed = "+changes" if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs") else ""
         return git("rev-parse", "HEAD") + changed
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
