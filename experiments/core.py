@@ -155,10 +155,11 @@ best checkpoint; every seed learns from other trajectories of the file; each ret
 10 deterministic episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; no score
 is clipped. Tuning used seeds below 1000; these seeds were run once. An earlier version of this table
 held seeds from 5000 on, some of which were run again after a setting had changed: hence the new
-ones. CartPole with 1 demonstration was run on seeds 6000–6009 at τ = 0.1 first (IQ-Learn: IQM 0.985,
-worst 0.795, below its bar of 0.85); τ = 0.5 was then chosen on seeds 100–131 (worst 0.90 against
-0.81) and run once, on seeds 7000–7009. Behavioural cloning has IQ-Learn's inputs, rate and number of updates. Commits are those at the
-start of each run; a "+changes" behind them in core.json is this page, rewritten after each row.
+ones. CartPole with 1 demonstration was run on seeds 6000–6009 at τ = 0.1 first (IQ-Learn: IQM
+0.985, worst 0.795, below its bar of 0.85); τ = 0.5 was then chosen on seeds 100–131 (worst 0.90
+against 0.81) and run once, on seeds 7000–7009. Behavioural cloning has IQ-Learn's inputs, rate and
+number of updates. Commits are those at the start of each run; a "+changes" behind them in core.json
+is this page, rewritten after each row.
 Hardware: {hardware}. Failures stay in the table.
 
 """

@@ -63,7 +63,9 @@ def _commit() -> str:
         git = lambda *args: subprocess.run(  # noqa: E731
             ["git", "-C", str(root), *args], capture_output=True, text=True, check=True
         ).stdout.strip()
-        changed = "+changes" if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs") else ""
+        changed = (
+            "+changes" if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs") else ""
+        )
         return git("rev-parse", "HEAD") + changed
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
