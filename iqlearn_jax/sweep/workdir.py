@@ -57,7 +57,7 @@ def _hardware() -> str:
 
 
 def _commit() -> str:
-    """Commit of the checkout that the package lies in, marked if its code changed; "unknown" outside of one."""
+    """Commit of the checkout that the package lies in, marked if its code changed; "unknown" outside one."""
     root = Path(__file__).resolve().parents[2]
     try:
         git = lambda *args: subprocess.run(  # noqa: E731
