@@ -31,7 +31,7 @@ def main() -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     for name, source in ARMS.items():
         config = load_config(source)
-        config.seeds = SEEDS
+        config.seeds, config.eval_every = SEEDS, 1000
         train(config, FOLDER / name)
     folders = [FOLDER / name for name in ARMS]
     page = write_report(folders, FOLDER)
