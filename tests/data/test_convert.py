@@ -73,7 +73,8 @@ def test_out_of_range_is_refused_or_clipped_and_recorded(tmp_path):
 
 def test_unclipped_recording_of_the_shared_demos(shared, tmp_path, refused):
     path, target = shared("Hopper-v4_cs285-recorded_2ep.npz"), tmp_path / "h.npz"
-    pytest.importorskip("mujoco")
+    pytest.importorskip("mujoco")  # comes with brax; gymnasium wants imageio besides
+    pytest.importorskip("imageio")
     message = refused("convert", path, target, "--env", "Hopper-v5")
     assert "actions[0, 1]" in message and "--clip-actions" in message and not target.exists()
     assert run("convert", path, target, "--env", "Hopper-v5", "--clip-actions") == 0
