@@ -19,7 +19,7 @@ from rich.table import Table
 from iqlearn_jax.config import base_config
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.sweep.workdir import provenance, write_json
-from iqlearn_jax.train.state import make_hparams
+from iqlearn_jax.train.state import identity_normalization, make_hparams
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 STEPS, REPEATS, BAR = 100, 15, 1.25
@@ -70,10 +70,10 @@ def compile_updates(method_name: str, case: Case) -> tuple[Any, tuple, float]:
     """Compiled scan of STEPS updates, its arguments, and the FLOPs of one update."""
     config = base_config()
     config.update({"method": method_name, "feed": "replay", "seeds": 1, "hidden": case.hidden})
-    config.update({"critics": case.critics, "target_network": True, "value_term": "mixture"})
+    config.update({"critics": case.critics, "target_network": True, "value_term": "policy"})
     config.regularize = "both"
     method = make_method(config, spec_of(case))
-    hparams = jax.tree.map(lambda x: x[0], make_hparams(config, (case.obs,), None))
+    hparams = jax.tree.map(lambda x: x[0], make_hparams(config, identity_normalization(1, (case.obs,))))
     half, whole = random_rows(case, case.batch), random_rows(case, 2 * case.batch)
     batch = Batch(policy=half, expert=half) if method_name == "iq" else Batch(policy=whole)
     state = method.init(jax.random.key(0), hparams)
@@ -82,7 +82,9 @@ def compile_updates(method_name: str, case: Case) -> tuple[Any, tuple, float]:
         return method.update(hparams, state, batch, key)[0]
 
     def scan(hparams, state, batch, key):
-        body = lambda s, i: (update(hparams, s, batch, jax.random.fold_in(key, i)), None)  # noqa: E731
+        def body(state, step):
+            return update(hparams, state, batch, jax.random.fold_in(key, step)), None
+
         return jax.lax.scan(body, state, jnp.arange(STEPS))[0]
 
     arguments = (hparams, state, batch, jax.random.key(1))

@@ -21,7 +21,6 @@ def bc():
     """Behavioural cloning on the same data."""
     config = offline()
     config.method = "bc"
-    config.temperature = 0.1
     return config
 
 

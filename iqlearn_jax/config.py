@@ -31,7 +31,7 @@ def base_config() -> ConfigDict:
     config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value
     config.clip_targets = False  # next values clipped to the range that the divergence allows
     config.state_only = False
-    config.normalize_obs = True  # by the demonstrations; online: by random play, half and half
+    config.normalize_obs = True  # by the demonstrations; online: by them and random play, half each
 
     config.critics = 1
     config.target_network = False

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -234,6 +235,42 @@ def test_a_damaged_config_in_the_folder_is_refused(refused, tmp_path):
     assert "config.json" in refused("train", f"--workdir={tmp_path}", "--resume")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, ("missing or damaged", "No such file")),
+        (b"PK\x03\x04", ("missing or damaged",)),
+        ({"obs_mean": np.zeros((2, 4), np.float32)}, ("obs_mean and obs_std of shape (2, 4)",)),
+        (dict.fromkeys(("obs_mean", "obs_std"), np.ones((1, 4), np.float32)), ("shape (2, 4)", "(1, 4)")),
+    ],
+)
+@pytest.mark.parametrize("command", [["train", "--resume"], ["evaluate"]])
+def test_a_folder_without_its_normalization_is_refused(refused, trained, tmp_path, command, content, words):
+    copy = tmp_path / "copy"
+    shutil.copytree(trained[0], copy)
+    path = copy / "normalization.npz"
+    path.unlink()
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    if isinstance(content, dict):
+        np.savez(path, **content)
+    line = refused(*command, f"--workdir={copy}")
+    assert all(word in line for word in ("normalization.npz", *words)), line
+
+
+def test_saved_normalization_is_what_a_policy_is_used_with(trained, tmp_path, capsys, monkeypatch):
+    """A later version may measure observations otherwise; that may not change what a saved run does."""
+    from iqlearn_jax.train import state as state_lib
+
+    def printed():
+        assert cli.main(["evaluate", f"--workdir={trained[0]}", "--episodes=10"]) == 0
+        return capsys.readouterr().out
+
+    before = printed()
+    monkeypatch.setattr(state_lib, "MIN_STD", np.inf)
+    assert printed() == before
+
+
 def test_demos_alias_is_the_config_key(demos, trained, tmp_path, monkeypatch):
     """`trained` gave --demos; the same path as a config key makes the same configuration."""
     seen = []
@@ -261,11 +298,18 @@ def test_equal_expert_and_random_return_still_gives_a_summary(trained, tmp_path,
 # Ctrl-C ---------------------------------------------------------------------------------------------------
 
 
-def start(arguments):
-    return subprocess.Popen(
+@contextmanager
+def started(arguments):
+    """The command line in a process of its own, which does not outlive the test."""
+    process = subprocess.Popen(
         [sys.executable, "-m", "iqlearn_jax.cli", *arguments],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ), cwd=ROOT,
     )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
 
 
 def wait_for(condition, process, seconds=180):
@@ -279,11 +323,11 @@ def wait_for(condition, process, seconds=180):
 def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_path):
     many = [*SMALL, "--config.updates=2_000", "--config.log_every=20", "--config.eval_every=0"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    process = start(["train", CARTPOLE, f"--workdir={parts}", f"--demos={demos}", *many])
     log = parts / "metrics.jsonl"
-    wait_for(lambda: log.exists() and log.stat().st_size > 0, process)
-    process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=120)
+    with started(["train", CARTPOLE, f"--workdir={parts}", f"--demos={demos}", *many]) as process:
+        wait_for(lambda: log.exists() and log.stat().st_size > 0, process)
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=120)
     assert process.returncode == cli.INTERRUPTED == 130
     assert f"iqlearn train --workdir={parts} --resume" in out
     assert "Traceback" not in err
@@ -304,9 +348,9 @@ def test_ctrl_c_while_it_compiles_stops_after_the_first_chunk(demos, tmp_path):
     """An interrupt that Python raises inside a compiler's callback would be lost."""
     workdir = tmp_path / "early"
     endless = [*SMALL, "--config.updates=100_000_000"]
-    process = start(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *endless])
-    wait_for(lambda: (workdir / "config.json").exists(), process)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    with started(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *endless]) as process:
+        wait_for(lambda: (workdir / "config.json").exists(), process)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=120)
     assert process.returncode == 130
     assert "Traceback" not in err

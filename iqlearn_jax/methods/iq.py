@@ -6,7 +6,9 @@ maximises E[Q − τ log π]; the paper's §4.4 and Algorithm 1 print it as a mi
 Departures from the authors' code, each with the switch that restores their choice:
   initial states of (1−γ)E_ρ0[V] are the demonstrations' true start states; the authors average over all
     expert states under that name: no switch, since `value_term="v0"` is what the paper's eq. 9 says;
-  observations are standardised by the demonstrations: `normalize_obs=False`;
+  online, the presets estimate the value term in its saddle form over the policy's samples
+    (`value_term="policy"`, see `saddle_value_term`): `value_term="mixture"` is the authors';
+  observations are standardised by the demonstrations, online by them and random play: `normalize_obs=False`;
   terminal treatment: `terminal="zero"` is the authors'.
 """
 
@@ -118,7 +120,7 @@ def check(config) -> None:
 
 
 def reward_bounds(config, alpha):
-    """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none (LS-IQ, §4)."""
+    """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none (LS-IQ)."""
     if config.divergence == "chi2" and config.regularize == "both":
         return -4.0 * alpha, 4.0 * alpha
     if config.divergence in ("chi2", "chi2_monotone"):
@@ -176,7 +178,9 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
         curved = (lambda r: r) if both else partial(guarded_phi, divergence, alpha=alpha)
         return curved(r=reward) + end.weight * curved(r=end.reward)
 
-    value_term = estimate_value_term(config, agent, hparams, state, critic, batch, found, end, initial_key)
+    value_term = estimate_value_term(
+        config, agent, hparams, state, critic, batch.initial, found, end, expert, initial_key
+    )
     loss = iq_loss(phi, found.reward, value_term, jnp.broadcast_to(expert, found.reward.shape))
     metrics = diagnostics(found, expert, loss, value_term) | {"iq/absorbing_reward": critic["absorbing"]}
     penalty = jnp.zeros(())
@@ -192,11 +196,14 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
     return loss + penalty, metrics | {"iq/penalty": penalty}
 
 
-def estimate_value_term(config, agent, hparams, state, critic, batch, found: Rewards, end, key):
-    """(1−γ)E_ρ0[V(s0)], [] in reward units, by the estimator that the configuration names."""
-    _, expert = join(batch)
+def estimate_value_term(config, agent, hparams, state, critic, initial, found: Rewards, end, expert, key):
+    """(1−γ)E_ρ0[V(s0)], [] in reward units, by the estimator that the configuration names.
+
+    Args:
+      initial: start observations; expert: [N] mask of the expert's rows.
+    """
     if config.value_term == "v0":
-        return initial_value_term(agent.value(hparams, state, critic, batch.initial, key), hparams["gamma"])
+        return initial_value_term(agent.value(hparams, state, critic, initial, key), hparams["gamma"])
     if config.value_term == "policy":
         weight = 1.0 - expert
         term = saddle_value_term(found.q, found.v, found.next_v, found.discount, weight)

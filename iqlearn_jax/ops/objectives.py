@@ -83,11 +83,11 @@ def saddle_value_term(
 ) -> jax.Array:
     """E_w[V(s) − discount·V(s')] with the gradient of E_w[Q(s,a) − discount·V(s')], the policy's own reward.
 
-    J(Q) is the minimum over π of E_ρE[φ(r)] − E_ρπ[r] − τH(π) (IQ-Learn, eq. 4 in Q), so by the envelope
+    J(Q) is the minimum over π of E_ρE[φ(r)] − E_ρπ[r] − τH(π) with r = Q − γV(s'), so by the envelope
     theorem both gradients are the same on samples of the current policy. On replayed samples with a target
     network they differ. The gradient of V(s) pushes down the actions that the policy would take now, where
     no sample of r holds them: rewards leave every bound. The gradient of Q(s,a) moves the samples' own
-    rewards, as φ does, and `chi2_regularizer` keeps them within ±4α (LS-IQ, Al-Hafez et al. 2023, §4).
+    rewards, as φ does, and `chi2_regularizer` keeps them within ±4α (LS-IQ, Al-Hafez et al. 2023).
 
     Args:
       q: [E, B] or [B] Q(s,a).

@@ -24,10 +24,13 @@ def make_evaluator(problem: Problem) -> Callable:
     Starts depend on a run's seed only: every evaluation of a run plays the same ones.
     """
     if problem.env is None:
-        act = jax.jit(jax.vmap(partial(_act, problem.method)))
+        act = jax.jit(jax.vmap(partial(_act, problem.method), in_axes=(0, 0, 0, None)))
+        unused = jax.random.key(0)  # the policy is deterministic
 
         def on_host(state, episodes):
-            policy = lambda obs: np.asarray(act(problem.hparams, state, obs))  # noqa: E731
+            def policy(obs):
+                return np.asarray(act(problem.hparams, state, obs, unused))
+
             return evaluate_host(problem.config.env.id, policy, problem.seeds.tolist(), episodes).returns
 
         return on_host
@@ -39,13 +42,12 @@ def make_evaluator(problem: Problem) -> Callable:
     return lambda state, episodes: np.asarray(on_device(problem.hparams, state, problem.seeds, episodes))
 
 
-def _act(method, hparams, state, obs):
-    # The key is never used: the policy is deterministic.
-    return method.act(hparams, state, obs, jax.random.key(0), deterministic=True)
+def _act(method, hparams, state, obs, key, deterministic=True):
+    return method.act(hparams, state, obs, key, deterministic=deterministic)
 
 
 def _returns(problem: Problem, hparams, state, seed, episodes: int):
-    act = partial(_act_with_key, problem.method, hparams, state)
+    act = partial(_act, problem.method, hparams, state)
     return episode_returns(problem.env, act, jax.random.key(seed + EVALUATION_STREAM), episodes)
 
 
@@ -67,21 +69,17 @@ def record(problem: Problem, state, run: int, episodes: int, play: str = "greedy
     """
     hparams, state = jax.tree.map(lambda x: x[run], (problem.hparams, state))
     seed = int(problem.seeds[run])
-    draw = uniform_policy(problem.spec) if play == "uniform" else None
-    draw = draw or partial(_act_with_key, problem.method, hparams, state, deterministic=play == "greedy")
+    own = partial(_act, problem.method, hparams, state, deterministic=play == "greedy")
     if problem.env is None:
-        policy = _uniform_on_host(problem) if play == "uniform" else _on_host(draw, seed)
+        policy = _uniform_on_host(problem) if play == "uniform" else _on_host(own, seed)
         played = evaluate_host(problem.config.env.id, policy, [seed], episodes, record=True).episodes
         return played[0] if played else []
     key = jax.random.key(seed + EVALUATION_STREAM)
+    draw = uniform_policy(problem.spec) if play == "uniform" else own
     found, alive = jax.jit(lambda k: record_episodes(problem.env, draw, k, episodes))(key)
     lengths = np.asarray(alive).sum(axis=1)
     found = jax.device_get(found)
     return [jax.tree.map(itemgetter((i, slice(n))), found) for i, n in enumerate(lengths)]
-
-
-def _act_with_key(method, hparams, state, obs, key, deterministic=True):
-    return method.act(hparams, state, obs, key, deterministic=deterministic)
 
 
 def _on_host(draw: Callable, seed: int) -> Callable:

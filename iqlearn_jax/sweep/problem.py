@@ -18,7 +18,16 @@ from iqlearn_jax.methods import Method, make_method
 from iqlearn_jax.train.device import Loop, make_offline, make_online
 from iqlearn_jax.train.evaluate import random_observations
 from iqlearn_jax.train.host import make_host, random_play
-from iqlearn_jax.train.state import Picks, demonstrated_obs, make_hparams, pick_demos, seeds_of
+from iqlearn_jax.train.state import (
+    NORMALIZATION,
+    Picks,
+    demonstrated_obs,
+    identity_normalization,
+    make_hparams,
+    measure_normalization,
+    pick_demos,
+    seeds_of,
+)
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
 
@@ -45,8 +54,11 @@ class Problem(NamedTuple):
     seeds: np.ndarray
 
 
-def make_problem(config) -> Problem:
+def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> Problem:
     """Loads and checks everything that training needs, before anything is compiled.
+
+    Args:
+      normalization: the statistics of observations that a run started with; None measures them anew.
 
     Raises:
       InputError: whatever is wrong with the configuration, the environment or the demonstrations.
@@ -58,18 +70,20 @@ def make_problem(config) -> Problem:
     demos = load_demos(config, spec)
     picks = None if demos is None else pick_demos(config, demos)
     rows = None if demos is None else jax.tree.map(jnp.asarray, demos_lib.transitions(demos))
-    hparams = make_hparams(config, spec.obs_shape, seen_obs(config, spec, env, demos, picks))
+    if normalization is None:
+        normalization = find_normalization(config, spec, env, demos, picks)
+    hparams = make_hparams(config, check_normalization(normalization, config.seeds, spec))
     return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds_of(config))
 
 
-def seen_obs(config, spec: EnvSpec, env: Environment | None, demos, picks) -> list[list[np.ndarray]] | None:
+def find_normalization(config, spec: EnvSpec, env: Environment | None, demos, picks) -> dict[str, np.ndarray]:
     """What standardises each run's inputs: its demonstrations and, where it will act, random play, half each.
 
     An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
     observations would lie hundreds of deviations away.
     """
     if not config.normalize_obs or len(spec.obs_shape) != 1:
-        return None
+        return identity_normalization(config.seeds, spec.obs_shape)
     found = (
         [[] for _ in range(config.seeds)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
     )
@@ -78,6 +92,18 @@ def seen_obs(config, spec: EnvSpec, env: Environment | None, demos, picks) -> li
             random_play(config.env.id, spec) if env is None else random_observations(env, jax.random.key(0))
         )
         found = [[*parts, play] for parts in found]
+    return measure_normalization(found)
+
+
+def check_normalization(found: dict[str, np.ndarray], runs: int, spec: EnvSpec) -> dict[str, np.ndarray]:
+    """Refuses statistics that belong to other runs or another environment."""
+    shape = (runs, *spec.obs_shape)
+    shapes = {name: value.shape for name, value in found.items()}
+    if shapes != dict.fromkeys(NORMALIZATION, shape):
+        raise InputError(
+            f"normalization.npz holds {shapes}; expected obs_mean and obs_std of shape {shape}; restore the "
+            "file or start a new folder"
+        )
     return found
 
 

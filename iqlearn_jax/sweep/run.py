@@ -16,14 +16,17 @@ from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
 from iqlearn_jax.sweep.rewards import map_arrays, reward_arrays
 from iqlearn_jax.sweep.workdir import (
     MetricsFile,
+    check_same_config,
+    check_same_demos,
     claim,
     last_wall_seconds,
     open_tensorboard,
+    read_normalization,
     write_arrays,
     write_json,
 )
 from iqlearn_jax.train.device import Loop
-from iqlearn_jax.train.state import RunState
+from iqlearn_jax.train.state import NORMALIZATION, RunState
 
 FINAL_EPISODES = 10  # at least so many per run stand behind a reported return
 
@@ -65,9 +68,7 @@ def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
       InputError: unusable configuration, demonstrations or folder.
       Stopped: after Ctrl-C, with everything saved.
     """
-    problem = make_problem(config)
-    digest = None if problem.demos is None else problem.demos.digest
-    claim(workdir, config, digest, resume)
+    problem = reopen(config, workdir) if resume else open_new(config, workdir)
     loop, checkpoints = make_loop(problem), Checkpoints(workdir)
     try:
         with interruptible() as interrupted:  # also while it compiles: nothing there may lose a Ctrl-C
@@ -88,9 +89,34 @@ def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
     return finish(problem, session.evaluate, run, clock, workdir)
 
 
-def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
-    """The newest checkpoint of a folder and the problem that it was trained on, for use after training."""
+def open_new(config, workdir: Path) -> Problem:
+    """The problem of a new run, whose folder it makes."""
     problem = make_problem(config)
+    normalization = {name: np.asarray(problem.hparams[name]) for name in NORMALIZATION}
+    claim(workdir, config, demos_digest(problem), normalization)
+    return problem
+
+
+def reopen(config, workdir: Path) -> Problem:
+    """The problem that a folder was started with; refuses another configuration or other demonstrations."""
+    check_same_config(workdir, config)
+    problem = make_problem(config, read_normalization(workdir))
+    check_same_demos(workdir, demos_digest(problem))
+    return problem
+
+
+def demos_digest(problem: Problem) -> str | None:
+    """What identifies the demonstrations' content; None for plain RL."""
+    return None if problem.demos is None else problem.demos.digest
+
+
+def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
+    """The newest checkpoint of a folder and the problem that it was trained on, for use after training.
+
+    Raises:
+      InputError: another configuration, changed demonstrations, or a damaged or unfinished folder.
+    """
+    problem = reopen(config, workdir)
     checkpoints = Checkpoints(workdir)
     try:
         checkpoints.require(workdir)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import jax
 import numpy as np
@@ -58,17 +59,17 @@ def _hardware() -> str:
 
 def _commit() -> str:
     """Commit of the checkout that the package lies in, marked if its code changed; "unknown" outside one."""
-    root = Path(__file__).resolve().parents[2]
     try:
-        git = lambda *args: subprocess.run(  # noqa: E731
-            ["git", "-C", str(root), *args], capture_output=True, text=True, check=True
-        ).stdout.strip()
-        changed = (
-            "+changes" if git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs") else ""
-        )
-        return git("rev-parse", "HEAD") + changed
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!docs")
+        return _git("rev-parse", "HEAD") + ("+changes" if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return "unknown"
+
+
+def _git(*arguments: str) -> str:
+    root = Path(__file__).resolve().parents[2]
+    command = ["git", "-C", str(root), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 class MetricsFile:
@@ -101,31 +102,47 @@ def _whole_lines(path: Path) -> list[str]:
     return text[: text.rfind("\n") + 1].splitlines()
 
 
-def claim(workdir: Path, config, demos_digest: str | None, resume: bool) -> None:
-    """Makes the folder a new run's, or checks that it belongs to the run that is to be resumed.
+def claim(workdir: Path, config, demos_digest: str | None, normalization: dict[str, np.ndarray]) -> None:
+    """Makes the folder a new run's.
+
+    Args:
+      normalization: what standardises its observations; kept, since a saved policy means nothing without it.
 
     Raises:
-      InputError: the folder holds a run and `resume` is off, holds none and it is on, or holds another.
+      InputError: the folder already holds a run or cannot be made.
     """
-    found = workdir / "config.json"
-    wanted = as_plain(config)
-    if not resume:
-        if found.exists():
-            raise InputError(
-                f"workdir {workdir} already holds a run; add --resume to go on, or name another folder"
-            )
-        try:
-            workdir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise InputError(f"--workdir={workdir} cannot be made a folder ({error.strerror})") from error
-        write_json(workdir / "provenance.json", provenance(demos_digest))
-        write_json(found, wanted)
-        return
-    before = read_config(workdir)
+    if (workdir / "config.json").exists():
+        raise InputError(
+            f"workdir {workdir} already holds a run; add --resume to go on, or name another folder"
+        )
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--workdir={workdir} cannot be made a folder ({error.strerror})") from error
+    write_json(workdir / "provenance.json", provenance(demos_digest))
+    write_arrays(workdir / "normalization.npz", normalization)
+    write_json(workdir / "config.json", as_plain(config))  # last: with it the folder is a run's
+
+
+def check_same_config(workdir: Path, config) -> None:
+    """Refuses to resume with another configuration.
+
+    Raises:
+      InputError: the folder holds no run, or one of another configuration.
+    """
+    before, wanted = read_config(workdir), as_plain(config)
     changed = sorted(k for k in before.keys() | wanted.keys() if before.get(k) != wanted.get(k))
     if changed:
         differences = "; ".join(f"{k}: {before.get(k)!r} before, {wanted.get(k)!r} now" for k in changed)
         raise InputError(f"workdir {workdir} was started with another configuration ({differences})")
+
+
+def check_same_demos(workdir: Path, demos_digest: str | None) -> None:
+    """Refuses to resume with other demonstrations.
+
+    Raises:
+      InputError: the content of the file changed.
+    """
     digest = json.loads((workdir / "provenance.json").read_text())["demos_digest"]
     if digest != demos_digest:
         raise InputError(
@@ -162,6 +179,23 @@ def read_config(workdir: Path) -> dict[str, Any]:
         return json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path}: damaged ({error}); restore it or start a new folder") from error
+
+
+def read_normalization(workdir: Path) -> dict[str, np.ndarray]:
+    """The statistics that standardise a run's observations, as `claim` wrote them.
+
+    Raises:
+      InputError: the file is missing or damaged.
+    """
+    path = workdir / "normalization.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise InputError(
+            f"{path}: missing or damaged ({error}); the policies of {workdir} cannot be used without it: "
+            "restore it or start a new folder"
+        ) from error
 
 
 def last_wall_seconds(path: Path) -> float:

@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.data.replay import make_replay
-from iqlearn_jax.envs.api import Environment, advance_and_reset, random_actions, start
+from iqlearn_jax.envs.api import Environment, advance_and_reset, start
 from iqlearn_jax.methods import Method
+from iqlearn_jax.train.evaluate import uniform_policy
 from iqlearn_jax.train.state import RunState, sample_expert
 from iqlearn_jax.types import Batch, Transition
 
@@ -75,9 +76,7 @@ def make_online(config, method: Method, env: Environment) -> Loop:
         run = RunState(state, stored, envs, run_key, jnp.int32(0), jnp.int32(0))
 
         def explore(run, number):
-            key = jax.random.fold_in(explore_key, number)
-            uniform = lambda obs, key: random_actions(env.spec, key, online.num_envs)  # noqa: E731
-            return collect(run, uniform, key)[0], None
+            return collect(run, uniform_policy(env.spec), jax.random.fold_in(explore_key, number))[0], None
 
         return jax.lax.scan(explore, run, jnp.arange(exploration_steps(config)))[0]
 

@@ -29,12 +29,13 @@ def recover(method: Method, hparams: Hparams, state, rows: Transition, key: jax.
     if method.reward is None:
         raise InputError("this method recovers no reward; use one that does, e.g. 'iq'")
     reward = jax.jit(method.reward)
-    parts = []
-    for number, start in enumerate(range(0, size, BATCH)):
+
+    def part(number, start):
         index = np.minimum(np.arange(start, start + BATCH), size - 1)  # padded: one shape, one compile
-        batch = jax.tree.map(lambda x: jnp.asarray(x[index]), rows)  # noqa: B023
-        parts.append(np.asarray(reward(hparams, state, batch, jax.random.fold_in(key, number))))
-    return np.concatenate(parts)[:size]
+        batch = jax.tree.map(lambda x: jnp.asarray(x[index]), rows)
+        return np.asarray(reward(hparams, state, batch, jax.random.fold_in(key, number)))
+
+    return np.concatenate([part(*item) for item in enumerate(range(0, size, BATCH))])[:size]
 
 
 def join_episodes(episodes: Sequence[Transition]) -> tuple[Transition, np.ndarray]:

@@ -12,6 +12,7 @@ from iqlearn_jax.data.demos import Demos
 from iqlearn_jax.data.select import select, stack_selections
 from iqlearn_jax.types import Hparams, Transition
 
+NORMALIZATION = ("obs_mean", "obs_std")
 MIN_STD = 1e-3  # an observation entry that varies less is left unscaled
 
 
@@ -75,20 +76,23 @@ def demonstrated_obs(demos: Demos, picks: Picks) -> list[np.ndarray]:
     return found
 
 
-def make_hparams(config, obs_shape: tuple[int, ...], seen: list[list[np.ndarray]] | None) -> Hparams:
-    """Traced leaves [R] of all runs, with the statistics that standardise observations.
+def make_hparams(config, normalization: dict[str, np.ndarray]) -> Hparams:
+    """Traced leaves [R] of all runs, with the statistics that standardise observations [R, *obs]."""
+    hparams = {name: jnp.full(config.seeds, config[name], jnp.float32) for name in TRACED}
+    return hparams | {name: jnp.asarray(normalization[name]) for name in NORMALIZATION}
 
-    Args:
-      obs_shape: shape of one observation; only vectors are standardised.
-      seen: for each run the sources, [n, D] each, that count alike in mean and standard deviation, or None.
-    """
-    runs = config.seeds
-    hparams = {name: jnp.full(runs, config[name], jnp.float32) for name in TRACED}
-    mean, std = np.zeros((runs, *obs_shape), np.float32), np.ones((runs, *obs_shape), np.float32)
-    if seen is not None:
-        mean, spread = (np.stack(found) for found in zip(*map(moments, seen), strict=True))
-        std = np.where(spread > MIN_STD, spread, 1.0).astype(np.float32)
-    return hparams | {"obs_mean": jnp.asarray(mean), "obs_std": jnp.asarray(std)}
+
+def identity_normalization(runs: int, obs_shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    """Statistics [R, *obs] that leave observations as they are."""
+    shape = (runs, *obs_shape)
+    return {"obs_mean": np.zeros(shape, np.float32), "obs_std": np.ones(shape, np.float32)}
+
+
+def measure_normalization(seen: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
+    """Statistics [R, D] from each run's sources, [n, D] each, that count alike in mean and deviation."""
+    mean, spread = (np.stack(found) for found in zip(*map(moments, seen), strict=True))
+    std = np.where(spread > MIN_STD, spread, 1.0)
+    return {"obs_mean": mean.astype(np.float32), "obs_std": std.astype(np.float32)}
 
 
 def moments(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -9,9 +9,8 @@ import pytest
 from common import cartpole_demos, configure, made_up_config, made_up_environments
 
 from iqlearn_jax.sweep import run as run_lib
-from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.problem import make_loop, make_problem
-from iqlearn_jax.sweep.run import Stopped, start_or_restore, train
+from iqlearn_jax.sweep.run import Stopped, load_run, open_new, train
 from iqlearn_jax.train.state import RunState
 
 CLOCKS = {"wall_seconds", "updates_per_second"}
@@ -64,12 +63,7 @@ def summary(workdir):
 
 
 def final_state(workdir, config) -> RunState:
-    problem = make_problem(config)
-    checkpoints = Checkpoints(workdir)
-    try:
-        return start_or_restore(problem, make_loop(problem), checkpoints)
-    finally:
-        checkpoints.close()
+    return load_run(workdir, config)[1]
 
 
 def assert_same_state(a, b):
@@ -183,11 +177,9 @@ def test_resuming_a_finished_run_changes_nothing(tmp_path):
 def test_resuming_before_the_first_checkpoint_starts_anew(tmp_path, monkeypatch):
     """Killed before anything was saved: the folder has its config and nothing else."""
     monkeypatch.setattr(run_lib, "finish", lambda *_: {})
-    from iqlearn_jax.sweep.workdir import claim
-
     config = made_up_config("bc", "demos", "walk", seeds=2)
     with made_up_environments():
         train(config, tmp_path / "whole")
-        claim(tmp_path / "parts", config, make_problem(config).demos.digest, resume=False)
+        open_new(config, tmp_path / "parts")
         train(config, tmp_path / "parts", resume=True)
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
