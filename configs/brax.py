@@ -9,6 +9,7 @@ under different policies: a hint that the observation says less on `spring`, not
 from functools import partial
 
 from iqlearn_jax.config import base_config
+from iqlearn_jax.presets import stable_sac
 
 BUNDLED = "iqlearn_jax/data/bundled/{}-{}.npz"
 BACKENDS = {"inverted_pendulum": "generalized", "inverted_double_pendulum": "generalized"}
@@ -49,13 +50,7 @@ def online(task):
     config.demos.path = BUNDLED.format(task, BACKENDS[task])
     config.seeds = 5
     config.updates = UPDATES[task]
-    config.layer_norm = True
-    config.temperature = 0.01
-    config.value_term = "policy"
-    config.regularize = "both"
-    config.terminal = "bounded"
-    config.clip_targets = True
-    return config
+    return stable_sac(config)
 
 
 CONFIGS = {task: partial(online, task) for task in BACKENDS}

@@ -26,7 +26,7 @@ def base_config() -> ConfigDict:
 
     config.divergence = "chi2"
     config.regularize = "expert"  # χ² over "expert" samples (eq. 12) or "both" (authors, online)
-    config.value_term = "expert"  # "v0", "expert", "mixture" or "policy" (online)
+    config.value_term = "expert"  # "v0", "v0_all" (authors), "expert", "mixture" or "policy" (online)
     config.terminal = "zero"  # "zero" (authors), "absorbing" or "bounded"
     config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value
     config.clip_targets = False  # next values clipped to the range that the divergence allows

@@ -4,8 +4,8 @@ One gradient step of the critic on −J(Q), then (continuous actions) one SAC st
 maximises E[Q − τ log π]; the paper's §4.4 and Algorithm 1 print it as a minimisation.
 
 Departures from the authors' code, each with the switch that restores their choice:
-  initial states of (1−γ)E_ρ0[V] are the demonstrations' true start states; the authors average over all
-    expert states under that name: no switch, since `value_term="v0"` is what the paper's eq. 9 says;
+  initial states of (1−γ)E_ρ0[V] are the demonstrations' true start states (`value_term="v0"`, eq. 9); the
+    authors average over all expert states under that name: `value_term="v0_all"`;
   online, the presets estimate the value term in its saddle form over the policy's samples
     (`value_term="policy"`, see `saddle_value_term`): `value_term="mixture"` is the authors';
   observations are standardised by the demonstrations, online by them and random play: `normalize_obs=False`;
@@ -92,7 +92,7 @@ def make_iq(config, spec) -> Method:
 def check(config) -> None:
     """Refuses configurations that have no meaning, before anything is compiled."""
     get_divergence(config.divergence)
-    term = choose(config, "value_term", ("v0", "expert", "mixture", "policy"))
+    term = choose(config, "value_term", ("v0", "v0_all", "expert", "mixture", "policy"))
     require(
         term != "policy" or config.feed == "replay",
         "config.value_term='policy' is a mean over the learner's own samples, but config.feed is "
@@ -199,11 +199,15 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
 def estimate_value_term(config, agent, hparams, state, critic, initial, found: Rewards, end, expert, key):
     """(1−γ)E_ρ0[V(s0)], [] in reward units, by the estimator that the configuration names.
 
+    "v0_all" takes all expert states for start states, as the authors' code does; it estimates another number.
+
     Args:
       initial: start observations; expert: [N] mask of the expert's rows.
     """
     if config.value_term == "v0":
         return initial_value_term(agent.value(hparams, state, critic, initial, key), hparams["gamma"])
+    if config.value_term == "v0_all":
+        return (1.0 - hparams["gamma"]) * weighted_mean(found.v, expert)
     if config.value_term == "policy":
         weight = 1.0 - expert
         term = saddle_value_term(found.q, found.v, found.next_v, found.discount, weight)

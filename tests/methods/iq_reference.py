@@ -104,8 +104,8 @@ def loss(setting, table, theta, target, target_theta, policy, expert, initial, s
     def mixture(fn):
         return np.mean([mean(name, fn) for name in parts], axis=0)
 
-    if c.value_term == "v0":
-        value = (1 - gamma) * v[initial].mean()
+    if c.value_term in ("v0", "v0_all"):
+        value = (1 - gamma) * v[initial if c.value_term == "v0" else expert[0]].mean()
     else:
         own = partial(mean, "policy" if c.value_term == "policy" else "expert")
         over = mixture if c.value_term == "mixture" else own

@@ -20,6 +20,7 @@ VARIANTS = {
     "plain": {},
     "mixture": {"value_term": "mixture"},
     "v0": {"value_term": "v0"},
+    "v0_all": {"value_term": "v0_all", "feed": "replay"},
     "target": {"target_network": True},
     "target mixture": {"target_network": True, "value_term": "mixture"},
     "target v0": {"target_network": True, "value_term": "v0"},

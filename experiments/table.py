@@ -1,0 +1,215 @@
+"""A table of runs: trained where missing, resumable, written as docs/results/NAME.{json,md}.
+
+Runs whose demonstrations are not at hand (the shared files are not part of this repository; see --shared)
+stay "pending" with their command. Finished runs are kept in runs/NAME and not repeated.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from iqlearn_jax.cli import one_line
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.settings import assign, load_config
+from iqlearn_jax.sweep.run import train
+from iqlearn_jax.sweep.workdir import read_config, write_json
+
+RESULTS = Path("docs/results")
+RUNS = Path("runs")
+
+
+class Row(NamedTuple):
+    """One line of a table: a configuration, what it changes, and the shared file it learns from."""
+
+    config: str
+    shared: str | None = None
+    changes: Mapping[str, Any] = MappingProxyType({})
+    note: str = ""
+
+
+class Table(NamedTuple):
+    """All lines of one result file.
+
+    Attributes:
+      preface: the page's head; {hardware} is filled in.
+      markdown: (row results) -> the page's table.
+    """
+
+    name: str
+    rows: Mapping[str, Row]
+    preface: str
+    markdown: Callable[[list[dict[str, Any]]], str]
+
+    @property
+    def folder(self) -> Path:
+        """Where its runs lie."""
+        return RUNS / self.name
+
+
+def run_row(table: Table, name: str, shared: Path) -> bool:
+    """Trains one row unless it is done; False where its demonstrations are missing."""
+    folder, row = table.folder / name, table.rows[name]
+    if (folder / "summary.json").exists():
+        return True
+    config = load_config(row.config)
+    for key, value in row.changes.items():
+        assign(config, key, value)
+    if row.shared is not None:
+        assign(config, "demos.path", str(shared / row.shared))
+        if not (shared / row.shared).exists():
+            return False
+    train(config, folder, resume=(folder / "config.json").exists())
+    return True
+
+
+def result(table: Table, name: str) -> dict[str, Any]:
+    """A row of the result file (docs/formats.md), pending where there is no summary."""
+    folder, row = table.folder / name, table.rows[name]
+    command = f"python -m experiments.{table.name} --only={name}"
+    if not (folder / "summary.json").exists():
+        return {"task": name, "note": f"pending: {command} {row.note}".strip()}
+    summary, config = json.loads((folder / "summary.json").read_text()), read_config(folder)
+    return {
+        "name": name,
+        "task": f"{summary['env']} ({summary['backend']})",
+        "method": summary["method"],
+        "setting": summary["setting"],
+        "demos": summary["demo_trajectories"],
+        "subsample": summary["demo_subsample"],
+        "seeds": summary["seeds"],
+        "returns": summary["returns"],
+        "expert_return": summary["expert_return"],
+        "random_return": summary["random_return"],
+        "normalized": summary["normalized"],
+        "normalized_iqm": summary["normalized_iqm"],
+        "ci95": summary["normalized_ci95"],
+        "pearson": summary["pearson"],
+        "env_steps": summary["env_steps"],
+        "updates": config["updates"],
+        "wall_seconds": summary["wall_seconds"],
+        "curve": curve(folder),
+        "last_metrics": last_metrics(folder),
+        "provenance": json.loads((folder / "provenance.json").read_text()),
+        "note": row.note,
+        "command": command,
+    }
+
+
+def curve(folder: Path) -> dict[str, list]:
+    """Evaluations while training: `updates` [T] and `returns` [T, R]."""
+    found: dict[int, list[float]] = {}
+    for line in _metrics(folder):
+        if "eval/return" in line:
+            found.setdefault(line["update"], []).append(round(line["eval/return"], 2))
+    return {"updates": list(found), "returns": list(found.values())}
+
+
+def last_metrics(folder: Path) -> dict[str, float]:
+    """The metrics of the last chunk, means over seeds."""
+    lines = _metrics(folder)
+    last = [line for line in lines if line["update"] == lines[-1]["update"]]
+    names = [name for name in last[0] if "/" in name]
+    return {name: float(np.mean([line[name] for line in last if name in line])) for name in names}
+
+
+def _metrics(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def normalized_curve(found: dict[str, Any]) -> np.ndarray:
+    """The curve [T, R] in units where 0 is the uniform policy and 1 the expert."""
+    returns = np.asarray(found["curve"]["returns"])
+    return (returns - found["random_return"]) / (found["expert_return"] - found["random_return"])
+
+
+HEAD = (
+    "task", "method", "setting", "demos × every", "seeds", "normalised IQM [95 %]", "worst", "returns",
+    "updates", "env steps", "seconds", "commit", "note",
+)  # fmt: skip
+
+
+def full_markdown(results: list[dict[str, Any]]) -> str:
+    """The table as a page; every number stands beside its seeds, steps, hardware and commit."""
+    return markdown_table(HEAD, [_cells(found) for found in results])
+
+
+def markdown_table(head: tuple[str, ...], lines: list[tuple]) -> str:
+    """A Markdown table."""
+    rows = [head, ("---",) * len(head), *lines]
+    return "".join("| " + " | ".join(str(cell) for cell in row) + " |\n" for row in rows)
+
+
+def score(found: dict[str, Any]) -> str:
+    """Normalised IQM with its interval, where there is one."""
+    interval = "" if found["ci95"] is None else f" [{found['ci95'][0]:.3f}, {found['ci95'][1]:.3f}]"
+    return f"{found['normalized_iqm']:.3f}{interval}"
+
+
+def _cells(found: dict[str, Any]) -> tuple:
+    if "method" not in found:
+        return (found["task"], *[""] * (len(HEAD) - 2), found["note"])
+    return (
+        found["task"],
+        found["method"],
+        found["setting"],
+        f"{found['demos']} × {found['subsample']}",
+        f"{found['seeds'][0]}–{found['seeds'][-1]}",
+        score(found),
+        f"{min(found['normalized']):.3f}",
+        " ".join(f"{value:.0f}" for value in found["returns"]),
+        f"{found['updates']:,}",
+        f"{found['env_steps']:,}",
+        f"{found['wall_seconds']:.0f}",
+        found["provenance"]["commit"][:8],
+        found["note"],
+    )
+
+
+def write_results(table: Table) -> None:
+    """docs/results/NAME.{json,md} from what the table's folder holds."""
+    rows = [result(table, name) for name in table.rows]
+    done = [row for row in rows if "provenance" in row]
+    hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in done})) or "none yet"
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    content = {"name": table.name, "provenance": {"hardware": hardware}, "rows": rows}
+    write_json(RESULTS / f"{table.name}.json", content)
+    page = table.preface.format(hardware=hardware) + table.markdown(rows)
+    (RESULTS / f"{table.name}.md").write_text(page)
+
+
+def run_table(table: Table, description: str) -> int:
+    """The command line of a table: runs what is missing, then writes it."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--list", action="store_true", help="name the runs and their commands")
+    parser.add_argument("--only", help="names, separated by commas")
+    parser.add_argument("--shared", type=Path, default=Path("../shared/demos"), help="folder of shared files")
+    options = parser.parse_args()
+    if options.list:
+        for name, row in table.rows.items():
+            print(f"{name:<26} {row.config} {row.shared or 'bundled'} {dict(row.changes)}")
+        return 0
+    names = options.only.split(",") if options.only else list(table.rows)
+    for name in names:
+        if name not in table.rows:
+            raise InputError(f"--only names '{name}'; known: {', '.join(table.rows)}")
+        if not run_row(table, name, options.shared):
+            missing = options.shared / str(table.rows[name].shared)
+            print(f"{name}: pending, {missing} is not there", file=sys.stderr)
+        write_results(table)
+    return 0
+
+
+def main(table: Table, description: str | None) -> None:
+    """Exits with `run_table`'s code, or with a one-line error."""
+    try:
+        sys.exit(run_table(table, description or ""))
+    except InputError as error:
+        sys.exit(one_line(error))
