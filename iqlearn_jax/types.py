@@ -49,6 +49,7 @@ class EnvSpec(NamedTuple):
       num_actions: number of discrete actions, or None.
       action_low, action_high: [action_dim] bounds of continuous actions, or None.
       max_episode_steps: time limit, in steps.
+      frame_stack: frames of which an image consists on its last axis, oldest first; 1: it is one frame.
       mdp: exact model (`ops.tabular.MDP`) where there is one.
     """
 
@@ -59,6 +60,7 @@ class EnvSpec(NamedTuple):
     action_low: Any
     action_high: Any
     max_episode_steps: int
+    frame_stack: int = 1
     mdp: Any = None
 
     @property

@@ -14,6 +14,7 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
 DEFAULT_MAX_STEPS = 27_000  # where the registry has no limit: Atari's 30 minutes, at 4 frames a step
+FRAMES = 4  # of which an Atari observation consists
 TRAIN, EVALUATE = 0, 1  # streams of episode seeds, so that evaluation never replays training's starts
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "ale_py": "atari"}  # by part of the entry point
@@ -47,7 +48,7 @@ def make_single(env_id: str) -> Any:
       InputError: unknown id, or a package is not installed.
     """
     gym = _import("gymnasium", env_id, "mujoco")
-    atari = env_id.startswith("ALE/") or "NoFrameskip" in env_id
+    atari = is_atari(env_id)
     if atari:
         gym.register_envs(_import("ale_py", env_id, "atari"))
     entry_point = _entry_point(gym, env_id)
@@ -80,7 +81,13 @@ def read_spec(env_id: str, env: Any) -> EnvSpec:
         action_low=low,
         action_high=high,
         max_episode_steps=gym.spec(env_id).max_episode_steps or DEFAULT_MAX_STEPS,
+        frame_stack=FRAMES if is_atari(env_id) else 1,
     )
+
+
+def is_atari(env_id: str) -> bool:
+    """Whether an id names an Atari game, which gets the standard preprocessing."""
+    return env_id.startswith("ALE/") or "NoFrameskip" in env_id
 
 
 @contextmanager
@@ -117,8 +124,8 @@ def _entry_point(gym: Any, env_id: str) -> str:
 
 def _atari(gym: Any, env: Any) -> Any:
     logging.getLogger("ale_py").setLevel(logging.ERROR)
-    frames = gym.wrappers.FrameStackObservation(gym.wrappers.AtariPreprocessing(env), 4)
-    space = gym.spaces.Box(0, 255, (84, 84, 4), np.uint8)
+    frames = gym.wrappers.FrameStackObservation(gym.wrappers.AtariPreprocessing(env), FRAMES)
+    space = gym.spaces.Box(0, 255, (84, 84, FRAMES), np.uint8)
     return gym.wrappers.TransformObservation(frames, lambda obs: np.moveaxis(obs, 0, -1), space)
 
 

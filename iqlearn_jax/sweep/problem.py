@@ -9,6 +9,7 @@ import numpy as np
 
 from iqlearn_jax.config import RANGES
 from iqlearn_jax.data import demos as demos_lib
+from iqlearn_jax.data.frame_replay import FrameRows, frame_rows
 from iqlearn_jax.envs import is_host, make_env
 from iqlearn_jax.envs.api import Environment
 from iqlearn_jax.envs.gymnasium import borrowed, read_spec
@@ -25,6 +26,7 @@ from iqlearn_jax.train.state import (
     identity_normalization,
     make_hparams,
     measure_normalization,
+    normalization_shape,
     pick_demos,
     seeds_of,
 )
@@ -47,7 +49,7 @@ class Problem(NamedTuple):
     spec: EnvSpec
     env: Any
     demos: demos_lib.Demos | None
-    rows: Transition | None
+    rows: Transition | FrameRows | None
     picks: Picks | None
     hparams: Hparams
     method: Method
@@ -69,11 +71,18 @@ def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> 
     method = make_method(config, spec)
     demos = load_demos(config, spec)
     picks = None if demos is None else pick_demos(config, demos)
-    rows = None if demos is None else jax.tree.map(jnp.asarray, demos_lib.transitions(demos))
+    rows = None if demos is None else jax.tree.map(jnp.asarray, demo_rows(config, spec, demos))
     if normalization is None:
         normalization = find_normalization(config, spec, env, demos, picks)
     hparams = make_hparams(config, check_normalization(normalization, config.seeds, spec))
     return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds_of(config))
+
+
+def demo_rows(config, spec: EnvSpec, demos: demos_lib.Demos) -> Transition | FrameRows:
+    """The demonstrations as compiled code reads them: images once per frame."""
+    if len(spec.obs_shape) == 3:
+        return frame_rows(demos, spec.frame_stack, config.demos.path)
+    return demos_lib.transitions(demos)
 
 
 def find_normalization(config, spec: EnvSpec, env: Environment | None, demos, picks) -> dict[str, np.ndarray]:
@@ -97,7 +106,7 @@ def find_normalization(config, spec: EnvSpec, env: Environment | None, demos, pi
 
 def check_normalization(found: dict[str, np.ndarray], runs: int, spec: EnvSpec) -> dict[str, np.ndarray]:
     """Refuses statistics that belong to other runs or another environment."""
-    shape = (runs, *spec.obs_shape)
+    shape = normalization_shape(runs, spec.obs_shape)
     shapes = {name: value.shape for name, value in found.items()}
     if shapes != dict.fromkeys(NORMALIZATION, shape):
         raise InputError(

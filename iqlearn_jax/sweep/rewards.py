@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iqlearn_jax.data.demos import transitions
 from iqlearn_jax.envs.gridworld import gridworld_reward, to_grid
 from iqlearn_jax.ops.divergences import get_divergence
 from iqlearn_jax.ops.soft import log_policy, soft_value
@@ -44,7 +45,7 @@ def reward_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.nd
 def expert_episodes(problem: Problem, most: int) -> list[Transition]:
     """The first episodes of the demonstration file."""
     demos: Any = problem.demos
-    rows = jax.tree.map(np.asarray, problem.rows)
+    rows = transitions(demos)
     spans = zip(demos.episode_starts[:most], demos.episode_lengths[:most], strict=True)
     return [jax.tree.map(itemgetter(slice(start, start + size)), rows) for start, size in spans]
 

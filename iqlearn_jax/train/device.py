@@ -7,12 +7,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.data.replay import make_replay
+from iqlearn_jax.data.replay import Replay, make_replay
 from iqlearn_jax.envs.api import Environment, advance_and_reset, start
 from iqlearn_jax.methods import Method
 from iqlearn_jax.train.evaluate import uniform_policy
 from iqlearn_jax.train.state import RunState, sample_expert
-from iqlearn_jax.types import Batch, Transition
+from iqlearn_jax.types import Batch, EnvSpec
 
 
 class Loop(NamedTuple):
@@ -50,7 +50,7 @@ def make_offline(config, method: Method) -> Loop:
 def make_online(config, method: Method, env: Environment) -> Loop:
     """Each step: every environment once, one addition to the replay, `updates_per_step` updates."""
     online = config.online
-    replay = online_replay(config)
+    replay = online_replay(config, env.spec)
     learn = make_learner(config, method, replay)
 
     def collect(run, choose_action, key):
@@ -71,9 +71,8 @@ def make_online(config, method: Method, env: Environment) -> Loop:
     def init(hparams, seed, rows, picks):
         init_key, env_key, run_key, explore_key = jax.random.split(jax.random.key(seed), 4)
         envs = jax.vmap(partial(start, env))(jax.random.split(env_key, online.num_envs))
-        stored = replay.init(example_transition(env.spec))
         state = method.init(init_key, hparams)
-        run = RunState(state, stored, envs, run_key, jnp.int32(0), jnp.int32(0))
+        run = RunState(state, replay.init(), envs, run_key, jnp.int32(0), jnp.int32(0))
 
         def explore(run, number):
             return collect(run, uniform_policy(env.spec), jax.random.fold_in(explore_key, number))[0], None
@@ -90,11 +89,12 @@ def make_online(config, method: Method, env: Environment) -> Loop:
     return compile_loop(init, step, config.log_every // online.updates_per_step)
 
 
-def online_replay(config):
+def online_replay(config, spec: EnvSpec) -> Replay:
     """The run's replay; its capacity is never larger than the steps that the run will take."""
     online = config.online
     steps = exploration_steps(config) + -(-config.updates // online.updates_per_step)
-    return make_replay(min(online.capacity, steps * online.num_envs), config.batch_size, online.num_envs)
+    capacity = min(online.capacity, steps * online.num_envs)
+    return make_replay(spec, capacity, config.batch_size, online.num_envs)
 
 
 def exploration_steps(config) -> int:
@@ -102,13 +102,13 @@ def exploration_steps(config) -> int:
     return max(1, -(-config.online.learning_starts // config.online.num_envs))
 
 
-def make_learner(config, method: Method, replay) -> Callable:
+def make_learner(config, method: Method, replay: Replay) -> Callable:
     """(hparams, rows, picks, run, key) -> (run, metrics): `updates_per_step` updates from the replay."""
     updates = config.online.updates_per_step
 
     def update(hparams, rows, picks, run, key):
         policy_key, expert_key, update_key = jax.random.split(key, 3)
-        batch = Batch(policy=replay.sample(run.replay, policy_key).experience)
+        batch = Batch(policy=replay.sample(run.replay, policy_key))
         if rows is not None:
             expert, initial = sample_expert(rows, picks, expert_key, config.batch_size)
             batch = batch.replace(expert=expert, initial=initial)
@@ -139,14 +139,4 @@ def compile_loop(init: Callable, step: Callable, steps: int) -> Loop:
         init=jax.jit(mapped_init),
         chunk=jax.jit(mapped_chunk, donate_argnums=3),
         like=partial(jax.eval_shape, mapped_init),
-    )
-
-
-def example_transition(spec) -> Transition:
-    """One transition of zeros with the shapes and dtypes that the replay stores."""
-    obs = jnp.zeros(spec.obs_shape, spec.obs_dtype)
-    action = jnp.zeros((), jnp.int32) if spec.discrete else jnp.zeros(spec.action_low.shape, jnp.float32)
-    end = jnp.zeros((), bool)
-    return Transition(
-        obs=obs, action=action, reward=jnp.zeros(()), next_obs=obs, terminated=end, truncated=end
     )

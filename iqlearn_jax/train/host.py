@@ -9,7 +9,6 @@ from iqlearn_jax.envs.host import HostEnvs
 from iqlearn_jax.methods import Method
 from iqlearn_jax.train.device import (
     Loop,
-    example_transition,
     exploration_steps,
     make_learner,
     online_replay,
@@ -27,13 +26,13 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     of the run resumes them (`Loop.restore`).
     """
     online = config.online
-    replay = online_replay(config)
+    replay = online_replay(config, envs.spec)
     learner = make_learner(config, method, replay)
 
     def begin(hparams, seed):
         init_key, _, run_key = jax.random.split(jax.random.key(seed), 3)
-        stored = replay.init(example_transition(envs.spec))
-        return RunState(method.init(init_key, hparams), stored, None, run_key, jnp.int32(0), jnp.int32(0))
+        state = method.init(init_key, hparams)
+        return RunState(state, replay.init(), None, run_key, jnp.int32(0), jnp.int32(0))
 
     def act(hparams, run, obs):
         act_key, _ = jax.random.split(jax.random.fold_in(run.key, run.updates))

@@ -9,6 +9,7 @@ from flax import struct
 
 from iqlearn_jax.config import TRACED
 from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.data.frame_replay import FrameRows, take_rows
 from iqlearn_jax.data.select import select, stack_selections
 from iqlearn_jax.types import Hparams, Transition
 
@@ -21,7 +22,7 @@ class RunState(struct.PyTreeNode):
 
     Attributes:
       state: the method's state.
-      replay: flashbax state, None offline.
+      replay: state of the replay (`data.replay`), None offline.
       env: running environments [num_envs], None offline and on the host.
       key: typed key of the run; constant, each step folds its number in.
       updates, env_steps: [] int32 counters.
@@ -77,14 +78,19 @@ def demonstrated_obs(demos: Demos, picks: Picks) -> list[np.ndarray]:
 
 
 def make_hparams(config, normalization: dict[str, np.ndarray]) -> Hparams:
-    """Traced leaves [R] of all runs, with the statistics that standardise observations [R, *obs]."""
+    """Traced leaves [R] of all runs, with the statistics that standardise vectors [R, D]; else [R]."""
     hparams = {name: jnp.full(config.seeds, config[name], jnp.float32) for name in TRACED}
     return hparams | {name: jnp.asarray(normalization[name]) for name in NORMALIZATION}
 
 
+def normalization_shape(runs: int, obs_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """[R, D] for vectors; [R] where there is nothing to standardise."""
+    return (runs, *obs_shape) if len(obs_shape) == 1 else (runs,)
+
+
 def identity_normalization(runs: int, obs_shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Statistics [R, *obs] that leave observations as they are."""
-    shape = (runs, *obs_shape)
+    """Statistics that leave observations as they are."""
+    shape = normalization_shape(runs, obs_shape)
     return {"obs_mean": np.zeros(shape, np.float32), "obs_std": np.ones(shape, np.float32)}
 
 
@@ -102,9 +108,11 @@ def moments(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
 
-def sample_expert(rows: Transition, picks: Picks, key: jax.Array, size: int) -> tuple[Transition, jax.Array]:
+def sample_expert(
+    rows: Transition | FrameRows, picks: Picks, key: jax.Array, size: int
+) -> tuple[Transition, jax.Array]:
     """Uniform sample of one run's demonstrations: transitions [size] and start observations [size]."""
     row_key, initial_key = jax.random.split(key)
     index = picks.indices[jax.random.randint(row_key, (size,), 0, picks.count)]
     initial = jax.random.choice(initial_key, picks.initial, (size,))
-    return jax.tree.map(lambda x: x[index], rows), rows.obs[initial]
+    return take_rows(rows, index), take_rows(rows, initial).obs

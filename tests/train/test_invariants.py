@@ -9,7 +9,7 @@ import pytest
 from common import made_up_config, made_up_environments
 
 from iqlearn_jax.sweep.problem import make_loop, make_problem
-from iqlearn_jax.train import device
+from iqlearn_jax.train import evaluate
 from iqlearn_jax.train.device import make_online
 
 ENVS = ("walk", "bandit")
@@ -283,7 +283,7 @@ def test_starts_and_exploration_use_different_keys(monkeypatch):
         jax.debug.callback(lambda data: where.append(data.tolist()), jax.random.key_data(key))
 
     setup = Setup("rl", "replay", "bandit", seeds=1)
-    env, original = setup.problem.env, device.random_actions
+    env, original = setup.problem.env, evaluate.random_actions
 
     def reset(key):
         note(starts, key)
@@ -293,7 +293,7 @@ def test_starts_and_exploration_use_different_keys(monkeypatch):
         note(acting, key)
         return original(spec, key, size)
 
-    monkeypatch.setattr(device, "random_actions", draw)
+    monkeypatch.setattr(evaluate, "random_actions", draw)
     make_online(setup.config, setup.method, env._replace(reset=reset)).init(*setup.inputs)
     jax.effects_barrier()
     assert len(starts) >= 2
@@ -305,12 +305,13 @@ def test_starts_and_exploration_use_different_keys(monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_step_costs_the_same_whatever_the_capacity():
+@pytest.mark.parametrize("env", ["walk", "picture"])
+def test_a_step_costs_the_same_whatever_the_capacity(env):
     """8 vmapped runs; the whole replay is 1000 times larger, a chunk of 200 updates may not feel it."""
     seconds = []
     for capacity in (1_000, 1_000_000):
         setup = Setup(
-            "iq", "replay", "walk", seeds=8, updates=2_000_000, log_every=200, eval_every=200,
+            "iq", "replay", env, seeds=8, updates=2_000_000, log_every=200, eval_every=200,
             checkpoint_every=200, online__capacity=capacity,
         )  # fmt: skip
         run = setup.init()
