@@ -9,7 +9,7 @@ import numpy as np
 
 from experiments.table import Row, Table, main, markdown_table, normalized_curve, score
 
-BASE = {"first_seed": 100, "seeds": 10, "updates": 20_000, "eval_every": 4000, "eval_episodes": 5}
+BASE = {"first_seed": 100, "seeds": 10, "updates": 15_000, "eval_every": 3000, "eval_episodes": 5}
 AUTHORS = {
     "critics": 1, "layer_norm": False, "target_rate": 0.005, "critic_lr": 3e-4, "actor_lr": 3e-5,
     "value_term": "v0_all", "terminal": "zero", "clip_targets": False, "normalize_obs": False,
@@ -35,7 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
 PREFACE = """# What keeps continuous IQ-Learn from diverging
 
 `python -m experiments.stability`: brax inverted_double_pendulum (`generalized`), online from one
-demonstration, 20,000 steps, ten tuning seeds (100–109), one choice changed at a time from the preset
+demonstration, 15,000 steps, ten tuning seeds (100–109), one choice changed at a time from the preset
 `iqlearn_jax.presets.stable_sac`. 0 is the uniform policy, 1 the expert. "fall" is the mean over seeds of
 the best evaluation minus the last one: what was learned and lost again. "rewards" are the smallest and
 largest recovered reward in a batch at the end, "V" the mean soft value there (means over seeds); with χ²
