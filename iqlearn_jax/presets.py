@@ -1,8 +1,13 @@
 """Choices that belong together, for IQ-Learn online with continuous actions; a task's sizes are its own.
 
 `stable_sac` is what every online preset uses; docs/results/stability.md shows what each of its choices is
-worth. `paper_sac` is what the authors' code does.
+worth. `paper_sac` is what the authors' code does. `mujoco` makes the configurations of one MuJoCo task.
 """
+
+from collections.abc import Callable
+from functools import partial
+
+from iqlearn_jax.config import base_config
 
 
 def stable_sac(config):
@@ -36,4 +41,63 @@ def paper_sac(config, value_term="v0_all"):
     config.terminal = "zero"
     config.clip_targets = False
     config.normalize_obs = False
+    return config
+
+
+def mujoco(env_id, paper_term="v0_all", paper_temperature=0.01) -> dict[str, Callable]:
+    """Configurations of a gymnasium MuJoCo task on the host (needs the extra mujoco).
+
+    `online` (the stable preset), `paper` (online, the authors' settings), `offline` and `bc`. None has
+    bundled demonstrations: name a file with --demos.
+
+    Args:
+      paper_term, paper_temperature: the authors' choices for this task.
+    """
+    return {
+        "online": partial(_online, env_id),
+        "paper": partial(_paper, env_id, paper_term, paper_temperature),
+        "offline": partial(_offline, env_id),
+        "bc": partial(_bc, env_id),
+    }
+
+
+def _sizes(env_id):
+    config = base_config()
+    config.env.update({"id": env_id, "backend": "gymnasium"})
+    config.seeds = 2
+    config.batch_size = 256
+    config.hidden = (256, 256)
+    config.critic_lr = 3e-4
+    config.log_every = 1000
+    config.eval_every = 10_000
+    return config
+
+
+def _online(env_id):
+    config = stable_sac(_sizes(env_id))
+    config.feed = "replay"
+    config.updates = 300_000
+    config.online.update({"learning_starts": 5000, "capacity": 300_000})
+    return config
+
+
+def _paper(env_id, term, temperature):
+    config = paper_sac(_online(env_id), term)
+    config.temperature = temperature
+    return config
+
+
+def _offline(env_id):
+    config = _sizes(env_id)
+    config.updates = 50_000
+    config.critics = 2
+    config.layer_norm = True
+    config.target_network = True
+    config.clip_targets = True
+    return config
+
+
+def _bc(env_id):
+    config = _offline(env_id)
+    config.method = "bc"
     return config

@@ -115,6 +115,15 @@ def test_all_shipped_configs_load_and_survive_their_folder(path):
         assert type(from_flat(as_plain(config)).hidden) is tuple
 
 
+@pytest.mark.parametrize(
+    "source",
+    ["cartpole.py:offline", "cartpole.py:online", "acrobot.py:offline", "lunarlander.py:offline",
+     "hopper.py:online", "brax.py:inverted_pendulum", "gridworld.py:offline", "minatar.py:breakout"]
+)  # fmt: skip
+def test_configs_that_scripts_rely_on(source):
+    assert load_config(f"{ROOT}/configs/{source}")
+
+
 def load_config_names(path):
     with pytest.raises(InputError) as caught:
         load_config(f"{path}:qqqqqqqq")
