@@ -33,7 +33,11 @@ ROWS: dict[str, Row] = (
     pair("cartpole_1", "cartpole", CARTPOLE, _demos(1) | {"first_seed": 7000}, "offline")
     | pair("cartpole_10x20", "cartpole", CARTPOLE, _demos(10, 20), "subsampled")
     | pair("cartpole_1x20", "cartpole", CARTPOLE, _demos(1, 20), "sparse", "25 transitions")
-    | {"cartpole_1x20_online": Row("configs/cartpole.py:online", CARTPOLE, _demos(1, 20), "25 transitions")}
+    | {
+        "cartpole_1x20_online": Row(
+            "configs/cartpole.py:online", CARTPOLE, _demos(1, 20), "25 transitions", "IQ-Learn, online"
+        )
+    }
     | pair("acrobot_1", "acrobot", ACROBOT, _demos(1), "offline")
     | pair("lunarlander_1", "lunarlander", LANDER, _demos(1), "offline")
     | pair("lunarlander_3", "lunarlander", LANDER, _demos(3), "offline")
@@ -64,7 +68,15 @@ Hardware: {hardware}. Failures stay in the table.
 
 """
 
-TABLE = Table("core", ROWS, PREFACE, full_markdown)
+PANELS = {
+    "CartPole, 1 demonstration": ("cartpole_1_iq", "cartpole_1_bc"),
+    "CartPole, 25 transitions": ("cartpole_1x20_iq", "cartpole_1x20_bc", "cartpole_1x20_online"),
+    "CartPole, 10 × every 20th": ("cartpole_10x20_iq", "cartpole_10x20_bc"),
+    "Acrobot, 1 demonstration": ("acrobot_1_iq", "acrobot_1_bc"),
+    "inverted_pendulum": ("inverted_pendulum",),
+    "inverted_double_pendulum": ("inverted_double_pendulum",),
+}
+TABLE = Table("core", ROWS, PREFACE, full_markdown, PANELS)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from experiments.table import Row, Table, main, markdown_table, normalized_curve, score
+from experiments.figures import normalized_curve
+from experiments.table import Row, Table, main, markdown_table, score
 
 BASE = {"first_seed": 100, "seeds": 10, "updates": 15_000, "eval_every": 3000, "eval_episodes": 5}
 AUTHORS = {
@@ -73,10 +74,18 @@ def _cells(found: dict[str, Any]) -> tuple:
 
 
 ROWS = {
-    name: Row("configs/brax.py:inverted_double_pendulum", changes=BASE | changes)
+    name: Row("configs/brax.py:inverted_double_pendulum", changes=BASE | changes, label=name)
     for name, changes in VARIANTS.items()
 }
-TABLE = Table("stability", ROWS, PREFACE, markdown)
+PANELS = {
+    "Terminals and targets": ("preset", "terminal_zero", "terminal_absorbing", "unclipped_targets"),
+    "Objective": ("preset", "chi2_over_expert", "value_term_mixture", "value_term_v0"),
+    "Networks and inputs": ("preset", "one_critic", "no_layer_norm", "raw_observations"),
+    "Actor's rate": ("preset", "actor_rate_3e-5", "actor_rate_1e-3"),
+    "Temperature": ("preset", "temperature_0.001", "temperature_0.1", "learned_temperature"),
+    "All at once": ("preset", "paper"),
+}
+TABLE = Table("stability", ROWS, PREFACE, markdown, PANELS)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

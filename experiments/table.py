@@ -7,15 +7,17 @@ stay "pending" with their command. Finished runs are kept in runs/NAME and not r
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments.figures import write_curves
 from iqlearn_jax.cli import one_line
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.report.read import method_name
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.sweep.run import train
 from iqlearn_jax.sweep.workdir import read_config, write_json
@@ -31,6 +33,7 @@ class Row(NamedTuple):
     shared: str | None = None
     changes: Mapping[str, Any] = MappingProxyType({})
     note: str = ""
+    label: str = ""
 
 
 class Table(NamedTuple):
@@ -39,12 +42,14 @@ class Table(NamedTuple):
     Attributes:
       preface: the page's head; {hardware} is filled in.
       markdown: (row results) -> the page's table.
+      panels: figure of learning curves: title -> names of rows.
     """
 
     name: str
     rows: Mapping[str, Row]
     preface: str
     markdown: Callable[[list[dict[str, Any]]], str]
+    panels: Mapping[str, Sequence[str]] = MappingProxyType({})
 
     @property
     def folder(self) -> Path:
@@ -77,6 +82,7 @@ def result(table: Table, name: str) -> dict[str, Any]:
     summary, config = json.loads((folder / "summary.json").read_text()), read_config(folder)
     return {
         "name": name,
+        "label": row.label or method_name(summary["method"]),
         "task": f"{summary['env']} ({summary['backend']})",
         "method": summary["method"],
         "setting": summary["setting"],
@@ -120,12 +126,6 @@ def last_metrics(folder: Path) -> dict[str, float]:
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-def normalized_curve(found: dict[str, Any]) -> np.ndarray:
-    """The curve [T, R] in units where 0 is the uniform policy and 1 the expert."""
-    returns = np.asarray(found["curve"]["returns"])
-    return (returns - found["random_return"]) / (found["expert_return"] - found["random_return"])
 
 
 HEAD = (
@@ -180,6 +180,8 @@ def write_results(table: Table) -> None:
     content = {"name": table.name, "provenance": {"hardware": hardware}, "rows": rows}
     write_json(RESULTS / f"{table.name}.json", content)
     page = table.preface.format(hardware=hardware) + table.markdown(rows)
+    if write_curves(table.name, rows, table.panels):
+        page += f"\n![Learning curves](../images/{table.name}_curves.png)\n"
     (RESULTS / f"{table.name}.md").write_text(page)
 
 

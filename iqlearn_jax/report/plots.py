@@ -26,7 +26,7 @@ def learning_curves(runs: Sequence[Run], key: str = "eval/return") -> bytes | No
     with style.figure() as (fig, axes):
         ax = axes[0, 0]
         for index, run, found in drawn:
-            _curve(ax, found, run.label, style.colour(index))
+            draw_curve(ax, found, run.label, style.colour(index))
         _references(ax, runs)
         ax.set_title("Return while training")
         ax.set_xlabel("env steps" if x_axis(drawn[0][1]) == "env_steps" else "updates")
@@ -74,14 +74,15 @@ def diagnostics(run: Run) -> bytes | None:
 
 def _panel(ax: Axes, title: str, curves: dict[str, Series]) -> None:
     for index, (name, found) in enumerate(curves.items()):
-        _curve(ax, found, name, style.colour(index))
+        draw_curve(ax, found, name, style.colour(index))
     ax.set_title(title)
     style.thousands(ax)
     if len(curves) > 1:
         ax.legend(loc="best")
 
 
-def _curve(ax: Axes, found: Series, label: str, colour: str) -> None:
+def draw_curve(ax: Axes, found: Series, label: str, colour: str) -> None:
+    """One metric of R seeds: each seed thin, the interquartile mean thick, its bootstrap band."""
     single = found.x.size == 1
     ax.plot(found.x, found.y.T, color=colour, alpha=0.25, linewidth=0.8, marker="." if single else None)
     ax.plot(found.x, iqm(found.y), color=colour, linewidth=2.2, label=label, marker="o" if single else None)

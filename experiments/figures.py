@@ -1,0 +1,59 @@
+"""Learning curves of a table's rows as one figure in docs/images."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from iqlearn_jax.report import style
+from iqlearn_jax.report.plots import draw_curve
+from iqlearn_jax.report.read import Series
+
+COLUMNS = 3
+IMAGES = Path("docs/images")
+
+
+def write_curves(name: str, results: list[dict[str, Any]], panels: Mapping[str, Sequence[str]]) -> bool:
+    """docs/images/NAME_curves.png: one panel per title, one colour per row, thin lines are seeds.
+
+    Args:
+      results: rows of a result file; those without evaluations yet are left out.
+      panels: title -> names of rows.
+    Returns:
+      whether there was anything to draw.
+    """
+    by_name = {row["name"]: row for row in results if "curve" in row}
+    found = {title: [by_name[n] for n in names if n in by_name] for title, names in panels.items()}
+    found = {title: rows for title, rows in found.items() if rows}
+    if not found:
+        return False
+    columns = min(COLUMNS, len(found))
+    lines = -(-len(found) // columns)
+    with style.figure((4.2 * columns, 3.4 * lines), columns, lines) as (fig, axes):
+        for ax, (title, rows) in zip(axes.flat, found.items(), strict=False):
+            _panel(ax, title, rows)
+        for ax in axes.flat[len(found) :]:
+            ax.set_visible(False)
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        (IMAGES / f"{name}_curves.png").write_bytes(style.png(fig))
+    return True
+
+
+def normalized_curve(found: dict[str, Any]) -> np.ndarray:
+    """The curve [T, R] in units where 0 is the uniform policy and 1 the expert."""
+    returns = np.asarray(found["curve"]["returns"])
+    return (returns - found["random_return"]) / (found["expert_return"] - found["random_return"])
+
+
+def _panel(ax, title: str, rows: list[dict[str, Any]]) -> None:
+    for index, row in enumerate(rows):
+        updates = np.asarray(row["curve"]["updates"], float)
+        draw_curve(ax, Series(updates, normalized_curve(row).T), row["label"], style.colour(index))
+    for value in (0.0, 1.0):
+        ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)
+    ax.set_title(title)
+    ax.set_xlabel("updates")
+    ax.set_ylabel("normalised return")
+    style.thousands(ax)
+    style.legend_below(ax, [row["label"] for row in rows])
