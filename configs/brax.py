@@ -53,5 +53,31 @@ def online(task):
     return stable_sac(config)
 
 
+def state_only(task):
+    """The same without the demonstrated actions."""
+    config = online(task)
+    config.state_only = True
+    return config
+
+
+def halfcheetah_mjx():
+    """MuJoCo's halfcheetah on the device; gymnasium's demonstrations fit: name a file with --demos."""
+    config = stable_sac(base_config())
+    config.env.update({"id": "halfcheetah", "backend": "mjx"})
+    config.feed = "replay"
+    config.seeds = 3
+    config.updates = 200_000
+    config.batch_size = 256
+    config.hidden = (256, 256)
+    config.critic_lr = 3e-4
+    config.log_every = 1000
+    config.eval_every = 20_000
+    config.snapshot_every = 50_000
+    config.online.update({"learning_starts": 5000, "capacity": 300_000})
+    return config
+
+
 CONFIGS = {task: partial(online, task) for task in BACKENDS}
+CONFIGS |= {f"{task}_state_only": partial(state_only, task) for task in BACKENDS}
+CONFIGS |= {"halfcheetah_mjx": halfcheetah_mjx}
 CONFIGS |= {f"{task}_expert": partial(expert, task) for task in BACKENDS}

@@ -60,6 +60,14 @@ def online():
     return config
 
 
+def state_only():
+    """One demonstration without its actions; the dynamics come from 20,000 steps of interaction."""
+    config = online()
+    config.state_only = True
+    config.demos.subsample = 1
+    return config
+
+
 def expert():
     """Soft Q-learning on the true reward."""
     config = base_config()
@@ -81,6 +89,7 @@ CONFIGS = {
     "subsampled": subsampled,
     "sparse": sparse,
     "online": online,
+    "state_only": state_only,
     "bc": bc,
     "expert": expert,
 }

@@ -22,6 +22,13 @@ def offline():
     return config
 
 
+def state_only():
+    """The same without the demonstrated actions: r(s, s') = E_π[Q(s, ·)] − γV(s')."""
+    config = offline()
+    config.state_only = True
+    return config
+
+
 def bc():
     """Behavioural cloning on the same data."""
     config = offline()
@@ -29,4 +36,4 @@ def bc():
     return config
 
 
-CONFIGS = {"offline": offline, "bc": bc}
+CONFIGS = {"offline": offline, "state_only": state_only, "bc": bc}

@@ -47,6 +47,7 @@ def base_config() -> ConfigDict:
     config.eval_every = 2000  # updates; a multiple of log_every
     config.eval_episodes = 10
     config.checkpoint_every = 10_000  # updates; a multiple of log_every; 0: only at the end
+    config.snapshot_every = 0  # updates; a multiple of log_every: states kept for good; 0: none
     config.tensorboard = False
 
     config.temperature = 0.01  # τ, reward units per nat; the start when it is learned
@@ -81,6 +82,7 @@ RANGES = {
     (
         "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",
         "target_period", "online.learning_starts", "eval_every", "checkpoint_every",
+        "snapshot_every",
     ),
     (0, math.inf),
 )  # fmt: skip

@@ -77,6 +77,7 @@ def _online(env_id):
     config = stable_sac(_sizes(env_id))
     config.feed = "replay"
     config.updates = 300_000
+    config.snapshot_every = 75_000
     config.online.update({"learning_starts": 5000, "capacity": 300_000})
     return config
 

@@ -146,6 +146,7 @@ def test_keys_that_scripts_rely_on(name):
         ({"updates": 1100}, ("config.updates", "config.log_every")),
         ({"eval_every": 700}, ("config.eval_every", "config.log_every")),
         ({"checkpoint_every": 700}, ("config.checkpoint_every", "config.log_every")),
+        ({"snapshot_every": 700}, ("config.snapshot_every", "config.log_every")),
         ({"feed": "replay", "online__updates_per_step": 3}, ("config.log_every", "online.updates_per_step")),
         ({"log_every": 0}, ("config.log_every",)),
         ({"updates": -500}, ("config.updates",)),

@@ -161,7 +161,9 @@ def check_schedule(config) -> None:
     if config.feed not in ("demos", "replay"):
         raise unknown("config.feed", str(config.feed), ("demos", "replay"))
     check_numbers(config)
-    pairs = [("updates", "log_every"), ("eval_every", "log_every"), ("checkpoint_every", "log_every")]
+    pairs = [
+        (outer, "log_every") for outer in ("updates", "eval_every", "checkpoint_every", "snapshot_every")
+    ]
     if config.feed == "replay":
         _check_multiple(
             "log_every", config.log_every, "online.updates_per_step", config.online.updates_per_step

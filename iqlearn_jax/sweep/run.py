@@ -28,6 +28,7 @@ from iqlearn_jax.sweep.workdir import (
 from iqlearn_jax.train.device import Loop
 from iqlearn_jax.train.state import NORMALIZATION, RunState
 
+CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"  # folders in a run's
 FINAL_EPISODES = 10  # at least so many per run stand behind a reported return
 
 
@@ -42,6 +43,7 @@ class Session(NamedTuple):
     loop: Loop
     evaluate: Callable
     checkpoints: Checkpoints
+    snapshots: Checkpoints
     metrics: MetricsFile
     tensorboard: Any
     interrupted: Callable[[], bool]
@@ -69,7 +71,8 @@ def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
       Stopped: after Ctrl-C, with everything saved.
     """
     problem = reopen(config, workdir) if resume else open_new(config, workdir)
-    loop, checkpoints = make_loop(problem), Checkpoints(workdir)
+    loop = make_loop(problem)
+    checkpoints, snapshots = Checkpoints(workdir / CHECKPOINTS), Checkpoints(workdir / SNAPSHOTS, keep=None)
     try:
         with interruptible() as interrupted:  # also while it compiles: nothing there may lose a Ctrl-C
             run = start_or_restore(problem, loop, checkpoints)
@@ -79,6 +82,7 @@ def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
                 loop,
                 make_evaluator(problem),
                 checkpoints,
+                snapshots,
                 MetricsFile(workdir / "metrics.jsonl", upto=updates),
                 open_tensorboard(config, workdir),
                 interrupted,
@@ -86,6 +90,7 @@ def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
             run, clock = go_on(session, run, Clock(wall=last_wall_seconds(workdir / "metrics.jsonl")))
     finally:
         checkpoints.close()
+        snapshots.close()
     return finish(problem, session.evaluate, run, clock, workdir)
 
 
@@ -117,12 +122,27 @@ def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
       InputError: another configuration, changed demonstrations, or a damaged or unfinished folder.
     """
     problem = reopen(config, workdir)
-    checkpoints = Checkpoints(workdir)
+    checkpoints = Checkpoints(workdir / CHECKPOINTS)
     try:
-        checkpoints.require(workdir)
+        checkpoints.require()
         return problem, start_or_restore(problem, make_loop(problem), checkpoints)
     finally:
         checkpoints.close()
+
+
+def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
+    """The method's state [R] after so many updates, where `config.snapshot_every` kept it.
+
+    Raises:
+      InputError: it was not kept.
+    """
+    inputs = (problem.hparams, problem.seeds, problem.rows, problem.picks)
+    snapshots = Checkpoints(workdir / SNAPSHOTS, keep=None)
+    try:
+        snapshots.require(updates)
+        return snapshots.restore(make_loop(problem).like(*inputs).state, updates)
+    finally:
+        snapshots.close()
 
 
 def start_or_restore(problem: Problem, loop: Loop, checkpoints: Checkpoints) -> RunState:
@@ -160,8 +180,10 @@ def evaluation(session: Session, run: RunState, done: int) -> dict[str, np.ndarr
 
 
 def save_if_due(session: Session, run: RunState, done: int, stop: bool) -> None:
-    """Saves a checkpoint where one is due or the user wants to stop; raises Stopped in that case."""
+    """Saves what is due, and a checkpoint where the user wants to stop; raises Stopped in that case."""
     config = session.problem.config
+    if config.snapshot_every and due(done, config.snapshot_every, config.updates):
+        session.snapshots.save(done, run.state)
     if stop or due(done, config.checkpoint_every, config.updates):
         session.checkpoints.save(done, run)
     if stop and done < config.updates:

@@ -14,6 +14,7 @@ from zipfile import BadZipFile
 import jax
 import numpy as np
 
+from iqlearn_jax.config import base_config
 from iqlearn_jax.errors import InputError
 
 PACKAGES = ("iqlearn_jax", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnasium", "gymnax", "numpy")
@@ -130,7 +131,8 @@ def check_same_config(workdir: Path, config) -> None:
     Raises:
       InputError: the folder holds no run, or one of another configuration.
     """
-    before, wanted = read_config(workdir), as_plain(config)
+    before = as_plain(base_config()) | read_config(workdir)  # keys that came later have their defaults
+    wanted = as_plain(config)
     changed = sorted(k for k in before.keys() | wanted.keys() if before.get(k) != wanted.get(k))
     if changed:
         differences = "; ".join(f"{k}: {before.get(k)!r} before, {wanted.get(k)!r} now" for k in changed)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from common import cartpole_demos, configure, made_up_config, made_up_environments
 
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep import run as run_lib
 from iqlearn_jax.sweep.problem import make_loop, make_problem
-from iqlearn_jax.sweep.run import Stopped, load_run, open_new, train
+from iqlearn_jax.sweep.run import Stopped, load_run, load_snapshot, open_new, train
+from iqlearn_jax.sweep.workdir import check_same_config
 from iqlearn_jax.train.state import RunState
 
 CLOCKS = {"wall_seconds", "updates_per_second"}
@@ -184,3 +186,36 @@ def test_resuming_before_the_first_checkpoint_starts_anew(tmp_path, monkeypatch)
         open_new(config, tmp_path / "parts")
         train(config, tmp_path / "parts", resume=True)
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
+
+
+def test_snapshots_are_the_states_that_were_passed_and_survive_resuming(tmp_path, monkeypatch):
+    """A run stopped behind a snapshot comes by it again; each snapshot equals a shorter run's end."""
+    monkeypatch.setattr(run_lib, "finish", lambda *_: {})
+    changes = {"seeds": 2, "updates": 12, "checkpoint_every": 12, "snapshot_every": 4}
+    config = made_up_config("bc", "demos", "walk", **changes)
+    shorter = made_up_config("bc", "demos", "walk", **changes | {"updates": 4, "checkpoint_every": 4})
+    with made_up_environments():
+        train(shorter, tmp_path / "short")
+        train(config, tmp_path / "whole")
+        (tmp_path / "whole" / "checkpoints").rename(tmp_path / "lost")
+        train(config, tmp_path / "whole", resume=True)
+        problem, run = load_run(tmp_path / "whole", config)
+        assert_same_state(
+            load_snapshot(tmp_path / "whole", problem, 4), final_state(tmp_path / "short", shorter).state
+        )
+        assert_same_state(load_snapshot(tmp_path / "whole", problem, 12), run.state)
+        with pytest.raises(InputError, match="after 5 updates; there are 4, 8, 12"):
+            load_snapshot(tmp_path / "whole", problem, 5)
+
+
+def test_a_key_that_came_after_a_folder_was_made_has_its_default(tmp_path):
+    config = made_up_config("bc", "demos", "walk", seeds=2)
+    with made_up_environments():
+        open_new(config, tmp_path)
+    kept = json.loads((tmp_path / "config.json").read_text())
+    del kept["snapshot_every"]
+    (tmp_path / "config.json").write_text(json.dumps(kept))
+    check_same_config(tmp_path, config)
+    config.snapshot_every = 4
+    with pytest.raises(InputError, match="snapshot_every: 0 before, 4 now"):
+        check_same_config(tmp_path, config)
