@@ -27,13 +27,20 @@ RUNS = Path("runs")
 
 
 class Row(NamedTuple):
-    """One line of a table: a configuration, what it changes, and the shared file it learns from."""
+    """One line of a table: a configuration, what it changes, and the shared file it learns from.
+
+    Attributes:
+      prepare: (folder of shared files) -> whether its demonstrations are there; makes them if it can.
+      finish: (folder of the finished run) -> a remark that is measured and belongs to the note.
+    """
 
     config: str
     shared: str | None = None
     changes: Mapping[str, Any] = MappingProxyType({})
     note: str = ""
     label: str = ""
+    prepare: Callable[[Path], bool] | None = None
+    finish: Callable[[Path], str] | None = None
 
 
 class Table(NamedTuple):
@@ -69,7 +76,11 @@ def run_row(table: Table, name: str, shared: Path) -> bool:
         assign(config, "demos.path", str(shared / row.shared))
         if not (shared / row.shared).exists():
             return False
+    if row.prepare is not None and not row.prepare(shared):
+        return False
     train(config, folder, resume=(folder / "config.json").exists())
+    if row.finish is not None:
+        (folder / "note.txt").write_text(row.finish(folder))
     return True
 
 
@@ -102,9 +113,15 @@ def result(table: Table, name: str) -> dict[str, Any]:
         "curve": curve(folder),
         "last_metrics": last_metrics(folder),
         "provenance": json.loads((folder / "provenance.json").read_text()),
-        "note": row.note,
+        "note": ", ".join(filter(None, (row.note, remark(folder)))),
         "command": command,
     }
+
+
+def remark(folder: Path) -> str:
+    """What `Row.finish` measured."""
+    path = folder / "note.txt"
+    return path.read_text() if path.exists() else ""
 
 
 def curve(folder: Path) -> dict[str, list]:
@@ -130,7 +147,7 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
 
 HEAD = (
     "task", "method", "setting", "demos × every", "seeds", "normalised IQM [95 %]", "worst", "returns",
-    "updates", "env steps", "seconds", "commit", "note",
+    "random, expert", "updates", "env steps", "seconds", "commit", "note",
 )  # fmt: skip
 
 
@@ -162,13 +179,18 @@ def _cells(found: dict[str, Any]) -> tuple:
         f"{found['seeds'][0]}–{found['seeds'][-1]}",
         score(found),
         f"{min(found['normalized']):.3f}",
-        " ".join(f"{value:.0f}" for value in found["returns"]),
+        " ".join(_short(value) for value in found["returns"]),
+        f"{_short(found['random_return'])}, {_short(found['expert_return'])}",
         f"{found['updates']:,}",
         f"{found['env_steps']:,}",
         f"{found['wall_seconds']:.0f}",
         found["provenance"]["commit"][:8],
         found["note"],
     )
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.1f}"
 
 
 def write_results(table: Table) -> None:
@@ -203,8 +225,8 @@ def run_table(table: Table, description: str) -> int:
         if name not in table.rows:
             raise InputError(f"--only names '{name}'; known: {', '.join(table.rows)}")
         if not run_row(table, name, options.shared):
-            missing = options.shared / str(table.rows[name].shared)
-            print(f"{name}: pending, {missing} is not there", file=sys.stderr)
+            missing = table.rows[name].shared or "its demonstrations"
+            print(f"{name}: pending, {missing}: not in {options.shared}", file=sys.stderr)
         write_results(table)
     return 0
 

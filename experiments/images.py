@@ -1,0 +1,110 @@
+"""Learning from pixels: every run of docs/results/images.md.
+
+    python -m experiments.images [--list] [--only=NAME,...]
+
+MinAtar runs on the device with experts trained here: one that is missing is trained first (soft Q-learning
+on the true reward) and 30 of its episodes are recorded. Pong runs on the host from the shared demonstrations.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.table import RUNS, Row, Table, full_markdown, main
+from iqlearn_jax.data.convert import convert
+from iqlearn_jax.data.demos import save
+from iqlearn_jax.data.frame_replay import take_rows
+from iqlearn_jax.settings import from_flat, load_config
+from iqlearn_jax.sweep.record import record_demos
+from iqlearn_jax.sweep.run import load_run, train
+from iqlearn_jax.sweep.workdir import read_config
+
+FIRST_SEED, EPISODES, CHUNK = 6000, 30, 256
+FOLDER = RUNS / "images"
+PONG = "Pong-frames84_baby-a3c_5ep.npz"
+
+
+def minatar_demos(game: str, shared: Path) -> bool:
+    """Trains the game's expert and records it, unless that is done."""
+    path, folder = FOLDER / f"{game}.npz", FOLDER / f"{game}_expert"
+    if path.exists():
+        return True
+    if not (folder / "summary.json").exists():
+        config = load_config(f"configs/minatar.py:{game}_expert")
+        train(config, folder, resume=(folder / "config.json").exists())
+    save(path, record_demos(folder, run=0, episodes=EPISODES, stochastic=True))
+    return True
+
+
+def pong_demos(shared: Path) -> bool:
+    """Unfolds the shared frames into the project's format; False where they are missing."""
+    path = FOLDER / "pong.npz"
+    if not path.exists() and (shared / PONG).exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path, convert(shared / PONG))
+    return path.exists()
+
+
+def held_out_accuracy(folder: Path) -> str:
+    """How often the greedy action is the expert's on the episodes that the first run has not seen."""
+    problem: Any
+    problem, run = load_run(folder, from_flat(read_config(folder)))
+    seen = np.unique(np.asarray(problem.picks.indices)[0][: int(problem.picks.count[0])])
+    hidden = np.setdiff1d(np.arange(len(problem.demos)), seen)
+    hparams, state = jax.tree.map(lambda x: x[0], (problem.hparams, run.state))
+
+    @jax.jit
+    def agree(index):
+        rows = take_rows(problem.rows, index)
+        return (
+            problem.method.act(hparams, state, rows.obs, jax.random.key(0), deterministic=True) == rows.action
+        )
+
+    parts = [agree(hidden[i : i + CHUNK]) for i in range(0, len(hidden), CHUNK)]
+    return f"held-out action accuracy {float(np.concatenate(parts).mean()):.3f} on {len(hidden):,} steps"
+
+
+def minatar_rows(game: str) -> dict[str, Row]:
+    """IQ-Learn online beside behavioural cloning, from the same 20 demonstrations."""
+    prepare, demos = partial(minatar_demos, game), {"demos.path": str(FOLDER / f"{game}.npz")}
+    return {
+        f"{game}": Row(f"configs/minatar.py:{game}", changes=demos, prepare=prepare, note="own expert"),
+        f"{game}_bc": Row(f"configs/minatar.py:{game}_bc", changes=demos, prepare=prepare, note="own expert"),
+    }
+
+
+PONG_DEMOS = {"demos.path": str(FOLDER / "pong.npz")}
+ROWS = {
+    **minatar_rows("breakout"),
+    **minatar_rows("spaceinvaders"),
+    "pong_offline": Row(
+        "configs/atari.py:pong_offline", changes=PONG_DEMOS, prepare=pong_demos, finish=held_out_accuracy
+    ),
+    "pong_bc": Row(
+        "configs/atari.py:pong_bc", changes=PONG_DEMOS, prepare=pong_demos, finish=held_out_accuracy
+    ),
+    "pong": Row("configs/atari.py:pong", changes=PONG_DEMOS | {"demos.trajectories": 5}, prepare=pong_demos),
+}
+ROWS = {name: row._replace(changes={"first_seed": FIRST_SEED, **row.changes}) for name, row in ROWS.items()}
+PREFACE = """# Learning from pixels
+
+`python -m experiments.images`. MinAtar is gymnax's, without sticky actions; its experts are trained here.
+Pong's demonstrations are shared files beside the checkout; their expert is recurrent, so an imitator that
+sees four frames cannot match it exactly. Final policies, never the best checkpoint; each return is the mean
+of 10 deterministic episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; no score is
+clipped. Settings were chosen on seeds below 1000; these seeds were run once.
+Hardware: {hardware}. Failures stay in the table.
+
+"""
+PANELS = {
+    "MinAtar Breakout": ("breakout", "breakout_bc"),
+    "MinAtar Space Invaders": ("spaceinvaders", "spaceinvaders_bc"),
+    "Pong": ("pong", "pong_offline", "pong_bc"),
+}
+TABLE = Table("images", ROWS, PREFACE, full_markdown, PANELS)
+
+if __name__ == "__main__":
+    main(TABLE, __doc__)
