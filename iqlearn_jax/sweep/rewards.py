@@ -20,6 +20,7 @@ from iqlearn_jax.train.recover import join_episodes, recover
 from iqlearn_jax.types import Transition
 
 EPISODES = 10  # of each source
+STACKED_EPISODES = 2  # of each source where observations are stacks of frames: an Atari episode takes 100 MB
 
 
 def reward_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.ndarray]:
@@ -28,10 +29,11 @@ def reward_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.nd
     Returns:
       the arrays of `rewards.npz` (docs/formats.md), for one run.
     """
+    episodes_of_each = EPISODES if problem.spec.frame_stack == 1 else STACKED_EPISODES
     sources = {
-        "expert": expert_episodes(problem, EPISODES),
-        "policy": record(problem, state, run, EPISODES),
-        "random": record(problem, state, run, EPISODES, play="uniform"),
+        "expert": expert_episodes(problem, episodes_of_each),
+        "policy": record(problem, state, run, episodes_of_each),
+        "random": record(problem, state, run, episodes_of_each, play="uniform"),
     }
     episodes = [episode for group in sources.values() for episode in group]
     names = [name for name, group in sources.items() for episode in group for _ in episode.reward]
