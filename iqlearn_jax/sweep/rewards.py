@@ -35,6 +35,13 @@ def reward_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.nd
         "policy": record(problem, state, run, episodes_of_each),
         "random": record(problem, state, run, episodes_of_each, play="uniform"),
     }
+    return recovered_arrays(problem, state, run, sources)
+
+
+def recovered_arrays(
+    problem: Problem, state: Any, run: int, sources: dict[str, list[Transition]]
+) -> dict[str, np.ndarray]:
+    """The arrays of `rewards.npz` over given episodes, by the reward of one run's `state` [R]."""
     episodes = [episode for group in sources.values() for episode in group]
     names = [name for name, group in sources.items() for episode in group for _ in episode.reward]
     rows, number = join_episodes(episodes)
