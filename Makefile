@@ -85,7 +85,7 @@ UV_COMPILE := $(BIN)/uv pip compile --quiet --no-header --no-annotate --upgrade 
 lock: .venv/installed
 	$(BIN)/python -m pip install --quiet uv
 	$(UV_COMPILE) --universal --python-version 3.11 --extra dev -o requirements/lock.txt
-	$(UV_COMPILE) --resolution lowest-direct --python-version 3.11 --extra test -o requirements/lock-oldest.txt
+	$(UV_COMPILE) --resolution lowest-direct --python-version 3.11 --extra test --extra box2d -o requirements/lock-oldest.txt
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache
