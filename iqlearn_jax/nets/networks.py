@@ -46,6 +46,34 @@ class MLP(nn.Module):
         return x
 
 
+class Conv(nn.Module):
+    """flax's `nn.Conv` without padding, as one matrix product over patches; the same parameters and numbers.
+
+    XLA's convolutions leave their fast path on the CPU inside a scan, and wherever the kernels of many runs
+    are mapped over: measured, the gradient of Nature's three layers takes 105 ms instead of 1,750 in a scan,
+    that of MinAtar's layer 0.3 instead of 6.6 (2 cores, batch 64, one run), and 1.6 instead of 50 for five.
+    """
+
+    features: int
+    size: int
+    stride: int
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> jax.Array:
+        shape = (self.size, self.size, x.shape[-1], self.features)
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), shape)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,))
+        return patches(x, self.size, self.stride) @ kernel.reshape(-1, self.features) + bias
+
+
+def patches(x: jax.Array, size: int, stride: int) -> jax.Array:
+    """All size x size patches of [..., H, W, C] without padding: [..., H', W', size * size * C]."""
+    rows, columns = ((length - size) // stride * stride + 1 for length in x.shape[-3:-1])
+    shifts = [(i, j) for i in range(size) for j in range(size)]
+    parts = [x[..., i : i + rows : stride, j : j + columns : stride, :] for i, j in shifts]
+    return jnp.concatenate(parts, axis=-1)
+
+
 class ConvEncoder(nn.Module):
     """Nature CNN (Mnih et al. 2015) for 84 x 84 frames; one 3 x 3 layer for MinAtar's 10 x 10 grids.
 
@@ -57,8 +85,7 @@ class ConvEncoder(nn.Module):
         small = x.shape[-2] < 36
         layers = ((16, 3, 1),) if small else ((32, 8, 4), (64, 4, 2), (64, 3, 1))
         for features, size, stride in layers:
-            x = nn.Conv(features, (size, size), (stride, stride), padding="VALID")(x)
-            x = nn.relu(x)
+            x = nn.relu(Conv(features, size, stride)(x))
         return x.reshape(*x.shape[:-3], -1)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.nets import Actor, Critic, QNetwork, ensemble
-from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN, orthogonal
+from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN, Conv, orthogonal
 
 
 @pytest.mark.parametrize(
@@ -76,3 +76,30 @@ def test_no_decomposition_is_batched():
     shapes = re.findall(r"f32\[([0-9,]+)\] = qr\[", text)
     assert shapes
     assert all(shape.count(",") == 1 for shape in shapes)
+
+
+@pytest.mark.parametrize(
+    ("image", "features", "size", "stride"), [((10, 10, 4), 16, 3, 1), ((21, 19, 3), 5, 8, 4)]
+)
+def test_convolutions_are_flaxs(image, features, size, stride):
+    """The same parameters, numbers and gradients, also where the last pixels do not fill a patch."""
+    ours, flaxs = (
+        Conv(features, size, stride),
+        nn.Conv(features, (size, size), (stride, stride), padding="VALID"),
+    )
+    x = jax.random.normal(jax.random.key(0), (2, *image))
+    params = flaxs.init(jax.random.key(1), x)
+    jax.tree.map(np.testing.assert_array_equal, ours.init(jax.random.key(1), x), params)
+    np.testing.assert_allclose(ours.apply(params, x), flaxs.apply(params, x), rtol=1e-4, atol=1e-5)
+    slope = lambda net: jax.grad(lambda p: jnp.sum(jnp.sin(net.apply(p, x))))(params)  # noqa: E731
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), slope(ours), slope(flaxs)
+    )
+
+
+def test_nothing_is_a_convolution():
+    """XLA's are slow inside a scan on the CPU, and wherever kernels are mapped over."""
+    network = ensemble(QNetwork, 2)(num_actions=3, hidden=(8,), image=True)
+    x = jnp.zeros((2, 84, 84, 4))
+    jaxpr = jax.make_jaxpr(lambda key: network.apply(network.init(key, x), x))(jax.random.key(0))
+    assert "conv_general_dilated" not in str(jaxpr)
