@@ -57,7 +57,7 @@ def expert(game):
     config.feed = "replay"
     config.seeds = 1
     config.first_seed = 0
-    config.updates = 1_000_000
+    config.updates = 400_000
     config.eval_every = 50_000
     config.checkpoint_every = 50_000
     config.target_network = True
