@@ -23,9 +23,20 @@ def offline():
 
 
 def state_only():
-    """The same without the demonstrated actions: r(s, s') = E_π[Q(s, ·)] − γV(s')."""
+    """Without the demonstrated actions, r(s, s') = E_π[Q(s, ·)] − γV(s'); what actions do is learned by acting.
+
+    χ² over both kinds of samples bounds the reward by 4α; with the large α of `offline` the policy is nearly
+    greedy from the first steps on and stops exploring (returns 0 to 5 of 41 on seeds 0-4, 28 to 40 with 0.3).
+    """
     config = offline()
     config.state_only = True
+    config.feed = "replay"
+    config.updates = 40_000
+    config.alpha = 0.3
+    config.target_network = True
+    config.value_term = "policy"
+    config.regularize = "both"
+    config.online.num_envs = 4
     return config
 
 

@@ -98,6 +98,11 @@ def check(config) -> None:
         "config.value_term='policy' is a mean over the learner's own samples, but config.feed is "
         f"'{config.feed}'; set --config.feed=replay, or --config.value_term=expert",
     )
+    require(
+        not config.state_only or config.feed == "replay",
+        "config.state_only with config.feed='demos' can learn no policy: without actions and without acting, "
+        "nothing says what an action does; set --config.feed=replay",
+    )
     choose(config, "terminal", ("zero", "absorbing", "bounded"))
     both = choose(config, "regularize", ("expert", "both")) == "both"
     require(
