@@ -1,0 +1,94 @@
+"""Tables of runs (`experiments.table`): what is missing is trained once, what is there is only read."""
+
+import json
+
+import numpy as np
+import pytest
+from common import ROOT, cartpole_demos
+
+from experiments import figures, table
+from experiments.figures import normalized_curve
+from experiments.table import Row, Table, full_markdown, run_table
+from iqlearn_jax.errors import InputError
+
+SMALL = {
+    "seeds": 2, "first_seed": 5, "hidden": (8,), "updates": 60, "log_every": 20, "eval_every": 20,
+    "eval_episodes": 2, "checkpoint_every": 0, "batch_size": 8, "demos.trajectories": 2,
+}  # fmt: skip
+CARTPOLE = f"{ROOT}/configs/cartpole.py:offline"
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """A table of two runs of which one has no demonstrations; all its files lie in a temporary folder."""
+    monkeypatch.setattr(table, "RUNS", tmp_path / "runs")
+    monkeypatch.setattr(table, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(figures, "IMAGES", tmp_path / "images")
+    cartpole_demos(tmp_path / "cartpole.npz")
+    rows = {
+        "here": Row(
+            CARTPOLE, "cartpole.npz", SMALL, "a note", finish=lambda folder: f"measured in {folder.name}"
+        ),
+        "away": Row(CARTPOLE, "nowhere.npz", SMALL),
+        "made": Row(CARTPOLE, None, SMALL, prepare=lambda shared: False),
+    }
+    return Table("small", rows, "# {hardware}\n", full_markdown, {"CartPole": ("here", "away")}), tmp_path
+
+
+def call(small, monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["table", f"--shared={small[1]}", *arguments])
+    return run_table(small[0], "a table")
+
+
+def test_a_table_is_trained_once_and_written(small, monkeypatch, capsys):
+    assert call(small, monkeypatch) == 0
+    said = capsys.readouterr().err
+    assert "away: pending" in said
+    assert "made: pending" in said
+    folder = small[1] / "runs" / "small" / "here"
+    summary = json.loads((folder / "summary.json").read_text())
+    found = json.loads((small[1] / "results" / "small.json").read_text())
+    here, away, made = found["rows"]
+    assert here["returns"] == summary["returns"]
+    assert here["seeds"] == [5, 6]
+    assert here["note"] == "a note, measured in here"
+    assert here["curve"]["updates"] == [20, 40, 60]
+    assert np.shape(here["curve"]["returns"]) == (3, 2)
+    lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+    assert here["last_metrics"]["iq/loss"] == pytest.approx(np.mean([line["iq/loss"] for line in lines[-2:]]))
+    span = summary["expert_return"] - summary["random_return"]
+    expected = (lines[-1]["eval/return"] - summary["random_return"]) / span
+    assert normalized_curve(here)[-1, 1] == pytest.approx(expected, abs=1e-3)
+    assert "pending: python -m experiments.small --only=away" in away["note"]
+    assert "method" not in made
+    page = (small[1] / "results" / "small.md").read_text()
+    assert page.startswith("# 1 x ")
+    assert f"{summary['normalized_iqm']:.3f}" in page
+    assert "small_curves.png" in page
+    assert (small[1] / "images" / "small_curves.png").stat().st_size > 5000
+    monkeypatch.setattr(table, "train", lambda *_, **__: pytest.fail("trained again"))
+    assert call(small, monkeypatch, "--only=here") == 0
+
+
+def test_unknown_rows_are_refused_and_listing_trains_nothing(small, monkeypatch, capsys):
+    monkeypatch.setattr(table, "train", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(InputError, match="--only names 'her'; known: here, away"):
+        call(small, monkeypatch, "--only=her")
+    assert call(small, monkeypatch, "--list") == 0
+    assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+@pytest.mark.parametrize("name", ["core", "control", "images", "stability"])
+def test_every_table_names_configurations_and_rows_that_exist(name, monkeypatch):
+    from importlib import import_module
+
+    from iqlearn_jax.settings import assign, load_config
+
+    monkeypatch.chdir(ROOT)
+    found = import_module(f"experiments.{name}").TABLE
+    for row in found.rows.values():
+        config = load_config(row.config)
+        for key, value in row.changes.items():
+            assign(config, key, value)
+        assert config.first_seed >= 5000 or name == "stability"
+    assert {row for rows in found.panels.values() for row in rows} <= found.rows.keys()
