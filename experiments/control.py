@@ -50,7 +50,7 @@ PREFACE = """# Continuous control, and learning from observations alone
 `python -m experiments.control` (shared demonstrations beside the checkout). Final policies, never the best
 checkpoint; each return is the mean of 10 deterministic episodes; 0 is the uniform policy, 1 the mean of all
 episodes of the file; no score is clipped. Settings were chosen on seeds below 1000; these seeds were run
-once.
+once. The state-only reward map of the gridworld: [picture](../images/gridworld_states.png).
 Hardware: {hardware}. Failures stay in the table.
 
 """
