@@ -52,8 +52,8 @@ def _panel(ax, title: str, rows: list[dict[str, Any]]) -> None:
         draw_curve(ax, Series(updates, normalized_curve(row).T), row["label"], style.colour(index))
     for value in (0.0, 1.0):
         ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)
-    ax.set_title(title)
+    ax.set_title(title if len(rows) > 1 else f"{title}: {rows[0]['label']}")
     ax.set_xlabel("updates")
     ax.set_ylabel("normalised return")
     style.thousands(ax)
-    style.legend_below(ax, [row["label"] for row in rows])
+    style.legend_below(ax, [row["label"] for row in rows], columns=2)

@@ -83,7 +83,7 @@ def thousands(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(short)
 
 
-def legend_below(axes: Axes, names: Sequence[str]) -> None:
+def legend_below(axes: Axes, names: Sequence[str], columns: int = 3) -> None:
     """A legend under the plot, where it hides no data; nothing to say for a single name."""
     if len(names) > 1:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=min(len(names), 3))
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=min(len(names), columns))
