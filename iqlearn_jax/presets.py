@@ -11,7 +11,10 @@ from iqlearn_jax.config import base_config
 
 
 def stable_sac(config):
-    """Rewards and values kept within the bounds that the objective implies. Changes and returns `config`."""
+    """χ² over both samples, ends and targets at its bounds ±4α. Changes and returns `config`.
+
+    The bounds hold at the optimum; in training single rewards leave them (docs/results/stability.md).
+    """
     config.temperature = 0.01
     config.critics = 2
     config.layer_norm = True
