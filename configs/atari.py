@@ -7,6 +7,7 @@ shared Pong demonstrations are converted first: `iqlearn demos convert FRAMES.np
 from functools import partial
 
 from iqlearn_jax.config import base_config
+from iqlearn_jax.presets import stable_q
 
 GAMES = {"pong": "PongNoFrameskip-v4", "breakout": "BreakoutNoFrameskip-v4"}
 
@@ -45,15 +46,12 @@ def bc(game):
 
 def online(game):
     """Four environments, so one update for every four of their steps, as DQN has it."""
-    config = sizes(game)
+    config = stable_q(sizes(game))
     config.feed = "replay"
     config.updates = 250_000  # a million steps
     config.eval_every = 10_000
     config.eval_episodes = 3
     config.checkpoint_every = 5000
-    config.value_term = "policy"
-    config.regularize = "both"
-    config.terminal = "absorbing"
     config.online.update({"num_envs": 4, "learning_starts": 5000, "capacity": 100_000})
     return config
 

@@ -9,7 +9,7 @@ under different policies: a hint that the observation says less on `spring`, not
 from functools import partial
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import stable_sac
+from iqlearn_jax.presets import mujoco_online, stable_sac
 
 BUNDLED = "iqlearn_jax/data/bundled/{}-{}.npz"
 BACKENDS = {"inverted_pendulum": "generalized", "inverted_double_pendulum": "generalized"}
@@ -62,18 +62,11 @@ def state_only(task):
 
 def halfcheetah_mjx():
     """MuJoCo's halfcheetah on the device; gymnasium's demonstrations fit: name a file with --demos."""
-    config = stable_sac(base_config())
-    config.env.update({"id": "halfcheetah", "backend": "mjx"})
-    config.feed = "replay"
+    config = mujoco_online("halfcheetah", "mjx")
     config.seeds = 3
     config.updates = 200_000
-    config.batch_size = 256
-    config.hidden = (256, 256)
-    config.critic_lr = 3e-4
-    config.log_every = 1000
     config.eval_every = 20_000
     config.snapshot_every = 50_000
-    config.online.update({"learning_starts": 5000, "capacity": 300_000})
     return config
 
 

@@ -1,6 +1,7 @@
 """CartPole-v1 (gymnax on the device, equal to gymnasium's)."""
 
 from iqlearn_jax.config import base_config
+from iqlearn_jax.presets import stable_q
 
 BUNDLED = "iqlearn_jax/data/bundled/CartPole-v1.npz"
 
@@ -46,13 +47,9 @@ def sparse():
 
 def online():
     """One demonstration, every 20th step; the dynamics come from 20,000 steps of interaction."""
-    config = offline()
+    config = stable_q(offline())
     config.feed = "replay"
     config.demos.subsample = 20
-    config.value_term = "policy"
-    config.regularize = "both"
-    config.terminal = "absorbing"
-    config.target_network = True
     config.critic_lr = 1e-3
     config.temperature = 0.01
     config.updates = 20_000

@@ -6,6 +6,7 @@
 from functools import partial
 
 from iqlearn_jax.config import base_config
+from iqlearn_jax.presets import stable_q
 
 GAMES = {name.lower(): f"{name}-MinAtar" for name in ("Breakout", "Asterix", "Freeway", "SpaceInvaders")}
 
@@ -24,19 +25,22 @@ def sizes(game):
     return config
 
 
-def online(game):
-    """IQ-Learn from 20 demonstrations of `GAME_expert`; name their file with --demos."""
+def acting(game):
+    """What those who act share."""
     config = sizes(game)
     config.feed = "replay"
+    config.target_network = True
+    config.target_period = 1000
+    config.online.update({"num_envs": 4, "learning_starts": 5000, "capacity": 100_000})
+    return config
+
+
+def online(game):
+    """IQ-Learn from 20 demonstrations of `GAME_expert`; name their file with --demos."""
+    config = stable_q(acting(game))
     config.demos.trajectories = 20
     config.seeds = 5
     config.updates = 300_000
-    config.target_network = True
-    config.target_period = 1000
-    config.value_term = "policy"
-    config.regularize = "both"
-    config.terminal = "absorbing"
-    config.online.update({"num_envs": 4, "learning_starts": 5000, "capacity": 100_000})
     return config
 
 
@@ -52,17 +56,13 @@ def bc(game):
 
 def expert(game):
     """Soft Q-learning on the true reward."""
-    config = sizes(game)
+    config = acting(game)
     config.method = "rl"
-    config.feed = "replay"
     config.seeds = 1
     config.first_seed = 0
     config.updates = 400_000
     config.eval_every = 50_000
     config.checkpoint_every = 50_000
-    config.target_network = True
-    config.target_period = 1000
-    config.online.update({"num_envs": 4, "learning_starts": 5000, "capacity": 100_000})
     return config
 
 

@@ -68,6 +68,7 @@ def run_row(table: Table, name: str, shared: Path) -> bool:
     """Trains one row unless it is done; False where its demonstrations are missing."""
     folder, row = table.folder / name, table.rows[name]
     if (folder / "summary.json").exists():
+        measure(row, folder)
         return True
     config = load_config(row.config)
     for key, value in row.changes.items():
@@ -79,9 +80,15 @@ def run_row(table: Table, name: str, shared: Path) -> bool:
     if row.prepare is not None and not row.prepare(shared):
         return False
     train(config, folder, resume=(folder / "config.json").exists())
-    if row.finish is not None:
-        (folder / "note.txt").write_text(row.finish(folder))
+    measure(row, folder)
     return True
+
+
+def measure(row: Row, folder: Path) -> None:
+    """Writes the remark of `Row.finish` on a finished run, unless it is there."""
+    path = folder / "note.txt"
+    if row.finish is not None and not path.exists():
+        path.write_text(row.finish(folder))
 
 
 def result(table: Table, name: str) -> dict[str, Any]:

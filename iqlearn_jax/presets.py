@@ -26,6 +26,15 @@ def stable_sac(config):
     return config
 
 
+def stable_q(config):
+    """The same for discrete actions, with a learned absorbing state. Changes and returns `config`."""
+    config.target_network = True
+    config.value_term = "policy"
+    config.regularize = "both"
+    config.terminal = "absorbing"
+    return config
+
+
 def paper_sac(config, value_term="v0_all"):
     """The authors' settings for MuJoCo (their configuration files). Changes `config` and returns it.
 
@@ -57,16 +66,16 @@ def mujoco(env_id, paper_term="v0_all", paper_temperature=0.01) -> dict[str, Cal
       paper_term, paper_temperature: the authors' choices for this task.
     """
     return {
-        "online": partial(_online, env_id),
+        "online": partial(mujoco_online, env_id),
         "paper": partial(_paper, env_id, paper_term, paper_temperature),
         "offline": partial(_offline, env_id),
         "bc": partial(_bc, env_id),
     }
 
 
-def _sizes(env_id):
+def _sizes(env_id, backend="gymnasium"):
     config = base_config()
-    config.env.update({"id": env_id, "backend": "gymnasium"})
+    config.env.update({"id": env_id, "backend": backend})
     config.seeds = 2
     config.batch_size = 256
     config.hidden = (256, 256)
@@ -76,8 +85,9 @@ def _sizes(env_id):
     return config
 
 
-def _online(env_id):
-    config = stable_sac(_sizes(env_id))
+def mujoco_online(env_id, backend="gymnasium"):
+    """The stable preset with MuJoCo's sizes, on the host or on a backend of brax."""
+    config = stable_sac(_sizes(env_id, backend))
     config.feed = "replay"
     config.updates = 300_000
     config.snapshot_every = 75_000
@@ -86,7 +96,7 @@ def _online(env_id):
 
 
 def _paper(env_id, term, temperature):
-    config = paper_sac(_online(env_id), term)
+    config = paper_sac(mujoco_online(env_id), term)
     config.temperature = temperature
     return config
 

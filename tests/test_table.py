@@ -67,7 +67,9 @@ def test_a_table_is_trained_once_and_written(small, monkeypatch, capsys):
     assert "small_curves.png" in page
     assert (small[1] / "images" / "small_curves.png").stat().st_size > 5000
     monkeypatch.setattr(table, "train", lambda *_, **__: pytest.fail("trained again"))
+    (folder / "note.txt").unlink()  # as if measuring it had failed
     assert call(small, monkeypatch, "--only=here") == 0
+    assert (folder / "note.txt").read_text() == "measured in here"
 
 
 def test_unknown_rows_are_refused_and_listing_trains_nothing(small, monkeypatch, capsys):

@@ -13,6 +13,7 @@ import numpy as np
 from flax import struct
 
 from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.data.frames import stack_frames
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import Array, Transition
 
@@ -154,22 +155,15 @@ def newest(obs: Array, stack: int) -> Array:
 def _check_stacks(demos: Demos, frames, frame, step, stack: int, source: str) -> None:
     if stack == 1:
         return
-    remedy = "store observations as docs/formats.md has them"
-    for age in range(stack):
-        expected = frames[frame - np.minimum(age, step)]
-        wrong = (demos.observations[..., stack - 1 - age] != expected).any(axis=(1, 2))
+    for field, now in (("observations", frame), ("next_observations", frame + 1)):
+        expected = stack_frames(frames, now, frame - step, stack)
+        wrong = (getattr(demos, field) != expected).any(axis=(1, 2, 3))
         if wrong.any():
             raise InputError(
-                f"{source}: observations[{int(np.argmax(wrong))}]: expected a stack of the episode's last "
-                f"{stack} frames, oldest first on the last axis, the first one repeated at the start; found "
-                f"another image in channel {stack - 1 - age}; {remedy}"
+                f"{source}: {field}[{int(np.argmax(wrong))}]: expected a stack of the episode's last {stack} "
+                "frames, oldest first on the last axis, the first one repeated at the start; found another "
+                "image; store observations as docs/formats.md has them"
             )
-    last = np.cumsum(demos.episode_lengths) - 1
-    if (demos.next_observations[last][..., :-1] != demos.observations[last][..., 1:]).any():
-        raise InputError(
-            f"{source}: next_observations: expected each episode's last to go on from the stack before it, "
-            f"found other images; {remedy}"
-        )
 
 
 def _facts(rows: Transition, frame, age) -> Facts:

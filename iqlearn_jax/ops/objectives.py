@@ -87,7 +87,8 @@ def saddle_value_term(
     theorem both gradients are the same on samples of the current policy. On replayed samples with a target
     network they differ. The gradient of V(s) pushes down the actions that the policy would take now, where
     no sample of r holds them: rewards leave every bound. The gradient of Q(s,a) moves the samples' own
-    rewards, as φ does; with `chi2_regularizer` they lie within ±4α at the optimum (LS-IQ, Al-Hafez et al. 2023).
+    rewards, as φ does; with `chi2_regularizer` they lie within ±4α at the optimum (LS-IQ, Al-Hafez et al.
+    2023).
 
     Args:
       q: [E, B] or [B] Q(s,a).

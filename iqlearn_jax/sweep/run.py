@@ -136,11 +136,12 @@ def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
     Raises:
       InputError: it was not kept.
     """
-    inputs = (problem.hparams, problem.seeds, problem.rows, problem.picks)
+    keys = jax.random.split(jax.random.key(0), len(problem.seeds))
+    like = jax.eval_shape(jax.vmap(problem.method.init), keys, problem.hparams)
     snapshots = Checkpoints(workdir / SNAPSHOTS, keep=None)
     try:
         snapshots.require(updates)
-        return snapshots.restore(make_loop(problem).like(*inputs).state, updates)
+        return snapshots.restore(like, updates)
     finally:
         snapshots.close()
 

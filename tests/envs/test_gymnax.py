@@ -73,3 +73,16 @@ def test_time_limits_and_spaces_equal_gymnasium(env_id):
     assert spec.max_episode_steps == host.spec.max_episode_steps
     assert spec.obs_shape == host.observation_space.shape
     assert spec.num_actions == host.action_space.n
+
+
+@pytest.mark.parametrize("env_id", ["Breakout-MinAtar", "Seaquest-MinAtar"])
+def test_minatar_images_are_the_games_channels(env_id):
+    import gymnax
+
+    game, params = gymnax.make(env_id)
+    env = make_env(env_id, "gymnax")
+    raw, _ = game.reset_env(jax.random.key(3), params)
+    _, obs = env.reset(jax.random.key(3))
+    assert obs.dtype == np.uint8
+    assert set(np.unique(obs)) == {0, 255}
+    np.testing.assert_array_equal(np.asarray(obs) / 255.0, raw)

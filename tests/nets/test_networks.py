@@ -91,7 +91,10 @@ def test_convolutions_are_flaxs(image, features, size, stride):
     params = flaxs.init(jax.random.key(1), x)
     jax.tree.map(np.testing.assert_array_equal, ours.init(jax.random.key(1), x), params)
     np.testing.assert_allclose(ours.apply(params, x), flaxs.apply(params, x), rtol=1e-4, atol=1e-5)
-    slope = lambda net: jax.grad(lambda p: jnp.sum(jnp.sin(net.apply(p, x))))(params)  # noqa: E731
+
+    def slope(net):
+        return jax.grad(lambda p: jnp.sum(jnp.sin(net.apply(p, x))))(params)
+
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4), slope(ours), slope(flaxs)
     )

@@ -11,6 +11,7 @@ from iqlearn_jax.data.demos import Demos, save
 from iqlearn_jax.envs.gymnasium import make_single, read_spec
 from iqlearn_jax.envs.host import evaluate_host
 from iqlearn_jax.sweep.run import load_run, train
+from iqlearn_jax.train.recover import join_episodes
 
 GAME = "PongNoFrameskip-v4"
 pytestmark = [
@@ -22,11 +23,15 @@ pytestmark = [
 def random_demos():
     """Two whole episodes of uniformly random play."""
     rng = np.random.default_rng(0)
-    act = lambda obs: rng.integers(0, 6, obs.shape[:2])  # noqa: E731
-    episodes = evaluate_host(GAME, act, [0], 2, record=True).episodes[0]
-    column = lambda name: np.concatenate([getattr(episode, name) for episode in episodes])  # noqa: E731
-    names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-    return Demos(*map(column, names), metadata={"env": GAME, "policy": "random"})
+
+    def act(obs):
+        return rng.integers(0, 6, obs.shape[:2])
+
+    rows, _ = join_episodes(evaluate_host(GAME, act, [0], 2, record=True).episodes[0])
+    return Demos(
+        rows.obs, rows.action, rows.reward, rows.next_obs, rows.terminated, rows.truncated,
+        metadata={"env": GAME, "policy": "random"},
+    )  # fmt: skip
 
 
 def test_preprocessing_is_the_standard():
