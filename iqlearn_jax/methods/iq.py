@@ -215,7 +215,7 @@ def estimate_value_term(config, agent, hparams, state, critic, initial, found: R
         return (1.0 - hparams["gamma"]) * weighted_mean(found.v, expert)
     if config.value_term == "policy":
         weight = 1.0 - expert
-        term = saddle_value_term(found.q, found.v, found.next_v, found.discount, weight)
+        term = saddle_value_term(found.q, found.next_v, found.discount, weight)
     else:
         weight = expert if config.value_term == "expert" else half_and_half(expert)
         term = difference_value_term(found.v, found.next_v, found.discount, weight)
@@ -255,7 +255,11 @@ def lipschitz_penalty(agent, hparams, critic, batch, key):
 
 
 def diagnostics(found: Rewards, expert, loss, value_term):
-    """What tells a healthy run from a sick one: rewards of both kinds, values, objective."""
+    """What tells a healthy run from a sick one: rewards of both kinds, values, objective.
+
+    "iq/value" is the mean V(s') as it enters the rewards. V(s) would cost SAC another pass of every critic
+    that the value term "policy" does not need.
+    """
     reward = jnp.mean(found.reward, axis=0)
     return {
         "iq/loss": loss,
@@ -265,5 +269,5 @@ def diagnostics(found: Rewards, expert, loss, value_term):
         "iq/reward_min": jnp.min(reward),
         "iq/reward_max": jnp.max(reward),
         "iq/q": jnp.mean(found.q),
-        "iq/value": jnp.mean(found.v),
+        "iq/value": jnp.mean(found.next_v),
     }

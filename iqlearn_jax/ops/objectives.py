@@ -79,28 +79,26 @@ def difference_value_term(
 
 
 def saddle_value_term(
-    q: jax.Array, v: jax.Array, next_v: jax.Array, discount: jax.Array | float, weight: jax.Array
+    q: jax.Array, next_v: jax.Array, discount: jax.Array | float, weight: jax.Array
 ) -> jax.Array:
-    """E_w[V(s) − discount·V(s')] with the gradient of E_w[Q(s,a) − discount·V(s')], the policy's own reward.
+    """E_w[Q(s,a) − discount·V(s')], the policy's own reward: the value term less the policy's τH(π).
 
     J(Q) is the minimum over π of E_ρE[φ(r)] − E_ρπ[r] − τH(π) with r = Q − γV(s'), so by the envelope
-    theorem both gradients are the same on samples of the current policy. On replayed samples with a target
-    network they differ. The gradient of V(s) pushes down the actions that the policy would take now, where
-    no sample of r holds them: rewards leave every bound. The gradient of Q(s,a) moves the samples' own
-    rewards, as φ does; with `chi2_regularizer` they lie within ±4α at the optimum (LS-IQ, Al-Hafez et al.
-    2023).
+    theorem it has the gradient of E_w[V(s) − discount·V(s')] on samples of the current policy. On replayed
+    samples with a target network they differ. The gradient of V(s) pushes down the actions that the policy
+    would take now, where no sample of r holds them: rewards leave every bound. The gradient of Q(s,a) moves
+    the samples' own rewards, as φ does; with `chi2_regularizer` they lie within ±4α at the optimum (LS-IQ,
+    Al-Hafez et al. 2023).
 
     Args:
       q: [E, B] or [B] Q(s,a).
-      v, next_v: [B] soft values V(s), V(s').
+      next_v: [B] soft values V(s').
       discount: [B] or [], γ(1 − terminated).
       weight: [B] weights of the samples: the mask of the policy's.
     Returns:
-      [] value term, in reward units.
+      [] value term up to τH(π), a constant in Q; in reward units.
     """
-    entropy = jax.lax.stop_gradient(v - q)
-    weight = jnp.broadcast_to(weight, q.shape)
-    return weighted_mean(q + entropy - discount * next_v, weight)
+    return weighted_mean(q - discount * next_v, jnp.broadcast_to(weight, q.shape))
 
 
 def half_and_half(expert: jax.Array) -> jax.Array:

@@ -41,6 +41,7 @@ def provenance(demos_digest: str | None) -> dict[str, Any]:
         "commit": _commit(),
         "versions": {"python": platform.python_version()} | _versions(),
         "hardware": _hardware(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "demos_digest": demos_digest,
         "command": " ".join(sys.argv),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -57,8 +57,8 @@ class Setting:
     feed: str = "demos"
 
 
-def loss(setting, table, theta, target, target_theta, policy, expert, initial, saddle=False):
-    """−J plus the penalties; with `saddle` the value term "policy" is E[r], which has the loss's gradient.
+def loss(setting, table, theta, target, target_theta, policy, expert, initial):
+    """−J plus the penalties; the value term "policy" is E[r] over the policy's samples.
 
     Args:
       table: [E, S, A] critics; theta: reward of the absorbing state; target, target_theta: the target's.
@@ -109,7 +109,7 @@ def loss(setting, table, theta, target, target_theta, policy, expert, initial, s
     else:
         own = partial(mean, "policy" if c.value_term == "policy" else "expert")
         over = mixture if c.value_term == "mixture" else own
-        value = over(lambda r, drop: r + 0.0 * drop if saddle else drop + 0.0 * r).mean()
+        value = over(lambda r, drop: r if c.value_term == "policy" else drop).mean()
     if c.regularize == "both":
         total = value - mean("expert", lambda r, drop: r).mean()
         return total + mixture(lambda r, drop: r**2).mean() / (4 * c.alpha)

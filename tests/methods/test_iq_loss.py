@@ -97,11 +97,10 @@ def compare(setting, critics=2, noise=0.15, seed=0, offline=False):
     (table, target), (theta, target_theta) = tables(rng, setting, critics, noise)
     own = None if offline else policy[:4]
     exact = partial(loss, setting)
-    sloped = partial(loss, setting, saddle=setting.value_term == "policy")
     rest = (target, target_theta, own, expert[:4], initial)
     wanted = exact(table, theta, *rest)
-    wanted_slope = gradient(lambda t: sloped(t, theta, *rest), table)
-    wanted_theta = gradient(lambda t: sloped(table, float(t[0]), *rest), np.array([theta]))[0]
+    wanted_slope = gradient(lambda t: exact(t, theta, *rest), table)
+    wanted_theta = gradient(lambda t: exact(table, float(t[0]), *rest), np.array([theta]))[0]
     with jax.enable_x64(True):
         config = configure(critics=critics, **vars(setting))
         agent, hparams = make_agent(config, SPEC), hyper(config, SPEC, jnp.float64)
