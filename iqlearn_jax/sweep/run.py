@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from iqlearn_jax.statistics import bootstrap_ci, iqm, normalize, pearson, spearman
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.console import interruptible, progress_bar
-from iqlearn_jax.sweep.evaluation import make_evaluator, random_return
+from iqlearn_jax.sweep.evaluation import make_evaluator
+from iqlearn_jax.sweep.finish import Clock, finish
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
-from iqlearn_jax.sweep.rewards import map_arrays, reward_arrays
 from iqlearn_jax.sweep.workdir import (
     MetricsFile,
     check_same_config,
@@ -22,14 +21,11 @@ from iqlearn_jax.sweep.workdir import (
     last_wall_seconds,
     open_tensorboard,
     read_normalization,
-    write_arrays,
-    write_json,
 )
 from iqlearn_jax.train.device import Loop
 from iqlearn_jax.train.state import NORMALIZATION, RunState
 
 CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"  # folders in a run's
-FINAL_EPISODES = 10  # at least so many per run stand behind a reported return
 
 
 class Stopped(KeyboardInterrupt):
@@ -47,15 +43,6 @@ class Session(NamedTuple):
     metrics: MetricsFile
     tensorboard: Any
     interrupted: Callable[[], bool]
-
-
-class Clock(NamedTuple):
-    """Seconds of training so far; updates and seconds after the first chunk, which compiles."""
-
-    wall: float = 0.0
-    warm_updates: int = 0
-    warm_seconds: float = 0.0
-    first: bool = True
 
 
 def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
@@ -227,73 +214,3 @@ def write_metrics(
     if session.tensorboard is not None:
         for name, value in metrics.items():
             session.tensorboard.add_scalar(name, float(np.mean(value)), done)
-
-
-def finish(
-    problem: Problem, evaluate: Callable, run: RunState, clock: Clock, workdir: Path
-) -> dict[str, Any]:
-    """Evaluates the final policies, recovers the reward and writes the summary."""
-    config = problem.config
-    returns = evaluate(run.state, max(FINAL_EPISODES, config.eval_episodes)).mean(axis=1)
-    found = scores(problem, returns)
-    correlations: dict[str, float | None] = {"pearson": None, "spearman": None}
-    if problem.method.reward is not None:
-        arrays = reward_arrays(problem, run.state)
-        write_arrays(workdir / "rewards.npz", arrays)
-        correlations = episode_correlations(arrays)
-    if problem.method.reward is not None and problem.spec.mdp is not None:
-        write_arrays(workdir / "maps.npz", map_arrays(problem, run.state))
-    rate = clock.warm_updates * config.seeds / clock.warm_seconds if clock.warm_seconds else None
-    summary = {
-        "method": config.method,
-        "env": config.env.id,
-        "backend": config.env.backend,
-        "setting": "offline" if config.feed == "demos" else "online",
-        "seeds": problem.seeds.tolist(),
-        "updates": int(run.updates[0]),
-        "env_steps": int(run.env_steps[0]),
-        "wall_seconds": clock.wall,
-        "updates_per_second": rate,
-        "status": "done",
-    }
-    summary |= demo_facts(problem) | found | correlations
-    write_json(workdir / "summary.json", summary)
-    return summary
-
-
-def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
-    """Returns and normalised scores; no interval below 5 seeds; plain RL has nothing to normalise by."""
-    found: dict[str, Any] = {"returns": returns.tolist(), "random_return": random_return(problem)}
-    blank = {"expert_return": None, "normalized": None, "normalized_iqm": None, "normalized_ci95": None}
-    if problem.demos is None:
-        return found | blank
-    expert = float(problem.demos.episode_returns.mean())
-    if expert == found["random_return"]:
-        return found | blank | {"expert_return": expert}
-    normalized = normalize(returns, expert, found["random_return"])
-    interval = bootstrap_ci(normalized)
-    return found | {
-        "expert_return": expert,
-        "normalized": normalized.tolist(),
-        "normalized_iqm": float(iqm(normalized)),
-        "normalized_ci95": None if interval is None else np.asarray(interval).tolist(),
-    }
-
-
-def demo_facts(problem: Problem) -> dict[str, Any]:
-    """Which demonstrations the runs saw."""
-    picks, config = problem.picks, problem.config
-    if picks is None:
-        return {"demos": None, "demo_trajectories": 0, "demo_subsample": 1, "demo_transitions": 0}
-    return {
-        "demos": config.demos.path,
-        "demo_trajectories": config.demos.trajectories,
-        "demo_subsample": config.demos.subsample,
-        "demo_transitions": int(np.mean(np.asarray(picks.count))),
-    }
-
-
-def episode_correlations(arrays: dict[str, np.ndarray]) -> dict[str, float | None]:
-    """Pearson and Spearman correlation of episode sums of recovered and true reward."""
-    sums = [np.bincount(arrays["episode"], arrays[name]) for name in ("recovered", "true")]
-    return {"pearson": pearson(*sums), "spearman": spearman(*sums)}
