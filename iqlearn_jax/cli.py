@@ -1,4 +1,4 @@
-"""The command line: iqlearn train | evaluate | demos | report."""
+"""The command line: iqlearn train | sweep | evaluate | demos | report."""
 
 import argparse
 import sys
@@ -83,6 +83,23 @@ def print_summary(summary: dict, workdir: Path) -> None:
     print(f"report: {page}")
 
 
+def sweep_command(arguments: list[str]) -> int:
+    """iqlearn sweep --config=FILE.py:NAME --workdir=DIR --seeds=64 --grid=alpha=0.1,0.5 [--grid=...]
+
+    [--runs-per-device=N] [--dry-run] [--demos=PATH] [--config.key=value ...]; a stopped sweep goes on when
+    the same command is given again.
+    """
+    from iqlearn_jax.cli_sweep import main as sweep
+    from iqlearn_jax.sweep.run import Stopped
+
+    parser = _Parser("iqlearn sweep", description=sweep_command.__doc__, allow_abbrev=False)
+    try:
+        return sweep(parser, arguments)
+    except Stopped:
+        print("\nstopped and saved; give the same command again to go on")
+        return INTERRUPTED
+
+
 def evaluate_command(arguments: list[str]) -> int:
     """iqlearn evaluate --workdir=DIR [--episodes=100]: returns of the newest checkpoint's policies."""
     parser = _Parser("iqlearn evaluate", description=evaluate_command.__doc__, allow_abbrev=False)
@@ -120,6 +137,7 @@ def report_command(arguments: list[str]) -> int:
 
 COMMANDS = {
     "train": (train_command, "learn from demonstrations (or from the true reward: experts)"),
+    "sweep": (sweep_command, "a grid of settings x seeds, on all devices"),
     "evaluate": (evaluate_command, "returns of a trained folder's policies"),
     "demos": (demos_command, "inspect, validate, convert or record demonstrations"),
     "report": (report_command, "one page with curves, returns and rewards of one or more folders"),

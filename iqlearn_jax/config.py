@@ -11,13 +11,21 @@ from ml_collections import ConfigDict
 TINY = 1e-12  # smallest weight or temperature that float32 arithmetic can still divide by
 
 
+TRACED = (
+    "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
+    "target_rate", "target_entropy", "gradient_penalty", "weight_decay",
+)  # fmt: skip
+
+
 def base_config() -> ConfigDict:
     """Typed, locked configuration; assigning an unknown key or another type is an error."""
     config = ConfigDict()
     config.method = "iq"  # a name in iqlearn_jax.methods.METHODS
     config.feed = "demos"  # "demos" (offline) or "replay" (online)
-    config.seeds = 4  # number of runs, one array axis
+    config.seeds = 4  # runs of each point of the grid; all runs are one array axis
     config.first_seed = 5000  # reports use 5000 and above, tuning stays below 1000
+    config.grid = ConfigDict(dict.fromkeys(TRACED, ()))  # values to be tried of what is traced
+    config.part = (0, 1)  # (k, n): only the k-th of n parts of the runs, for sweeps too large for one program
     config.updates = 10_000
     config.batch_size = 32  # of each kind: expert, and policy when online
 
@@ -85,9 +93,4 @@ RANGES = {
         "snapshot_every",
     ),
     (0, math.inf),
-)  # fmt: skip
-
-TRACED = (
-    "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
-    "target_rate", "target_entropy", "gradient_penalty", "weight_decay",
 )  # fmt: skip

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from iqlearn_jax.agents.common import Agent, adam_step, initial_state, make_preprocess, temperature_step
 from iqlearn_jax.nets import Actor, Critic, ensemble, tanh_gaussian
@@ -55,7 +56,8 @@ def make_sac(config, spec: EnvSpec) -> Agent:
 
         grads, entropy = jax.grad(loss, has_aux=True)(state.actor)
         actor, opt = adam_step(state.actor, state.actor_opt, grads, hparams["actor_lr"])
-        return temperature_step(config, hparams, state.replace(actor=actor, actor_opt=opt), entropy)
+        state, metrics = temperature_step(config, hparams, state.replace(actor=actor, actor_opt=opt), entropy)
+        return state, metrics | {"policy/grad_norm": optax.tree.norm(grads)}
 
     def act(hparams, state, obs, key, deterministic=False):
         if deterministic:

@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import adam_step
@@ -37,6 +38,6 @@ def make_bc(config, spec) -> Method:
             hparams["weight_decay"],
         )
         state = state.replace(**{field: policy, f"{field}_opt": opt, "step": state.step + 1})
-        return state, {"bc/loss": value}
+        return state, {"bc/loss": value, "policy/grad_norm": optax.tree.norm(grads)}
 
     return Method(init=init, update=update, act=agent.act, reward=None, feeds=frozenset({"demos"}))

@@ -11,19 +11,24 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from iqlearn_jax.report.plots import diagnostics, learning_curves, returns_per_seed
-from iqlearn_jax.report.read import Run, read_runs
+from iqlearn_jax.report.plots import FEW, diagnostics, learning_curves, returns_per_seed
+from iqlearn_jax.report.read import Run, read_runs, settings_text
 from iqlearn_jax.report.reward_plots import gridworld_maps, recovered_reward
+from iqlearn_jax.report.sweep_plots import heat_maps
 from iqlearn_jax.report.tables import html_table, interval_text, learned_from, score, summary_rows
-from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, probability_of_improvement
+from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, probability_of_improvement
 
 READING = (
     "Normalised: 0 is a uniform policy, 1 the mean of the demonstrations; not clipped. IQM: interquartile "
     f"mean over seeds; interval: 95 % bootstrap over seeds, none below {MIN_SEEDS_FOR_INTERVAL}. Final "
     "policies, never the best checkpoint."
 )
+
+
+MOST_DRAWN = 8  # points of a sweep in one plot; the table has all
 
 
 class Picture(NamedTuple):
@@ -59,7 +64,8 @@ def write_report(workdirs: Sequence[Path], out: Path) -> Path:
     runs = read_runs(workdirs)
     tasks = _by_task(runs)
     shared = {task: _task_pictures(task, group) for task, group in tasks.items()}
-    own = [_run_pictures(run, alone=len(runs) == 1) for run in runs]
+    shown = {run.label for run in (_best_first(runs)[:MOST_DRAWN] if _is_sweep(runs) else runs)}
+    own = [_run_pictures(run, alone=len(runs) == 1) if run.label in shown else [] for run in runs]
     for picture in chain(*shared.values(), *own):
         _write(out / "figures" / f"{picture.name}.png", picture.png or b"")
     views = [_run_view(run, pictures) for run, pictures in zip(runs, own, strict=True)]
@@ -84,16 +90,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def headline(task: str, runs: Sequence[Run]) -> str:
-    """The result in a sentence: each method's normalised interquartile mean, interval and seeds."""
+    """The result in a sentence: each method's normalised interquartile mean, interval and seeds.
+
+    Of many points of a sweep it names the best, and that it was chosen.
+    """
     parts = []
-    for run in runs:
+    many = len(runs) > MOST_DRAWN
+    for run in [max(runs, key=_order)] if many else runs:
         value, interval = score(run)
         seeds = len(run.summary["seeds"])
         over = f"over {seeds} seeds" if seeds > 1 else "on one seed"
         parts.append(f"{run.label}: normalised IQM {interval_text(value, interval)} {over}")
     demos = learned_from(runs[0])
     given = "" if demos == "–" else f" from {demos}"
-    return f"{task}{given}. {'; '.join(parts)}."
+    chosen = f" The best of {len(runs)} points, chosen on these seeds." if many else ""
+    return f"{task}{given}. {'; '.join(parts)}.{chosen}"
 
 
 def _title(tasks: Mapping[str, Sequence[Run]]) -> str:
@@ -109,10 +120,21 @@ def _by_task(runs: Sequence[Run]) -> dict[str, list[Run]]:
 def _task_pictures(task: str, runs: Sequence[Run]) -> list[Picture]:
     curve = "Thin: each seed. Thick: interquartile mean. Band: 95 % bootstrap interval, from 5 seeds on."
     dots = "Each mark is one seed's final policy; the bar is the interquartile mean."
+    heat = "Normalised IQM of the final policies; where other settings vary too, their mean and the best."
+    best = _by_settings(_best_first(runs)[:MOST_DRAWN] if len(runs) > MOST_DRAWN else runs)
+    only = f" The best {MOST_DRAWN} of {len(runs)} points." if len(runs) > MOST_DRAWN else ""
+    grid = [(run.settings, value) for run in runs if np.isfinite(value := _order(run))]
     return _present(
-        Picture(f"curves_{_slug(task)}", learning_curves(runs), curve),
-        Picture(f"returns_{_slug(task)}", returns_per_seed(runs), dots),
+        Picture(f"heat_{_slug(task)}", heat_maps(grid), heat, wide=True),
+        Picture(f"curves_{_slug(task)}", learning_curves(best), curve + only, wide=len(best) > FEW),
+        Picture(f"returns_{_slug(task)}", returns_per_seed(best), dots + only, wide=len(best) > FEW),
     )
+
+
+def _order(run: Run) -> float:
+    """What the points of a sweep are ordered by: normalised IQM, or the return's where there is none."""
+    value, _ = score(run)
+    return float(iqm(run.summary["returns"])) if value is None else value
 
 
 def _run_pictures(run: Run, alone: bool) -> list[Picture]:
@@ -139,11 +161,25 @@ def _task_view(task: str, runs: Sequence[Run], pictures: Sequence[Picture], view
         "name": task,
         "headline": headline(task, runs),
         "warnings": list(_warnings(runs)),
-        "table": html_table(summary_rows(runs)),
-        "reading": " ".join([READING, *_comparisons(runs)]),
+        "table": html_table(summary_rows(_best_first(runs) if _is_sweep(runs) else runs)),
+        "reading": " ".join([READING, *([] if _is_sweep(runs) else _comparisons(runs))]),
         "figures": pictures,
         "runs": [view for view in views if view["task"] == task],
     }
+
+
+def _best_first(runs: Sequence[Run]) -> list[Run]:
+    return sorted(runs, key=_order, reverse=True)
+
+
+def _by_settings(runs: Sequence[Run]) -> list[Run]:
+    """The points of one sweep under what sets them apart alone; other runs as they are."""
+    same = len({run.summary["method"] for run in runs}) == 1 and all(run.settings for run in runs)
+    return [run._replace(label=settings_text(run.settings)) if same else run for run in runs]
+
+
+def _is_sweep(runs: Sequence[Run]) -> bool:
+    return any(run.settings for run in runs)
 
 
 def _warnings(runs: Sequence[Run]) -> Iterator[str]:
@@ -153,6 +189,11 @@ def _warnings(runs: Sequence[Run]) -> Iterator[str]:
             yield f"{run.label} was stopped after {updates} updates: not a final result."
         if seeds < MIN_SEEDS_FOR_INTERVAL:
             yield f"{run.label} ran on {seeds} of the {MIN_SEEDS_FOR_INTERVAL} seeds that an interval needs."
+        for entry in run.summary.get("failed", ()):
+            yield (
+                f"{run.label}, seed {entry['seed']}: {', '.join(entry['not_finite'])} not finite at update "
+                f"{entry['update']:,}; its return is that of the policy before."
+            )
 
 
 def _comparisons(runs: Sequence[Run]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from iqlearn_jax.report.read import Run, Series, series, x_axis
 from iqlearn_jax.statistics import bootstrap_ci, iqm
 
 BAND_RESAMPLES = 2000
+FEW = 4  # runs whose names fit under a plot of single width
 DIAGNOSTICS = {  # panel title -> metrics drawn in it, with the name in the legend
     "Loss": {"iq/loss": "IQ objective", "bc/loss": "−log likelihood", "rl/loss": "Bellman error"},
     "Recovered reward": {"iq/reward_expert": "expert", "iq/reward_policy": "policy"},
@@ -23,7 +24,8 @@ def learning_curves(runs: Sequence[Run], key: str = "eval/return") -> bytes | No
     drawn = [(i, run, found) for i, run in enumerate(runs) if (found := series(run, key)) is not None]
     if not drawn:
         return None
-    with style.figure() as (fig, axes):
+    many = len(drawn) > FEW
+    with style.figure(style.DOUBLE if many else style.SINGLE) as (fig, axes):
         ax = axes[0, 0]
         for index, run, found in drawn:
             draw_curve(ax, found, run.label, style.colour(index))
@@ -32,19 +34,21 @@ def learning_curves(runs: Sequence[Run], key: str = "eval/return") -> bytes | No
         ax.set_xlabel("env steps" if x_axis(drawn[0][1]) == "env_steps" else "updates")
         ax.set_ylabel("return (deterministic policy)")
         style.thousands(ax)
-        style.legend_below(ax, [run.label for _, run, _ in drawn])
+        (style.legend_beside if many else style.legend_below)(ax, [run.label for _, run, _ in drawn])
         return style.png(fig)
 
 
 def returns_per_seed(runs: Sequence[Run]) -> bytes:
     """Final return of each seed, a dot each, with the interquartile mean as a bar."""
-    with style.figure() as (fig, axes):
+    many = len(runs) > FEW
+    with style.figure(style.DOUBLE if many else style.SINGLE) as (fig, axes):
         ax = axes[0, 0]
         for index, run in enumerate(runs):
             _dots(ax, index, np.asarray(run.summary["returns"], float))
         _references(ax, runs)
         ax.set_xlim(-0.6, len(runs) - 0.4)
-        ax.set_xticks(range(len(runs)), [_wrap(run.label) for run in runs])
+        names = [_wrap(run.label) for run in runs]
+        ax.set_xticks(range(len(runs)), names, **({"rotation": 35, "ha": "right"} if many else {}))
         ax.grid(axis="x", visible=False)
         ax.set_title("Final return of each seed")
         ax.set_ylabel("return (mean over episodes)")

@@ -30,6 +30,7 @@ class Run(NamedTuple):
     metrics: Sequence[Mapping[str, Any]]
     rewards: Arrays
     maps: Arrays
+    settings: Mapping[str, Any] = {}
 
 
 class Series(NamedTuple):
@@ -47,8 +48,60 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
     """
     if not folders:
         raise InputError("no folder to report on; name at least one that `iqlearn train` wrote")
-    runs = [read_run(Path(folder)) for folder in folders]
+    runs = [point for folder in folders for program in programs(Path(folder)) for point in points(program)]
     return distinct_labels(runs)
+
+
+def programs(folder: Path) -> list[Run]:
+    """A run's folder, or the finished programs of a sweep's, with what sets them apart in their labels."""
+    sweep = _read_json(folder / "sweep.json")
+    found = []
+    for program in sweep.get("programs", ()):
+        if (folder / program["folder"] / "summary.json").is_file():
+            run = read_run(folder / program["folder"])
+            found.append(_with_settings(run, program["static"]))
+    return found or [read_run(folder)]
+
+
+def points(run: Run) -> list[Run]:
+    """One entry for each point of a run's grid; itself where it has none."""
+    varied = run.summary.get("varied") or {}
+    keys = list(zip(*varied.values(), strict=True))
+    if not keys:
+        return [run]
+    return [_point(run, dict(zip(varied, key, strict=True)), keys) for key in dict.fromkeys(keys)]
+
+
+def _point(run: Run, point: Mapping[str, float], keys: Sequence[tuple]) -> Run:
+    mine = [number for number, key in enumerate(keys) if key == tuple(point.values())]
+    own = {name: [run.summary[name][i] for i in mine] for name in ("seeds", "returns")}
+    own["failed"] = [entry for entry in run.summary.get("failed", ()) if entry["run"] in mine]
+    first = mine[0] == 0  # rewards and maps were recovered from the first run
+    return _with_settings(run, point)._replace(
+        summary={**run.summary, **own},
+        metrics=[line for line in run.metrics if line.get("run") in set(mine)],
+        rewards=run.rewards if first else {},
+        maps=run.maps if first else {},
+    )
+
+
+def settings_text(settings: Mapping[str, Any]) -> str:
+    """`temperature 0.1, hidden 64-64`"""
+    return ", ".join(f"{name} {short(value)}" for name, value in settings.items())
+
+
+def short(value: Any) -> str:
+    """`0.1`, `64-64`, `both`"""
+    if isinstance(value, list | tuple):
+        return "-".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _with_settings(run: Run, settings: Mapping[str, Any]) -> Run:
+    if not settings:
+        return run
+    label = f"{run.label}, {settings_text(settings)}"
+    return run._replace(label=label, settings={**run.settings, **settings})
 
 
 def read_run(folder: Path) -> Run:
@@ -94,7 +147,7 @@ def series(run: Run, key: str) -> Series | None:
     for line in run.metrics:
         value = line.get(key)
         if isinstance(value, int | float) and math.isfinite(value) and axis in line:
-            points.setdefault(line.get("seed", 0), {})[line[axis]] = value
+            points.setdefault(line.get("run", line.get("seed", 0)), {})[line[axis]] = value
     if not points:
         return None
     curves = [np.array(sorted(curve.items()), float).T for curve in points.values()]

@@ -83,6 +83,11 @@ def thousands(axes: Axes) -> None:
     axes.xaxis.set_major_formatter(short)
 
 
+def legend_beside(axes: Axes, names: Sequence[str]) -> None:
+    """A legend at the right of the plot, for many or long names."""
+    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), ncols=1)
+
+
 def legend_below(axes: Axes, names: Sequence[str], columns: int = 3) -> None:
     """A legend under the plot, where it hides no data; nothing to say for a single name."""
     if len(names) > 1:

@@ -37,16 +37,18 @@ def make_evaluator(problem: Problem) -> Callable:
 
     @partial(jax.jit, static_argnums=3)
     def on_device(hparams, state, seeds, episodes):
-        return jax.vmap(lambda h, s, seed: _returns(problem, h, s, seed, episodes))(hparams, state, seeds)
+        play = partial(_returns, problem, episodes)
+        return place.map_runs(play, in_axes=(0, 0, 0))(hparams, state, seeds)
 
-    return lambda state, episodes: np.asarray(on_device(problem.hparams, state, problem.seeds, episodes))
+    place, seeds = problem.placement, problem.placement.put(problem.seeds)
+    return lambda state, episodes: place.get(on_device(problem.hparams, state, seeds, episodes))
 
 
 def _act(method, hparams, state, obs, key, deterministic=True):
     return method.act(hparams, state, obs, key, deterministic=deterministic)
 
 
-def _returns(problem: Problem, hparams, state, seed, episodes: int):
+def _returns(problem: Problem, episodes: int, hparams, state, seed):
     act = partial(_act, problem.method, hparams, state)
     return episode_returns(problem.env, act, jax.random.key(seed + EVALUATION_STREAM), episodes)
 
@@ -67,7 +69,7 @@ def record(problem: Problem, state, run: int, episodes: int, play: str = "greedy
     Args:
       play: "greedy" (deterministic), "sampled" (as the stochastic policy acts) or "uniform" (random actions).
     """
-    hparams, state = jax.tree.map(lambda x: x[run], (problem.hparams, state))
+    hparams, state = problem.placement.one((problem.hparams, state), run)
     seed = int(problem.seeds[run])
     own = partial(_act, problem.method, hparams, state, deterministic=play == "greedy")
     if problem.env is None:

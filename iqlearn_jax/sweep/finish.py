@@ -1,5 +1,6 @@
 """What a finished run leaves: returns of its final policies, recovered rewards, the summary."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,7 +30,8 @@ def finish(
     problem: Problem, evaluate: Callable, run: RunState, clock: Clock, workdir: Path
 ) -> dict[str, Any]:
     """Evaluates the final policies, recovers the reward and writes the summary."""
-    config = problem.config
+    config, place = problem.config, problem.placement
+    updates, env_steps, failed_at = place.get((run.updates, run.env_steps, run.failed_at))
     returns = evaluate(run.state, max(FINAL_EPISODES, config.eval_episodes)).mean(axis=1)
     found = scores(problem, returns)
     correlations: dict[str, float | None] = {"pearson": None, "spearman": None}
@@ -39,22 +41,45 @@ def finish(
         correlations = episode_correlations(arrays)
     if problem.method.reward is not None and problem.spec.mdp is not None:
         write_arrays(workdir / "maps.npz", map_arrays(problem, run.state))
-    rate = clock.warm_updates * config.seeds / clock.warm_seconds if clock.warm_seconds else None
+    rate = clock.warm_updates * place.runs / clock.warm_seconds if clock.warm_seconds else None
     summary = {
         "method": config.method,
         "env": config.env.id,
         "backend": config.env.backend,
         "setting": "offline" if config.feed == "demos" else "online",
         "seeds": problem.seeds.tolist(),
-        "updates": int(run.updates[0]),
-        "env_steps": int(run.env_steps[0]),
+        "varied": {name: values.tolist() for name, values in problem.varied.items()},
+        "updates": int(updates[0]),
+        "env_steps": int(env_steps[0]),
         "wall_seconds": clock.wall,
         "updates_per_second": rate,
         "status": "done",
+        "failed": failures(problem, failed_at, workdir / "metrics.jsonl"),
     }
     summary |= demo_facts(problem) | found | correlations
     write_json(workdir / "summary.json", summary)
     return summary
+
+
+def failures(problem: Problem, failed_at: np.ndarray, metrics: Path) -> list[dict[str, Any]]:
+    """Runs whose metrics were not finite: where, and which they were (metrics that the next line lacks)."""
+    lines = [json.loads(line) for line in metrics.read_text().splitlines()] if (failed_at >= 0).any() else []
+    found = []
+    for run in np.flatnonzero(failed_at >= 0).tolist():
+        own = [line for line in lines if line["run"] == run]
+        after = next(line for line in own if line["update"] > failed_at[run])
+        names = {name for line in lines for name in line if "/" in name} - set(after)
+        cause = sorted(names - {"eval/return", "train/return"})
+        found.append(
+            {"run": run, "seed": int(problem.seeds[run]), "update": int(failed_at[run]), "not_finite": cause}
+        )
+    return found
+
+
+def describe(problem: Problem, run: int) -> str:
+    """A run by its seed and what the grid gave it."""
+    varied = [f"{name} {values[run]:g}" for name, values in problem.varied.items()]
+    return ", ".join([f"seed {problem.seeds[run]}", *varied])
 
 
 def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from iqlearn_jax.envs.gymnasium import borrowed, read_spec
 from iqlearn_jax.envs.host import HostEnvs
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods import Method, make_method
+from iqlearn_jax.sweep.mesh import Placement, place_runs
 from iqlearn_jax.train.device import Loop, make_offline, make_online
 from iqlearn_jax.train.evaluate import random_observations
 from iqlearn_jax.train.host import make_host, random_play
@@ -27,8 +28,9 @@ from iqlearn_jax.train.state import (
     make_hparams,
     measure_normalization,
     normalization_shape,
+    number_of_runs,
     pick_demos,
-    seeds_of,
+    runs_of,
 )
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
@@ -43,6 +45,8 @@ class Problem(NamedTuple):
       picks: what each run may see of them [R].
       hparams: traced leaves [R].
       seeds: [R].
+      varied: {name: [R]} of the hyperparameters in which the runs differ.
+      placement: where the runs lie; `picks` and `hparams` have its R' slots.
     """
 
     config: Any
@@ -54,6 +58,13 @@ class Problem(NamedTuple):
     hparams: Hparams
     method: Method
     seeds: np.ndarray
+    varied: dict[str, np.ndarray]
+    placement: Placement
+
+    @property
+    def inputs(self) -> tuple:
+        """What `Loop.init` takes."""
+        return self.hparams, self.placement.put(self.seeds), self.rows, self.picks
 
 
 def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> Problem:
@@ -70,12 +81,15 @@ def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> 
     spec = host_spec(config.env.id) if env is None else env.spec
     method = make_method(config, spec)
     demos = load_demos(config, spec)
-    picks = None if demos is None else pick_demos(config, demos)
+    seeds, varied = runs_of(config)
+    picks = None if demos is None else pick_demos(config, demos, seeds)
     rows = None if demos is None else jax.tree.map(jnp.asarray, demo_rows(config, spec, demos))
     if normalization is None:
-        normalization = find_normalization(config, spec, env, demos, picks)
-    hparams = make_hparams(config, check_normalization(normalization, config.seeds, spec))
-    return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds_of(config))
+        normalization = find_normalization(config, spec, env, demos, picks, len(seeds))
+    hparams = make_hparams(config, check_normalization(normalization, len(seeds), spec))
+    place = place_runs(len(seeds), host_env=env is None and config.feed == "replay")
+    hparams, picks, rows = place.put(hparams), place.put(picks), place.put_shared(rows)
+    return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds, varied, place)
 
 
 def demo_rows(config, spec: EnvSpec, demos: demos_lib.Demos) -> Transition | FrameRows:
@@ -85,17 +99,17 @@ def demo_rows(config, spec: EnvSpec, demos: demos_lib.Demos) -> Transition | Fra
     return demos_lib.transitions(demos)
 
 
-def find_normalization(config, spec: EnvSpec, env: Environment | None, demos, picks) -> dict[str, np.ndarray]:
+def find_normalization(
+    config, spec: EnvSpec, env: Environment | None, demos, picks, runs: int
+) -> dict[str, np.ndarray]:
     """What standardises each run's inputs: its demonstrations and, where it will act, random play, half each.
 
     An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
     observations would lie hundreds of deviations away.
     """
     if not config.normalize_obs or len(spec.obs_shape) != 1:
-        return identity_normalization(config.seeds, spec.obs_shape)
-    found = (
-        [[] for _ in range(config.seeds)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
-    )
+        return identity_normalization(runs, spec.obs_shape)
+    found = [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
     if config.feed == "replay":
         play = (
             random_play(config.env.id, spec) if env is None else random_observations(env, jax.random.key(0))
@@ -118,11 +132,11 @@ def check_normalization(found: dict[str, np.ndarray], runs: int, spec: EnvSpec) 
 
 def make_loop(problem: Problem) -> Loop:
     """The compiled loop that the configuration's feed and environment ask for."""
-    config, method = problem.config, problem.method
+    config, method, map_runs = problem.config, problem.method, problem.placement.map_runs
     if config.feed == "demos":
-        return make_offline(config, method)
+        return make_offline(config, method, map_runs)
     if problem.env is not None:
-        return make_online(config, method, problem.env)
+        return make_online(config, method, problem.env, map_runs)
     return make_host(config, method, HostEnvs(config.env.id, problem.seeds.tolist(), config.online.num_envs))
 
 
@@ -184,8 +198,28 @@ def check_numbers(config) -> None:
             value = value[part]
         if not low <= value <= high:  # NaN fails too
             raise InputError(f"config.{key} is {value}; expected a number in [{low:g}, {high:g}]")
+    check_grid(config)
     if not all(isinstance(width, int) and width > 0 for width in config.hidden):
         raise InputError(f"config.hidden is {config.hidden}; expected positive whole numbers, e.g. (64, 64)")
+
+
+def check_grid(config) -> None:
+    """Refuses grids and parts that name no runs, and values outside their range.
+
+    Raises:
+      InputError: names the field, its value and what was expected.
+    """
+    for name, values in config.grid.items():
+        low, high = RANGES.get(name, (-np.inf, np.inf))
+        if any(isinstance(x, bool) or not isinstance(x, int | float) or not low <= x <= high for x in values):
+            raise InputError(f"config.grid.{name} is {values}; expected numbers in [{low:g}, {high:g}]")
+        if len(set(values)) < len(values):
+            raise InputError(f"config.grid.{name} is {values}; expected each value once")
+    whole = len(config.part) == 2 and all(type(x) is int for x in config.part)
+    if not whole or not 0 <= config.part[0] < config.part[1] <= number_of_runs(config):
+        raise InputError(
+            f"config.part is {config.part}; expected (k, n) with 0 <= k < n <= {number_of_runs(config)} runs"
+        )
 
 
 def _check_multiple(outer: str, value: int, inner: str, unit: int) -> None:

@@ -9,6 +9,7 @@ from iqlearn_jax.sweep.evaluation import record
 from iqlearn_jax.sweep.run import load_run
 from iqlearn_jax.sweep.workdir import provenance, read_config
 from iqlearn_jax.train.recover import join_episodes
+from iqlearn_jax.train.state import runs_of
 
 
 def record_demos(workdir: Path, run: int, episodes: int, stochastic: bool = False) -> Demos:
@@ -21,8 +22,9 @@ def record_demos(workdir: Path, run: int, episodes: int, stochastic: bool = Fals
       InputError: no trained run in the folder, no such run, or fewer than one episode.
     """
     config = from_flat(read_config(workdir))
-    if not 0 <= run < config.seeds:
-        raise InputError(f"--run is {run}; {workdir} holds runs 0..{config.seeds - 1}")
+    last = len(runs_of(config).seeds) - 1
+    if not 0 <= run <= last:
+        raise InputError(f"--run is {run}; {workdir} holds runs 0..{last}")
     if episodes < 1:
         raise InputError(f"--episodes is {episodes}; expected at least 1")
     problem, trained = load_run(workdir, config)

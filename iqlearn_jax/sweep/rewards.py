@@ -45,7 +45,7 @@ def recovered_arrays(
     episodes = [episode for group in sources.values() for episode in group]
     names = [name for name, group in sources.items() for episode in group for _ in episode.reward]
     rows, number = join_episodes(episodes)
-    hparams, own = jax.tree.map(lambda x: x[run], (problem.hparams, state))
+    hparams, own = problem.placement.one((problem.hparams, state), run)
     key = jax.random.key(int(problem.seeds[run]))
     found = recover(problem.method, hparams, own, rows, key)
     return {"recovered": found, "true": rows.reward, "episode": number, "source": np.array(names)}
@@ -66,7 +66,7 @@ def map_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.ndarr
     maximiser of J for the exact occupancy of the expert that is soft-optimal for the true reward at the run's
     temperature: what infinite data would give.
     """
-    hparams, own = jax.tree.map(lambda x: np.asarray(x[run]), (problem.hparams, state))
+    hparams, own = jax.tree.map(np.asarray, problem.placement.one((problem.hparams, state), run))
     temperature, gamma = float(own.temperature), float(hparams["gamma"])
     recovered = table_reward(problem, state, run)
     true = gridworld_reward(problem.spec.id)
@@ -96,7 +96,7 @@ def table_reward(problem: Problem, state: Any, run: int = 0) -> np.ndarray:
     rows = Transition(
         obs=s, action=a, reward=blank, next_obs=following, terminated=blank > 0, truncated=blank > 0
     )
-    hparams, own = jax.tree.map(lambda x: x[run], (problem.hparams, state))
+    hparams, own = problem.placement.one((problem.hparams, state), run)
     found = recover(problem.method, hparams, own, rows, jax.random.key(int(problem.seeds[run])))
     return np.einsum("sat,sat->sa", transition, found.reshape(transition.shape))
 

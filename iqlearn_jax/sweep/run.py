@@ -1,5 +1,6 @@
 """Training from a configuration to a finished folder: loop, evaluation, checkpoints, summary."""
 
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.console import interruptible, progress_bar
 from iqlearn_jax.sweep.evaluation import make_evaluator
-from iqlearn_jax.sweep.finish import Clock, finish
+from iqlearn_jax.sweep.finish import Clock, describe, finish
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
 from iqlearn_jax.sweep.workdir import (
     MetricsFile,
@@ -30,6 +31,14 @@ CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"  # folders in a run's
 
 class Stopped(KeyboardInterrupt):
     """Ctrl-C, after the state was saved."""
+
+
+class Chunk(NamedTuple):
+    """What the host sees of a chunk: metrics [R], steps of a run's environments, `RunState.failed_at` [R]."""
+
+    metrics: dict[str, np.ndarray]
+    env_steps: int
+    failed_at: np.ndarray
 
 
 class Session(NamedTuple):
@@ -63,7 +72,7 @@ def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
     try:
         with interruptible() as interrupted:  # also while it compiles: nothing there may lose a Ctrl-C
             run = start_or_restore(problem, loop, checkpoints)
-            updates = int(run.updates[0])
+            updates = int(problem.placement.get(run.updates)[0])
             session = Session(
                 problem,
                 loop,
@@ -123,7 +132,7 @@ def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
     Raises:
       InputError: it was not kept.
     """
-    keys = jax.random.split(jax.random.key(0), len(problem.seeds))
+    keys = jax.random.split(jax.random.key(0), problem.placement.slots)
     like = jax.eval_shape(jax.vmap(problem.method.init), keys, problem.hparams)
     snapshots = Checkpoints(workdir / SNAPSHOTS, keep=None)
     try:
@@ -135,26 +144,26 @@ def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
 
 def start_or_restore(problem: Problem, loop: Loop, checkpoints: Checkpoints) -> RunState:
     """The newest checkpoint's state, or a fresh one where there is none."""
-    inputs = (problem.hparams, problem.seeds, problem.rows, problem.picks)
     if checkpoints.latest is None:
-        return loop.init(*inputs)
-    run = checkpoints.restore(loop.like(*inputs))
+        return loop.init(*problem.inputs)
+    run = checkpoints.restore(loop.like(*problem.inputs))
     loop.restore(run)
     return run
 
 
 def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Clock]:
     """Trains chunk by chunk until the configured number of updates, or until Ctrl-C."""
-    config = session.problem.config
-    done, last = int(run.updates[0]), config.updates
-    title = f"{config.method} {config.env.id} x {config.seeds}"
+    config, place = session.problem.config, session.problem.placement
+    done, last = int(place.get(run.updates)[0]), config.updates
+    title = f"{config.method} {config.env.id} x {place.runs}"
     with progress_bar(title, last, done) as show:
         while done < last:
-            run, metrics, clock = one_chunk(session, run, clock)
+            run, seen, clock = one_chunk(session, run, clock)
             done += config.log_every
-            metrics |= evaluation(session, run, done)
-            write_metrics(session, run, done, clock, metrics)
+            metrics = seen.metrics | evaluation(session, run, done)
+            write_metrics(session, seen.env_steps, done, clock, metrics)
             show(done, metrics.get("eval/return"))
+            warn_of_failures(session.problem, seen, done)
             save_if_due(session, run, done, stop=session.interrupted())
     return run, clock
 
@@ -178,16 +187,28 @@ def save_if_due(session: Session, run: RunState, done: int, stop: bool) -> None:
         raise Stopped
 
 
-def one_chunk(session: Session, run: RunState, clock: Clock) -> tuple[RunState, dict, Clock]:
-    """One compiled chunk, its metrics on the host, and the clock moved on."""
+def one_chunk(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Chunk, Clock]:
+    """One compiled chunk, what the host sees of it, and the clock moved on."""
     problem, begun = session.problem, time.perf_counter()
     run, metrics = session.loop.chunk(problem.hparams, problem.rows, problem.picks, run)
-    metrics = averages(jax.device_get(metrics))
+    metrics, env_steps, failed_at = problem.placement.get((metrics, run.env_steps, run.failed_at))
+    seen = Chunk(averages(metrics), int(env_steps[0]), failed_at)
     seconds, updates = time.perf_counter() - begun, problem.config.log_every
     if clock.first:  # compiles
-        return run, metrics, clock._replace(wall=clock.wall + seconds, first=False)
+        return run, seen, clock._replace(wall=clock.wall + seconds, first=False)
     warm = clock.warm_updates + updates, clock.warm_seconds + seconds
-    return run, metrics, Clock(clock.wall + seconds, *warm, first=False)
+    return run, seen, Clock(clock.wall + seconds, *warm, first=False)
+
+
+def warn_of_failures(problem: Problem, seen: Chunk, done: int) -> None:
+    """Says which runs failed in the chunk that ended after `done` updates."""
+    for run in np.flatnonzero(seen.failed_at >= max(0, done - problem.config.log_every)):
+        names = sorted(name for name, value in seen.metrics.items() if not np.isfinite(value[run]))
+        print(
+            f"run {run} ({describe(problem, int(run))}): {', '.join(names)} not finite at update "
+            f"{seen.failed_at[run]}; its parameters stay as they were before, the other runs go on",
+            file=sys.stderr,
+        )
 
 
 def due(done: int, every: int, last: int) -> bool:
@@ -206,10 +227,9 @@ def averages(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def write_metrics(
-    session: Session, run: RunState, done: int, clock: Clock, metrics: dict[str, np.ndarray]
+    session: Session, env_steps: int, done: int, clock: Clock, metrics: dict[str, np.ndarray]
 ) -> None:
     """Writes one chunk's metrics to the files."""
-    env_steps = int(run.env_steps[0])
     session.metrics.write(done, env_steps, clock.wall, session.problem.seeds, metrics)
     if session.tensorboard is not None:
         for name, value in metrics.items():

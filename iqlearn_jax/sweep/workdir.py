@@ -16,12 +16,18 @@ import numpy as np
 
 from iqlearn_jax.config import base_config
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.sweep.mesh import is_main, wait_for_all
 
 PACKAGES = ("iqlearn_jax", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnasium", "gymnax", "numpy")
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Writes through a temporary file, so that the old content stays until the new is whole."""
+    """Writes through a temporary file, so that the old content stays until the new is whole.
+
+    As everything here that writes, it does so in the first process only (`sweep.mesh.is_main`).
+    """
+    if not is_main():
+        return
     temporary = path.with_suffix(path.suffix + ".tmp")
     temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
     os.replace(temporary, path)
@@ -29,10 +35,24 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     """As `write_json`, for an npz file."""
+    if not is_main():
+        return
     temporary = path.with_suffix(path.suffix + ".tmp")
     with temporary.open("wb") as stream:
         np.savez_compressed(stream, **arrays)
     os.replace(temporary, path)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a file that `write_json` wrote.
+
+    Raises:
+      InputError: it cannot be read.
+    """
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: missing or damaged ({error}); restore it or start a new folder") from error
 
 
 def provenance(demos_digest: str | None) -> dict[str, Any]:
@@ -80,6 +100,8 @@ class MetricsFile:
     def __init__(self, path: Path, upto: int):
         """Opens for appending and drops lines after update `upto`, and a line cut off by a crash."""
         self._path = path
+        if not is_main():
+            return
         kept = [line for line in _whole_lines(path) if json.loads(line)["update"] <= upto]
         temporary = path.with_suffix(".tmp")
         temporary.write_text("".join(line + "\n" for line in kept))
@@ -87,9 +109,12 @@ class MetricsFile:
 
     def write(self, update: int, env_steps: int, wall_seconds: float, seeds, metrics: dict) -> None:
         """Appends one line per run. `metrics` are [R]; values that are not finite are left out."""
+        if not is_main():
+            return
         lines = []
         for run, seed in enumerate(seeds):
-            head = {"update": update, "env_steps": env_steps, "seed": int(seed), "wall_seconds": wall_seconds}
+            numbers = {"update": update, "env_steps": env_steps, "run": run, "seed": int(seed)}
+            head = numbers | {"wall_seconds": wall_seconds}
             values = {name: float(value[run]) for name, value in metrics.items()}
             lines.append(json.dumps(head | {k: v for k, v in values.items() if np.isfinite(v)}))
         with self._path.open("a") as stream:
@@ -117,6 +142,7 @@ def claim(workdir: Path, config, demos_digest: str | None, normalization: dict[s
         raise InputError(
             f"workdir {workdir} already holds a run; add --resume to go on, or name another folder"
         )
+    wait_for_all(f"claim {workdir}")  # all have looked before one writes
     try:
         workdir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -124,6 +150,7 @@ def claim(workdir: Path, config, demos_digest: str | None, normalization: dict[s
     write_json(workdir / "provenance.json", provenance(demos_digest))
     write_arrays(workdir / "normalization.npz", normalization)
     write_json(workdir / "config.json", as_plain(config))  # last: with it the folder is a run's
+    wait_for_all(f"claimed {workdir}")
 
 
 def check_same_config(workdir: Path, config) -> None:
@@ -178,10 +205,7 @@ def read_config(workdir: Path) -> dict[str, Any]:
         raise InputError(
             f"{path}: no such file; is --workdir the folder of a run that `iqlearn train` started?"
         )
-    try:
-        return json.loads(path.read_text())
-    except ValueError as error:
-        raise InputError(f"{path}: damaged ({error}); restore it or start a new folder") from error
+    return read_json(path)
 
 
 def read_normalization(workdir: Path) -> dict[str, np.ndarray]:
@@ -213,7 +237,7 @@ def open_tensorboard(config, workdir: Path):
     Raises:
       InputError: tensorboardX is not installed.
     """
-    if not config.tensorboard:
+    if not config.tensorboard or not is_main():
         return None
     try:
         from tensorboardX import SummaryWriter

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ from iqlearn_jax.envs.api import Environment, advance_and_reset, start
 from iqlearn_jax.methods import Method
 from iqlearn_jax.train.evaluate import uniform_policy
 from iqlearn_jax.train.state import RunState, sample_expert
-from iqlearn_jax.types import Batch, EnvSpec
+from iqlearn_jax.types import Batch, EnvSpec, Metrics
 
 
 class Loop(NamedTuple):
@@ -31,23 +31,22 @@ class Loop(NamedTuple):
     restore: Callable = lambda run: None
 
 
-def make_offline(config, method: Method) -> Loop:
+def make_offline(config, method: Method, map_runs: Callable = jax.vmap) -> Loop:
     """Learning from demonstrations alone: no environment is touched."""
 
     def init(hparams, seed, rows, picks):
         init_key, run_key = jax.random.split(jax.random.key(seed))
-        return RunState(method.init(init_key, hparams), None, None, run_key, jnp.int32(0), jnp.int32(0))
+        return start_run(method.init(init_key, hparams), run_key)
 
     def step(hparams, rows, picks, run):
         sample_key, update_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
         expert, initial = sample_expert(rows, picks, sample_key, config.batch_size)
-        state, metrics = method.update(hparams, run.state, Batch(expert=expert, initial=initial), update_key)
-        return run.replace(state=state, updates=run.updates + 1), metrics
+        return update_run(method, hparams, run, Batch(expert=expert, initial=initial), update_key)
 
-    return compile_loop(init, step, config.log_every)
+    return compile_loop(init, step, config.log_every, map_runs)
 
 
-def make_online(config, method: Method, env: Environment) -> Loop:
+def make_online(config, method: Method, env: Environment, map_runs: Callable = jax.vmap) -> Loop:
     """Each step: every environment once, one addition to the replay, `updates_per_step` updates."""
     online = config.online
     replay = online_replay(config, env.spec)
@@ -72,7 +71,7 @@ def make_online(config, method: Method, env: Environment) -> Loop:
         init_key, env_key, run_key, explore_key = jax.random.split(jax.random.key(seed), 4)
         envs = jax.vmap(partial(start, env))(jax.random.split(env_key, online.num_envs))
         state = method.init(init_key, hparams)
-        run = RunState(state, replay.init(), envs, run_key, jnp.int32(0), jnp.int32(0))
+        run = start_run(state, run_key, replay.init(), envs)
 
         def explore(run, number):
             return collect(run, uniform_policy(env.spec), jax.random.fold_in(explore_key, number))[0], None
@@ -86,7 +85,7 @@ def make_online(config, method: Method, env: Environment) -> Loop:
         run, metrics = learn(hparams, rows, picks, run, learn_key)
         return run, metrics | counts
 
-    return compile_loop(init, step, config.log_every // online.updates_per_step)
+    return compile_loop(init, step, config.log_every // online.updates_per_step, map_runs)
 
 
 def online_replay(config, spec: EnvSpec) -> Replay:
@@ -106,35 +105,57 @@ def make_learner(config, method: Method, replay: Replay) -> Callable:
     """(hparams, rows, picks, run, key) -> (run, metrics): `updates_per_step` updates from the replay."""
     updates = config.online.updates_per_step
 
-    def update(hparams, rows, picks, run, key):
+    def update(hparams, rows, picks, replayed, run, key):
         policy_key, expert_key, update_key = jax.random.split(key, 3)
-        batch = Batch(policy=replay.sample(run.replay, policy_key))
+        batch = Batch(policy=replay.sample(replayed, policy_key))
         if rows is not None:
             expert, initial = sample_expert(rows, picks, expert_key, config.batch_size)
             batch = batch.replace(expert=expert, initial=initial)
-        state, metrics = method.update(hparams, run.state, batch, update_key)
-        return state, metrics
+        return update_run(method, hparams, run, batch, update_key)
 
     def learn(hparams, rows, picks, run, key):
-        def body(state, number):
-            return update(hparams, rows, picks, run.replace(state=state), jax.random.fold_in(key, number))
+        def body(light, number):  # without the replay: the scan would carry it along
+            return update(hparams, rows, picks, run.replay, light, jax.random.fold_in(key, number))
 
-        state, metrics = jax.lax.scan(body, run.state, jnp.arange(updates))
+        light = run.replace(replay=None, env=None)
+        light, metrics = jax.lax.scan(body, light, jnp.arange(updates))
         metrics = jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
-        return run.replace(state=state, updates=run.updates + updates), metrics
+        return light.replace(replay=run.replay, env=run.env), metrics
 
     return learn
 
 
-def compile_loop(init: Callable, step: Callable, steps: int) -> Loop:
-    """Scans `step`, maps runs over the leading axis and compiles; the run's state is donated."""
+def start_run(state: Any, key: jax.Array, replay: Any = None, env: Any = None) -> RunState:
+    """A run before its first update."""
+    return RunState(state, replay, env, key, jnp.int32(0), jnp.int32(0), jnp.int32(-1))
+
+
+def update_run(method: Method, hparams, run: RunState, batch: Batch, key) -> tuple[RunState, Metrics]:
+    """One update, counted; from the first one on whose metrics are not finite, the state stays as it is.
+
+    Only the method's state is selected: a select over the replay would copy it at each step.
+    """
+    state, metrics = method.update(hparams, run.state, batch, key)
+    finite = jnp.isfinite(sum(jax.tree.leaves(metrics)))
+    healthy = (run.failed_at < 0) & finite
+    failed_at = jnp.where((run.failed_at < 0) & ~finite, run.updates, run.failed_at)
+    state = jax.tree.map(lambda new, old: jnp.where(healthy, new, old), state, run.state)
+    return run.replace(state=state, updates=run.updates + 1, failed_at=failed_at), metrics
+
+
+def compile_loop(init: Callable, step: Callable, steps: int, map_runs: Callable) -> Loop:
+    """Scans `step`, maps runs over the leading axis and compiles; the run's state is donated.
+
+    Args:
+      map_runs: as `jax.vmap`; on several devices it gives each its share of the runs (`sweep.mesh`).
+    """
 
     def chunk(hparams, rows, picks, run):
         run, metrics = jax.lax.scan(lambda run, _: step(hparams, rows, picks, run), run, length=steps)
         return run, jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
 
-    mapped_init = jax.vmap(init, in_axes=(0, 0, None, 0))
-    mapped_chunk = jax.vmap(chunk, in_axes=(0, None, 0, 0))
+    mapped_init = map_runs(init, in_axes=(0, 0, None, 0))
+    mapped_chunk = map_runs(chunk, in_axes=(0, None, 0, 0))
     return Loop(
         init=jax.jit(mapped_init),
         chunk=jax.jit(mapped_chunk, donate_argnums=3),

@@ -1,7 +1,6 @@
 """Training with environments on the host (gymnasium): jitted act and learn around vectorised stepping."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.envs.api import random_actions
@@ -12,8 +11,8 @@ from iqlearn_jax.train.device import (
     exploration_steps,
     make_learner,
     online_replay,
+    start_run,
 )
-from iqlearn_jax.train.state import RunState
 from iqlearn_jax.types import EnvSpec
 
 RANDOM_PLAY_SEED = 0
@@ -32,7 +31,7 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     def begin(hparams, seed):
         init_key, _, run_key = jax.random.split(jax.random.key(seed), 3)
         state = method.init(init_key, hparams)
-        return RunState(state, replay.init(), None, run_key, jnp.int32(0), jnp.int32(0))
+        return start_run(state, run_key, replay.init())
 
     def act(hparams, run, obs):
         act_key, _ = jax.random.split(jax.random.fold_in(run.key, run.updates))

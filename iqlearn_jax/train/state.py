@@ -1,6 +1,8 @@
 """What a run is made of: the state that a checkpoint holds, its demonstrations, its hyperparameters."""
 
-from typing import Any
+import math
+from itertools import product
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +28,8 @@ class RunState(struct.PyTreeNode):
       env: running environments [num_envs], None offline and on the host.
       key: typed key of the run; constant, each step folds its number in.
       updates, env_steps: [] int32 counters.
+      failed_at: [] int32 number of the update that was not finite and was not taken; -1 while there is none.
+        `state` stays as it was before.
     """
 
     state: Any
@@ -34,6 +38,19 @@ class RunState(struct.PyTreeNode):
     key: jax.Array
     updates: jax.Array
     env_steps: jax.Array
+    failed_at: jax.Array
+
+
+class Runs(NamedTuple):
+    """The runs of a configuration, point by point of its grid, seed by seed.
+
+    Attributes:
+      seeds: [R].
+      values: {name: [R]} of the hyperparameters that the grid varies.
+    """
+
+    seeds: np.ndarray
+    values: dict[str, np.ndarray]
 
 
 class Picks(struct.PyTreeNode):
@@ -49,17 +66,28 @@ class Picks(struct.PyTreeNode):
     initial: jax.Array
 
 
-def seeds_of(config) -> np.ndarray:
-    """[R] seeds of the runs: first_seed, first_seed + 1, ..."""
-    return config.first_seed + np.arange(config.seeds)
+def runs_of(config) -> Runs:
+    """All runs of a configuration, or the part of them that `config.part` names.
+
+    The seeds of each point of the grid are first_seed, first_seed + 1, ...
+    """
+    grid = {name: values for name, values in config.grid.items() if values}
+    points = list(product(*grid.values()))
+    seeds = np.tile(config.first_seed + np.arange(config.seeds), len(points))
+    table = np.repeat(np.asarray(points, np.float64).reshape(len(points), len(grid)), config.seeds, axis=0)
+    number, parts = config.part
+    mine = np.array_split(np.arange(len(seeds)), parts)[number]
+    return Runs(seeds[mine], {name: table[mine, i] for i, name in enumerate(grid)})
 
 
-def pick_demos(config, demos: Demos) -> Picks:
+def number_of_runs(config) -> int:
+    """Runs of the whole grid, whatever part of them this program takes."""
+    return config.seeds * math.prod(len(values) for values in config.grid.values() if values)
+
+
+def pick_demos(config, demos: Demos, seeds: np.ndarray) -> Picks:
     """Each run's own choice of trajectories and of steps in them, by its seed. Leading axis R."""
-    chosen = [
-        select(demos, config.demos.trajectories, config.demos.subsample, int(seed))
-        for seed in seeds_of(config)
-    ]
+    chosen = [select(demos, config.demos.trajectories, config.demos.subsample, int(seed)) for seed in seeds]
     indices, counts = stack_selections(chosen)
     return Picks(
         indices=jnp.asarray(indices),
@@ -79,7 +107,9 @@ def demonstrated_obs(demos: Demos, picks: Picks) -> list[np.ndarray]:
 
 def make_hparams(config, normalization: dict[str, np.ndarray]) -> Hparams:
     """Traced leaves [R] of all runs, with the statistics that standardise vectors [R, D]; else [R]."""
-    hparams = {name: jnp.full(config.seeds, config[name], jnp.float32) for name in TRACED}
+    runs = runs_of(config)
+    same = {name: np.full(len(runs.seeds), config[name]) for name in TRACED}
+    hparams = {name: jnp.asarray(values, jnp.float32) for name, values in (same | runs.values).items()}
     return hparams | {name: jnp.asarray(normalization[name]) for name in NORMALIZATION}
 
 

@@ -1,0 +1,135 @@
+"""Runs on devices: each device holds its share of them, and the compiled loop needs no word from another.
+
+Runs are the leading axis [R]. It is padded to a multiple of the number of devices by repeating the last run
+and laid over a mesh with the one axis "run"; `shard_map` then gives each device a program over its own runs.
+Inside a method nothing knows of it.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from iqlearn_jax.errors import InputError
+
+AXIS = "run"
+
+
+class Placement(NamedTuple):
+    """Where R runs lie.
+
+    Attributes:
+      runs: R, as asked for.
+      slots: R' >= R, the leading axis of everything on the devices; what lies behind R repeats the last run.
+      mesh: the devices, None for a single one.
+    """
+
+    runs: int
+    slots: int
+    mesh: Mesh | None
+
+    def put(self, tree: Any) -> Any:
+        """Arrays [R, ...] as arrays [R', ...] over the devices."""
+        if self.mesh is None:
+            return tree
+
+        def place(x):
+            return jax.device_put(fit(np.asarray(x), self.runs, self.slots), self.sharding)
+
+        return jax.tree.map(place, tree)
+
+    def put_shared(self, tree: Any) -> Any:
+        """Arrays that all runs read, whole on every device."""
+        if self.mesh is None:
+            return tree
+        sharding = NamedSharding(self.mesh, P())
+        return jax.tree.map(lambda x: jax.device_put(np.asarray(x), sharding), tree)
+
+    def get(self, tree: Any) -> Any:
+        """NumPy arrays [R, ...] of arrays [R', ...], the same in every process."""
+        if jax.process_count() > 1:
+            tree = multihost_utils.process_allgather(tree, tiled=True)
+        return jax.tree.map(lambda x: np.asarray(x)[: self.runs], tree)
+
+    def one(self, tree: Any, run: int) -> Any:
+        """One run's part of arrays [R', ...], in every process and there on one device."""
+        if self.mesh is None:
+            return jax.tree.map(lambda x: x[run], tree)
+        cut = jax.jit(partial(_cut, run=run), out_shardings=NamedSharding(self.mesh, P()))
+        return jax.tree.map(lambda x: x.addressable_data(0), cut(tree))
+
+    @property
+    def devices(self) -> int:
+        """Number of devices that hold runs."""
+        return 1 if self.mesh is None else self.mesh.size
+
+    @property
+    def map_runs(self) -> Callable:
+        """As `jax.vmap` for axes 0 and None, each device over its own runs."""
+        return jax.vmap if self.mesh is None else partial(_map_runs, self.mesh)
+
+    @property
+    def sharding(self) -> jax.sharding.Sharding:
+        """Of arrays [R', ...]."""
+        if self.mesh is None:
+            return jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+        return NamedSharding(self.mesh, P(AXIS))
+
+
+def place_runs(runs: int, host_env: bool = False) -> Placement:
+    """Lays runs over all devices of all processes; fewer runs than devices leave devices idle.
+
+    Args:
+      host_env: the environment steps in Python; its runs stay on one device.
+    Raises:
+      InputError: several processes with an environment on the host.
+    """
+    devices = jax.devices()
+    if host_env and jax.process_count() > 1:
+        raise InputError(
+            f"config.env.backend 'gymnasium' steps in Python, which {jax.process_count()} processes cannot "
+            "share; start one process, or take an environment on the device (brax, gymnax)"
+        )
+    if host_env or len(devices) == 1:
+        return Placement(runs, runs, None)
+    if jax.process_count() == 1:
+        devices = devices[:runs]
+    return Placement(runs, -(-runs // len(devices)) * len(devices), Mesh(np.array(devices), (AXIS,)))
+
+
+def fit(x: np.ndarray, runs: int, slots: int) -> np.ndarray:
+    """The first R of an array's runs, padded to R' by repeating the last of them."""
+    return x[np.minimum(np.arange(slots), runs - 1)]
+
+
+def is_main() -> bool:
+    """Whether this process writes the files; the others only compute."""
+    return jax.process_index() == 0
+
+
+def wait_for_all(where: str) -> None:
+    """Returns when every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(where)
+
+
+def on_any_host(flag: bool) -> bool:
+    """Whether the flag is set in any process; all must ask."""
+    if jax.process_count() == 1:
+        return flag
+    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def _map_runs(mesh: Mesh, function: Callable, in_axes: tuple) -> Callable:
+    specs = tuple(P() if axis is None else P(AXIS) for axis in in_axes)
+    mapped = jax.vmap(function, in_axes=in_axes)
+    return jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)
+
+
+def _cut(tree: Any, run: int) -> Any:
+    return jax.tree.map(lambda x: x[run], tree)
