@@ -37,7 +37,7 @@ def lines(folder):
 
 @pytest.mark.parametrize(("method", "feed", "env"), METHODS)
 def test_a_run_of_a_sweep_is_the_same_run_alone(method, feed, env, tmp_path):
-    """The second point's last seed: its own demonstrations, hyperparameters, environment and random numbers."""
+    """The second point's last seed: its own demonstrations, hyperparameters, environment and keys."""
     rate = "actor_lr" if env == "bandit" else "critic_lr"
     config = made_up_config(method, feed, env, seeds=2, **{f"grid__{rate}": (1e-3, 3e-2)})
     summary = train(config, tmp_path / "all")
