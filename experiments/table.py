@@ -15,11 +15,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.figures import write_curves
-from iqlearn_jax.cli import one_line
+from iqlearn_jax.cli import one_line, say_stopped
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.settings import assign, load_config
-from iqlearn_jax.sweep.run import train
+from iqlearn_jax.sweep.run import Stopped, train
 from iqlearn_jax.sweep.workdir import read_config, write_json
 
 RESULTS = Path("docs/results")
@@ -64,8 +64,12 @@ class Table(NamedTuple):
         return RUNS / self.name
 
 
-def run_row(table: Table, name: str, shared: Path) -> bool:
-    """Trains one row unless it is done; False where its demonstrations are missing."""
+def run_row(table: Table, name: str, shared: Path, force: bool = False) -> bool:
+    """Trains one row unless it is done; False where its demonstrations are missing.
+
+    Args:
+      force: goes on with what another commit, configuration or file began.
+    """
     folder, row = table.folder / name, table.rows[name]
     if (folder / "summary.json").exists():
         measure(row, folder)
@@ -79,7 +83,7 @@ def run_row(table: Table, name: str, shared: Path) -> bool:
             return False
     if row.prepare is not None and not row.prepare(shared):
         return False
-    train(config, folder, resume=(folder / "config.json").exists())
+    train(config, folder, resume=(folder / "config.json").exists(), force=force)
     measure(row, folder)
     return True
 
@@ -222,6 +226,7 @@ def run_table(table: Table, description: str) -> int:
     parser.add_argument("--list", action="store_true", help="name the runs and their commands")
     parser.add_argument("--only", help="names, separated by commas")
     parser.add_argument("--shared", type=Path, default=Path("../shared/demos"), help="folder of shared files")
+    parser.add_argument("--force", action="store_true", help="go on with runs of another commit or config")
     options = parser.parse_args()
     if options.list:
         for name, row in table.rows.items():
@@ -231,7 +236,7 @@ def run_table(table: Table, description: str) -> int:
     for name in names:
         if name not in table.rows:
             raise InputError(f"--only names '{name}'; known: {', '.join(table.rows)}")
-        if not run_row(table, name, options.shared):
+        if not run_row(table, name, options.shared, options.force):
             missing = table.rows[name].shared or "its demonstrations"
             print(f"{name}: pending, {missing}: not in {options.shared}", file=sys.stderr)
         write_results(table)
@@ -244,3 +249,5 @@ def main(table: Table, description: str | None) -> None:
         sys.exit(run_table(table, description or ""))
     except InputError as error:
         sys.exit(one_line(error))
+    except Stopped as stopped:
+        sys.exit(say_stopped(stopped.number, f"python -m experiments.{table.name}"))

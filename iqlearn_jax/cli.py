@@ -1,6 +1,7 @@
 """The command line: iqlearn train | sweep | evaluate | demos | report."""
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 from iqlearn_jax.errors import InputError, unknown
 
 INTERRUPTED = 130  # what shells expect after Ctrl-C
+PREEMPTED = 75  # EX_TEMPFAIL: saved after SIGTERM; schedulers may start the command again with --resume
 
 
 class _Parser(argparse.ArgumentParser):
@@ -18,7 +20,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command. Returns 0, 2 for input that cannot be used, 130 after Ctrl-C."""
+    """Runs one command. Returns 0, 2 for what cannot be used or written, 130 (Ctrl-C) or 75 (SIGTERM)."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: iqlearn COMMAND ...\n" + "\n".join(f"  {n:<9} {h}" for n, (_, h) in COMMANDS.items()))
@@ -41,18 +43,24 @@ def one_line(error: InputError) -> int:
 
 
 def train_command(arguments: list[str]) -> int:
-    """iqlearn train --config=FILE.py:NAME --workdir=DIR [--demos=PATH] [--resume] [--config.key=value ...]"""
+    """iqlearn train --config=FILE.py:NAME --workdir=DIR [--demos=PATH] [--config.key=value ...]
+
+    iqlearn train --workdir=DIR --resume [--force]
+    """
     parser = _Parser("iqlearn train", description=train_command.__doc__, allow_abbrev=False)
     parser.add_argument("--config", help="FILE.py:NAME; with --resume the folder's own is used")
     parser.add_argument("--workdir", required=True, type=Path)
     parser.add_argument("--demos", help="demonstration file, the same as --config.demos.path")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
+    parser.add_argument("--force", action="store_true", help="resume although config, code or demos changed")
     options, overrides = parser.parse_known_args(arguments)
 
     from iqlearn_jax.settings import assign, from_flat, load_config, override
     from iqlearn_jax.sweep.run import Stopped, train
     from iqlearn_jax.sweep.workdir import read_config
 
+    if options.force and not options.resume:
+        raise InputError("--force without --resume; it is for going on although something changed")
     if options.config is None and not options.resume:
         raise InputError("--config is missing; name one, e.g. --config=configs/cartpole.py:offline")
     config = load_config(options.config) if options.config else from_flat(read_config(options.workdir))
@@ -60,12 +68,17 @@ def train_command(arguments: list[str]) -> int:
         assign(config, "demos.path", options.demos)
     override(config, overrides)
     try:
-        summary = train(config, options.workdir, options.resume)
-    except Stopped:
-        print(f"\nstopped and saved; go on with: iqlearn train --workdir={options.workdir} --resume")
-        return INTERRUPTED
+        summary = train(config, options.workdir, options.resume, options.force)
+    except Stopped as stopped:
+        return say_stopped(stopped.number, f"iqlearn train --workdir={options.workdir} --resume")
     print_summary(summary, options.workdir)
     return 0
+
+
+def say_stopped(number: int, command: str) -> int:
+    """Says how to go on after a signal; returns the exit code."""
+    print(f"\nstopped and saved; go on with: {command}")
+    return PREEMPTED if number == signal.SIGTERM else INTERRUPTED
 
 
 def print_summary(summary: dict, workdir: Path) -> None:

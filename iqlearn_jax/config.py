@@ -55,6 +55,7 @@ def base_config() -> ConfigDict:
     config.eval_every = 2000  # updates; a multiple of log_every
     config.eval_episodes = 10
     config.checkpoint_every = 10_000  # updates; a multiple of log_every; 0: only at the end
+    config.checkpoint_minutes = 10.0  # and whenever the last one is so old; 0: off; changes no result
     config.snapshot_every = 0  # updates; a multiple of log_every: states kept for good; 0: none
     config.tensorboard = False
 
@@ -86,6 +87,7 @@ RANGES = {
     "online.capacity": (1, math.inf),
     "log_every": (1, math.inf),
     "updates": (1, math.inf),
+    "checkpoint_minutes": (0, 1e6),
 } | dict.fromkeys(
     (
         "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",

@@ -11,6 +11,10 @@ class InputError(ValueError):
     """
 
 
+class StorageError(InputError):
+    """A disk that cannot be written (full, quota, limit); what was saved before is still whole."""
+
+
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     """Error for a name that is in no catalogue, listing the near ones (or all, when none is near)."""
     known = sorted(known)

@@ -15,6 +15,7 @@ from common import ROOT, cartpole_demos
 
 from iqlearn_jax import cli
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.sweep import finish as finish_lib
 from iqlearn_jax.sweep import run as run_lib
 from iqlearn_jax.sweep.workdir import as_plain
 
@@ -289,7 +290,9 @@ def test_equal_expert_and_random_return_still_gives_a_summary(trained, tmp_path,
     copy = tmp_path / "copy"
     shutil.copytree(trained[0], copy)
     (copy / "summary.json").unlink()
-    monkeypatch.setattr(run_lib, "random_return", lambda problem: float(problem.demos.episode_returns.mean()))
+    monkeypatch.setattr(
+        finish_lib, "random_return", lambda problem: float(problem.demos.episode_returns.mean())
+    )
     assert cli.main(["train", f"--workdir={copy}", "--resume"]) == 0
     assert summary(copy)["normalized_iqm"] is None
     assert summary(copy)["expert_return"] == summary(trained[0])["expert_return"]

@@ -31,21 +31,30 @@ def progress_bar(title: str, total: int, done: int) -> Iterator[Callable]:
 
 
 @contextmanager
-def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a flag, read between chunks, when the state is whole; a second kills."""
-    pressed: list[int] = []
+def interruptible() -> Iterator[Callable[[], int]]:
+    """Turns the first Ctrl-C or SIGTERM into a flag, read between chunks, when the state is whole.
+
+    A second one of the same kind ends the process. Yields a function that returns the number of the signal
+    that came first, 0 while there is none.
+    """
+    noted: list[int] = []
 
     def note(number, frame):
-        if pressed:
+        if number in noted:
             raise KeyboardInterrupt
-        pressed.append(number)
+        noted.append(number)
+        if number == signal.SIGTERM:
+            signal.signal(number, signal.SIG_DFL)  # a second one needs no Python to end the process
 
+    before = {}
     try:
-        before = signal.signal(signal.SIGINT, note)
-    except ValueError:  # not the main thread: nothing can be pressed there
-        yield lambda: False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            before[number] = signal.signal(number, note)
+    except ValueError:  # not the main thread: no signal arrives there
+        yield lambda: 0
         return
     try:
-        yield lambda: bool(pressed)
+        yield lambda: noted[0] if noted else 0
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

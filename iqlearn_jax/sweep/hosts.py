@@ -14,7 +14,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--coordinator", help="ADDRESS:PORT of process 0; found by itself on TPUs, SLURM, MPI")
     group.add_argument("--processes", type=int, help="number of processes")
     group.add_argument("--process-id", type=int, help="0 to processes - 1")
-    group.add_argument("--heartbeat", type=int, default=100, help="seconds until a silent process counts as lost")
+    group.add_argument(
+        "--heartbeat", type=int, default=100, help="seconds until a silent process counts as lost"
+    )
 
 
 def join(options: argparse.Namespace) -> None:
@@ -23,7 +25,11 @@ def join(options: argparse.Namespace) -> None:
     Raises:
       InputError: flags that do not fit together, or the others were not found.
     """
-    named = {"coordinator": options.coordinator, "processes": options.processes, "process-id": options.process_id}
+    named = {
+        "coordinator": options.coordinator,
+        "processes": options.processes,
+        "process-id": options.process_id,
+    }
     given = [name for name, value in named.items() if value is not None]
     if not options.distributed:
         if given:
@@ -31,7 +37,9 @@ def join(options: argparse.Namespace) -> None:
         return
     if given and len(given) < len(named):
         missing = next(name for name, value in named.items() if value is None)
-        raise InputError(f"--{missing} is missing; give --coordinator, --processes and --process-id, or none of them")
+        raise InputError(
+            f"--{missing} is missing; give --coordinator, --processes and --process-id, or none of them"
+        )
     try:
         jax.distributed.initialize(
             coordinator_address=options.coordinator,

@@ -38,10 +38,7 @@ class Placement(NamedTuple):
         if self.mesh is None:
             return tree
 
-        def place(x):
-            return jax.device_put(fit(np.asarray(x), self.runs, self.slots), self.sharding)
-
-        return jax.tree.map(place, tree)
+        return jax.tree.map(lambda x: jax.device_put(fit(x, self.runs, self.slots), self.sharding), tree)
 
     def put_shared(self, tree: Any) -> Any:
         """Arrays that all runs read, whole on every device."""
@@ -74,6 +71,14 @@ class Placement(NamedTuple):
         return jax.vmap if self.mesh is None else partial(_map_runs, self.mesh)
 
     @property
+    def everywhere(self) -> jax.sharding.Sharding:
+        """Of whole arrays: in the host's memory, or on every device where several processes share them."""
+        if jax.process_count() == 1:
+            return jax.sharding.SingleDeviceSharding(jax.local_devices(backend="cpu")[0])
+        assert self.mesh is not None
+        return NamedSharding(self.mesh, P())
+
+    @property
     def sharding(self) -> jax.sharding.Sharding:
         """Of arrays [R', ...]."""
         if self.mesh is None:
@@ -102,7 +107,7 @@ def place_runs(runs: int, host_env: bool = False) -> Placement:
     return Placement(runs, -(-runs // len(devices)) * len(devices), Mesh(np.array(devices), (AXIS,)))
 
 
-def fit(x: np.ndarray, runs: int, slots: int) -> np.ndarray:
+def fit(x: Any, runs: int, slots: int) -> Any:
     """The first R of an array's runs, padded to R' by repeating the last of them."""
     return x[np.minimum(np.arange(slots), runs - 1)]
 
@@ -123,6 +128,13 @@ def on_any_host(flag: bool) -> bool:
     if jax.process_count() == 1:
         return flag
     return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
+
+
+def first_signal(number: int) -> int:
+    """The number of a signal that any process got, 0 for none; all must ask, and all stop together."""
+    if jax.process_count() == 1:
+        return number
+    return int(np.max(multihost_utils.process_allgather(np.array(number))))
 
 
 def _map_runs(mesh: Mesh, function: Callable, in_axes: tuple) -> Callable:

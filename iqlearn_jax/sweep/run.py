@@ -1,26 +1,41 @@
 """Training from a configuration to a finished folder: loop, evaluation, checkpoints, summary."""
 
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.console import interruptible, progress_bar
 from iqlearn_jax.sweep.evaluation import make_evaluator
 from iqlearn_jax.sweep.finish import Clock, describe, finish
+from iqlearn_jax.sweep.lock import locked
+from iqlearn_jax.sweep.mesh import first_signal, is_main, on_any_host
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
-from iqlearn_jax.sweep.workdir import (
-    MetricsFile,
+from iqlearn_jax.sweep.resuming import (
     check_same_config,
     check_same_demos,
+    code_changes,
+    config_changes,
+    demos_changes,
+    record_resumption,
+    refuse_unless_forced,
+)
+from iqlearn_jax.sweep.workdir import (
+    MetricsFile,
     claim,
     last_wall_seconds,
+    make_folder,
     open_tensorboard,
+    read_config,
     read_normalization,
 )
 from iqlearn_jax.train.device import Loop
@@ -30,7 +45,11 @@ CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"  # folders in a run's
 
 
 class Stopped(KeyboardInterrupt):
-    """Ctrl-C, after the state was saved."""
+    """Ctrl-C or SIGTERM, after the state was saved; `number` is the signal's."""
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__()
+        self.number = number
 
 
 class Chunk(NamedTuple):
@@ -51,59 +70,96 @@ class Session(NamedTuple):
     snapshots: Checkpoints
     metrics: MetricsFile
     tensorboard: Any
-    interrupted: Callable[[], bool]
+    interrupted: Callable[[], int]  # the signal's number, 0 while there is none
 
 
-def train(config, workdir: Path, resume: bool = False) -> dict[str, Any]:
+def train(config, workdir: Path, resume: bool = False, force: bool = False) -> dict[str, Any]:
     """Trains all runs of a configuration and leaves the files of docs/formats.md in `workdir`.
 
     Args:
       config: from `iqlearn_jax.config.base_config`.
       workdir: new folder, or with `resume` one whose training was stopped.
+      force: resumes with another configuration, code or demonstrations than the folder's, and records it.
     Returns:
       the content of `summary.json`.
     Raises:
-      InputError: unusable configuration, demonstrations or folder.
-      Stopped: after Ctrl-C, with everything saved.
+      InputError: unusable configuration, demonstrations or folder; another process trains there.
+      StorageError: the disk is full; what was saved before is whole.
+      Stopped: after Ctrl-C or SIGTERM, with everything saved.
     """
-    problem = reopen(config, workdir) if resume else open_new(config, workdir)
-    loop = make_loop(problem)
-    checkpoints, snapshots = Checkpoints(workdir / CHECKPOINTS), Checkpoints(workdir / SNAPSHOTS, keep=None)
-    try:
-        with interruptible() as interrupted:  # also while it compiles: nothing there may lose a Ctrl-C
-            run = start_or_restore(problem, loop, checkpoints)
-            updates = int(problem.placement.get(run.updates)[0])
-            session = Session(
-                problem,
-                loop,
-                make_evaluator(problem),
-                checkpoints,
-                snapshots,
-                MetricsFile(workdir / "metrics.jsonl", upto=updates),
-                open_tensorboard(config, workdir),
-                interrupted,
-            )
-            run, clock = go_on(session, run, Clock(wall=last_wall_seconds(workdir / "metrics.jsonl")))
-    finally:
-        checkpoints.close()
-        snapshots.close()
-    return finish(problem, session.evaluate, run, clock, workdir)
+    with opened(config, workdir, resume, force) as (problem, forced):
+        note = partial(record_resumption, workdir, config, demos_digest(problem), forced)
+        evaluate = make_evaluator(problem)
+        run, clock = learn(problem, evaluate, workdir, restored=note if resume else lambda: None)
+        return finish(problem, evaluate, run, clock, workdir)
+
+
+def learn(
+    problem: Problem, evaluate: Callable, workdir: Path, restored: Callable[[], None]
+) -> tuple[RunState, Clock]:
+    """From the newest checkpoint, or from nothing, to the last update; everything is on the disk then.
+
+    Args:
+      restored: called once the state is there, before anything is written.
+    """
+    loop, log = make_loop(problem), workdir / "metrics.jsonl"
+    with (
+        closing(Checkpoints(workdir / CHECKPOINTS)) as checkpoints,
+        closing(Checkpoints(workdir / SNAPSHOTS, keep=None)) as snapshots,
+        interruptible() as interrupted,  # also while it compiles: nothing there may lose a signal
+    ):
+        run = start_or_restore(problem, loop, checkpoints)
+        restored()
+        metrics = MetricsFile(log, upto=updates_done(problem, run))
+        board = open_tensorboard(problem.config, workdir)
+        session = Session(problem, loop, evaluate, checkpoints, snapshots, metrics, board, interrupted)
+        return go_on(session, run, Clock(wall=last_wall_seconds(log)))
+
+
+@contextmanager
+def opened(config, workdir: Path, resume: bool, force: bool) -> Iterator[tuple[Problem, list[str]]]:
+    """The problem of a new or stopped run, whose folder no other process may train in, and forced changes."""
+    if resume:
+        read_config(workdir)  # no run there? then no lock is left there either
+        with locked(workdir):
+            yield reopen_to_train(config, workdir, force)
+        return
+    problem = make_problem(config)  # before there is a folder: a refusal leaves nothing behind
+    make_folder(workdir)
+    with locked(workdir):
+        claim_for(problem, workdir)
+        yield problem, []
 
 
 def open_new(config, workdir: Path) -> Problem:
     """The problem of a new run, whose folder it makes."""
     problem = make_problem(config)
-    normalization = {name: np.asarray(problem.hparams[name]) for name in NORMALIZATION}
-    claim(workdir, config, demos_digest(problem), normalization)
+    claim_for(problem, workdir)
     return problem
 
 
+def claim_for(problem: Problem, workdir: Path) -> None:
+    """Makes the folder a new run's."""
+    normalization = {name: np.asarray(problem.hparams[name]) for name in NORMALIZATION}
+    claim(workdir, problem.config, demos_digest(problem), normalization)
+
+
 def reopen(config, workdir: Path) -> Problem:
-    """The problem that a folder was started with; refuses another configuration or other demonstrations."""
+    """The problem that a folder was trained on; refuses another configuration or other demonstrations."""
     check_same_config(workdir, config)
     problem = make_problem(config, read_normalization(workdir))
     check_same_demos(workdir, demos_digest(problem))
     return problem
+
+
+def reopen_to_train(config, workdir: Path, force: bool) -> tuple[Problem, list[str]]:
+    """As `reopen`, but refuses other code too; returns what changed, which is nothing without `force`."""
+    changed = config_changes(workdir, config) + code_changes(workdir)
+    refuse_unless_forced(workdir, changed, force)
+    problem = make_problem(config, read_normalization(workdir))
+    other_demos = demos_changes(workdir, demos_digest(problem))
+    refuse_unless_forced(workdir, other_demos, force)
+    return problem, changed + other_demos
 
 
 def demos_digest(problem: Problem) -> str | None:
@@ -118,12 +174,9 @@ def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
       InputError: another configuration, changed demonstrations, or a damaged or unfinished folder.
     """
     problem = reopen(config, workdir)
-    checkpoints = Checkpoints(workdir / CHECKPOINTS)
-    try:
+    with closing(Checkpoints(workdir / CHECKPOINTS, reading=True)) as checkpoints:
         checkpoints.require()
         return problem, start_or_restore(problem, make_loop(problem), checkpoints)
-    finally:
-        checkpoints.close()
 
 
 def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
@@ -134,28 +187,32 @@ def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
     """
     keys = jax.random.split(jax.random.key(0), problem.placement.slots)
     like = jax.eval_shape(jax.vmap(problem.method.init), keys, problem.hparams)
-    snapshots = Checkpoints(workdir / SNAPSHOTS, keep=None)
-    try:
+    with closing(Checkpoints(workdir / SNAPSHOTS, keep=None, reading=True)) as snapshots:
         snapshots.require(updates)
-        return snapshots.restore(like, updates)
-    finally:
-        snapshots.close()
+        return snapshots.restore(like, updates, problem.placement)
 
 
 def start_or_restore(problem: Problem, loop: Loop, checkpoints: Checkpoints) -> RunState:
-    """The newest checkpoint's state, or a fresh one where there is none."""
-    if checkpoints.latest is None:
+    """The newest whole checkpoint's state, or a fresh one where none was ever saved.
+
+    Raises:
+      InputError: all checkpoints are damaged, or the newest belongs to another schedule.
+    """
+    if checkpoints.empty:
         return loop.init(*problem.inputs)
-    run = checkpoints.restore(loop.like(*problem.inputs))
+    run = checkpoints.restore_newest(loop.like(*problem.inputs), problem.placement)
+    done, every = updates_done(problem, run), problem.config.log_every
+    if done % every:  # by force only
+        raise InputError(f"config.log_every is {every}; expected a divisor of the {done} updates done so far")
     loop.restore(run)
     return run
 
 
 def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Clock]:
-    """Trains chunk by chunk until the configured number of updates, or until Ctrl-C."""
-    config, place = session.problem.config, session.problem.placement
-    done, last = int(place.get(run.updates)[0]), config.updates
-    title = f"{config.method} {config.env.id} x {place.runs}"
+    """Trains chunk by chunk until the configured number of updates, or until a signal."""
+    config = session.problem.config
+    done, last = updates_done(session.problem, run), config.updates
+    title = f"{config.method} {config.env.id} x {session.problem.placement.runs}"
     with progress_bar(title, last, done) as show:
         while done < last:
             run, seen, clock = one_chunk(session, run, clock)
@@ -164,8 +221,13 @@ def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Cloc
             write_metrics(session, seen.env_steps, done, clock, metrics)
             show(done, metrics.get("eval/return"))
             warn_of_failures(session.problem, seen, done)
-            save_if_due(session, run, done, stop=session.interrupted())
+            save_if_due(session, run, done, stop=first_signal(session.interrupted()))
     return run, clock
+
+
+def updates_done(problem: Problem, run: RunState) -> int:
+    """Updates of all runs so far; they go in step."""
+    return int(problem.placement.get(run.updates)[0])
 
 
 def evaluation(session: Session, run: RunState, done: int) -> dict[str, np.ndarray]:
@@ -176,15 +238,18 @@ def evaluation(session: Session, run: RunState, done: int) -> dict[str, np.ndarr
     return {"eval/return": session.evaluate(run.state, config.eval_episodes).mean(axis=1)}
 
 
-def save_if_due(session: Session, run: RunState, done: int, stop: bool) -> None:
-    """Saves what is due, and a checkpoint where the user wants to stop; raises Stopped in that case."""
-    config = session.problem.config
+def save_if_due(session: Session, run: RunState, done: int, stop: int) -> None:
+    """Saves what is due, and a checkpoint where a signal `stop` came; raises Stopped in that case."""
+    config, checkpoints = session.problem.config, session.checkpoints
     if config.snapshot_every and due(done, config.snapshot_every, config.updates):
         session.snapshots.save(done, run.state)
-    if stop or due(done, config.checkpoint_every, config.updates):
-        session.checkpoints.save(done, run)
+    late = on_any_host(checkpoints.overdue(config.checkpoint_minutes))
+    if stop or late or due(done, config.checkpoint_every, config.updates):
+        session.snapshots.wait()  # resuming writes nothing again that lies before the checkpoint
+        session.metrics.sync()
+        checkpoints.save(done, run)
     if stop and done < config.updates:
-        raise Stopped
+        raise Stopped(stop)
 
 
 def one_chunk(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Chunk, Clock]:
@@ -202,7 +267,8 @@ def one_chunk(session: Session, run: RunState, clock: Clock) -> tuple[RunState, 
 
 def warn_of_failures(problem: Problem, seen: Chunk, done: int) -> None:
     """Says which runs failed in the chunk that ended after `done` updates."""
-    for run in np.flatnonzero(seen.failed_at >= max(0, done - problem.config.log_every)):
+    failed = np.flatnonzero(seen.failed_at >= max(0, done - problem.config.log_every))
+    for run in failed if is_main() else ():
         names = sorted(name for name, value in seen.metrics.items() if not np.isfinite(value[run]))
         print(
             f"run {run} ({describe(problem, int(run))}): {', '.join(names)} not finite at update "

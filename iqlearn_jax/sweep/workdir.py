@@ -14,9 +14,9 @@ from zipfile import BadZipFile
 import jax
 import numpy as np
 
-from iqlearn_jax.config import base_config
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep.mesh import is_main, wait_for_all
+from iqlearn_jax.sweep.storage import writing
 
 PACKAGES = ("iqlearn_jax", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnasium", "gymnax", "numpy")
 
@@ -29,8 +29,10 @@ def write_json(path: Path, content: Any) -> None:
     if not is_main():
         return
     temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    text = json.dumps(content, indent=1, allow_nan=False) + "\n"
+    with writing(path):
+        temporary.write_text(text)
+        os.replace(temporary, path)
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -38,9 +40,10 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     if not is_main():
         return
     temporary = path.with_suffix(path.suffix + ".tmp")
-    with temporary.open("wb") as stream:
-        np.savez_compressed(stream, **arrays)
-    os.replace(temporary, path)
+    with writing(path):
+        with temporary.open("wb") as stream:
+            np.savez_compressed(stream, **arrays)
+        os.replace(temporary, path)
 
 
 def read_json(path: Path) -> Any:
@@ -104,8 +107,9 @@ class MetricsFile:
             return
         kept = [line for line in _whole_lines(path) if json.loads(line)["update"] <= upto]
         temporary = path.with_suffix(".tmp")
-        temporary.write_text("".join(line + "\n" for line in kept))
-        os.replace(temporary, path)
+        with writing(path):
+            temporary.write_text("".join(line + "\n" for line in kept))
+            os.replace(temporary, path)
 
     def write(self, update: int, env_steps: int, wall_seconds: float, seeds, metrics: dict) -> None:
         """Appends one line per run. `metrics` are [R]; values that are not finite are left out."""
@@ -117,9 +121,15 @@ class MetricsFile:
             head = numbers | {"wall_seconds": wall_seconds}
             values = {name: float(value[run]) for name, value in metrics.items()}
             lines.append(json.dumps(head | {k: v for k, v in values.items() if np.isfinite(v)}))
-        with self._path.open("a") as stream:
+        with writing(self._path), self._path.open("a") as stream:
             stream.write("".join(line + "\n" for line in lines))
-            stream.flush()
+
+    def sync(self) -> None:
+        """Returns when the lines are on the disk: a checkpoint may not outlive the lines before it."""
+        if not is_main():
+            return
+        with writing(self._path), self._path.open("a") as stream:
+            os.fsync(stream.fileno())
 
 
 def _whole_lines(path: Path) -> list[str]:
@@ -143,42 +153,23 @@ def claim(workdir: Path, config, demos_digest: str | None, normalization: dict[s
             f"workdir {workdir} already holds a run; add --resume to go on, or name another folder"
         )
     wait_for_all(f"claim {workdir}")  # all have looked before one writes
-    try:
-        workdir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--workdir={workdir} cannot be made a folder ({error.strerror})") from error
+    make_folder(workdir)
     write_json(workdir / "provenance.json", provenance(demos_digest))
     write_arrays(workdir / "normalization.npz", normalization)
     write_json(workdir / "config.json", as_plain(config))  # last: with it the folder is a run's
     wait_for_all(f"claimed {workdir}")
 
 
-def check_same_config(workdir: Path, config) -> None:
-    """Refuses to resume with another configuration.
+def make_folder(workdir: Path) -> None:
+    """Makes the folder unless it is there.
 
     Raises:
-      InputError: the folder holds no run, or one of another configuration.
+      InputError: it cannot be made.
     """
-    before = as_plain(base_config()) | read_config(workdir)  # keys that came later have their defaults
-    wanted = as_plain(config)
-    changed = sorted(k for k in before.keys() | wanted.keys() if before.get(k) != wanted.get(k))
-    if changed:
-        differences = "; ".join(f"{k}: {before.get(k)!r} before, {wanted.get(k)!r} now" for k in changed)
-        raise InputError(f"workdir {workdir} was started with another configuration ({differences})")
-
-
-def check_same_demos(workdir: Path, demos_digest: str | None) -> None:
-    """Refuses to resume with other demonstrations.
-
-    Raises:
-      InputError: the content of the file changed.
-    """
-    digest = json.loads((workdir / "provenance.json").read_text())["demos_digest"]
-    if digest != demos_digest:
-        raise InputError(
-            f"demonstrations changed since {workdir} was started (digest {str(digest)[:12]} before, "
-            f"{str(demos_digest)[:12]} now); restore the file or start a new folder"
-        )
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--workdir={workdir} cannot be made a folder ({error.strerror})") from error
 
 
 def as_plain(config) -> dict[str, Any]:

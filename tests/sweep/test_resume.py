@@ -11,8 +11,8 @@ from common import cartpole_demos, configure, made_up_config, made_up_environmen
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep import run as run_lib
 from iqlearn_jax.sweep.problem import make_loop, make_problem
+from iqlearn_jax.sweep.resuming import check_same_config
 from iqlearn_jax.sweep.run import Stopped, load_run, load_snapshot, open_new, train
-from iqlearn_jax.sweep.workdir import check_same_config
 from iqlearn_jax.train.state import RunState
 
 CLOCKS = {"wall_seconds", "updates_per_second"}
