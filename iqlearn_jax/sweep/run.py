@@ -140,7 +140,7 @@ def open_new(config, workdir: Path) -> Problem:
 
 def claim_for(problem: Problem, workdir: Path) -> None:
     """Makes the folder a new run's."""
-    normalization = {name: np.asarray(problem.hparams[name]) for name in NORMALIZATION}
+    normalization = problem.placement.get({name: problem.hparams[name] for name in NORMALIZATION})
     claim(workdir, problem.config, demos_digest(problem), normalization)
 
 

@@ -1,0 +1,75 @@
+"""Trains a tiny sweep on so many simulated devices, as its own process; test_devices.py starts it.
+
+XLA_FLAGS=--xla_force_host_platform_device_count=8 python sweep_on_devices.py WORKDIR STOP_AFTER \
+    [COORDINATOR PROCESSES PROCESS_ID]
+"""
+
+import os
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import jax
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/, for `common`
+
+from common import made_up_config, made_up_environments
+
+from iqlearn_jax.sweep import run as run_lib
+from iqlearn_jax.sweep.problem import make_loop, make_problem
+
+CONFIG = {"seeds": 3, "grid__temperature": (0.1, 0.2), "terminal": "absorbing", "target_network": True}
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+
+
+def config_of(demos=None):
+    """The sweep; every process must read the same file."""
+    path = os.environ["DEMOS"] if demos is None else demos
+    return made_up_config("iq", "replay", "walk", updates=12, **CONFIG, demos__path=path)
+
+
+def collectives_of(compiled):
+    text = compiled.as_text()
+    return [name for name in COLLECTIVES if name in text]
+
+
+def stop_after(chunks):
+    """Ctrl-C while chunk number `chunks` runs; never for 0."""
+    done = []
+    original = run_lib.write_metrics
+
+    @contextmanager
+    def pressed():
+        yield lambda: 2 * (len(done) >= chunks > 0)
+
+    def count(*arguments):
+        done.append(1)
+        original(*arguments)
+
+    run_lib.interruptible, run_lib.write_metrics = pressed, count
+
+
+def main():
+    workdir, chunks = Path(sys.argv[1]), int(sys.argv[2])
+    if len(sys.argv) > 3:
+        coordinator, processes, number = sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
+        jax.distributed.initialize(coordinator, processes, number, heartbeat_timeout_seconds=10)
+    stop_after(chunks)
+    with made_up_environments():
+        config = config_of()
+        problem = make_problem(config)
+        loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+        run = loop.init(*problem.inputs)
+        found = collectives_of(loop.chunk.lower(hparams, rows, picks, run).compile())
+        print("devices", jax.device_count(), "slots", problem.placement.slots, "collectives", found)
+        print("shards", sorted({len(x.addressable_shards) for x in jax.tree.leaves(run)}))
+        del run
+        try:
+            summary = run_lib.train(config, workdir, resume=(workdir / "config.json").exists())
+            print("returns", summary["returns"])
+        except run_lib.Stopped:
+            print("stopped")
+
+
+if __name__ == "__main__":
+    main()
