@@ -40,7 +40,9 @@ def assert_same_files(whole, parts):
     arrays = sorted(path.name for path in whole.glob("*.npz"))
     assert arrays == sorted(path.name for path in parts.glob("*.npz"))
     for name in arrays:
-        with np.load(whole / name) as a, np.load(parts / name) as b:
-            assert a.files == b.files
-            for key in a.files:
-                np.testing.assert_array_equal(a[key], b[key], err_msg=f"{name}: {key}")
+        np.testing.assert_equal(read_arrays(whole / name), read_arrays(parts / name))
+
+
+def read_arrays(path):
+    with np.load(path) as file:
+        return {name: file[name] for name in file.files}

@@ -48,13 +48,17 @@ DAMAGES = {
 
 @contextmanager
 def small_files(limit):
-    """No file may grow beyond so many bytes: to a program much like a full disk."""
+    """No file may grow beyond so many bytes, as if the disk were full; yields what moves the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+
+    def change(limit):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
+
+    change(limit)
     try:
-        yield
+        yield change
     finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        change(soft)
 
 
 @pytest.mark.parametrize("kind", DAMAGES)
