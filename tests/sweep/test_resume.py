@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 from common import cartpole_demos, configure, made_up_config, made_up_environments
+from comparing import assert_no_gap, assert_same_state, lines, summary
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep import run as run_lib
@@ -15,7 +16,6 @@ from iqlearn_jax.sweep.resuming import check_same_config
 from iqlearn_jax.sweep.run import Stopped, load_run, load_snapshot, open_new, train
 from iqlearn_jax.train.state import RunState
 
-CLOCKS = {"wall_seconds", "updates_per_second"}
 CASES = [
     pytest.param(
         "iq", "demos", "walk", {"terminal": "absorbing", "target_network": True}, marks=pytest.mark.slow
@@ -55,26 +55,8 @@ def interrupted(monkeypatch, chunks, call):
             call()
 
 
-def lines(workdir):
-    found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in CLOCKS} for line in found]
-
-
-def summary(workdir):
-    found = json.loads((workdir / "summary.json").read_text())
-    return {k: v for k, v in found.items() if k not in CLOCKS}
-
-
 def final_state(workdir, config) -> RunState:
     return load_run(workdir, config)[1]
-
-
-def assert_same_state(a, b):
-    assert jax.tree.structure(a) == jax.tree.structure(b)
-    for (path, left), right in zip(jax.tree_util.tree_leaves_with_path(a), jax.tree.leaves(b), strict=True):
-        if jax.dtypes.issubdtype(left.dtype, jax.dtypes.prng_key):
-            left, right = jax.random.key_data(left), jax.random.key_data(right)
-        np.testing.assert_array_equal(left, right, err_msg=jax.tree_util.keystr(path))
 
 
 def compare(config, tmp_path, monkeypatch, chunks=(1, 1)):
@@ -88,9 +70,7 @@ def compare(config, tmp_path, monkeypatch, chunks=(1, 1)):
     train(config, parts, resume=True)
     assert_same_state(final_state(whole, config), final_state(parts, config))
     assert lines(whole) == lines(parts)
-    steps = [(line["update"], line["seed"]) for line in lines(parts)]
-    wanted = range(config.log_every, config.updates + 1, config.log_every)
-    assert steps == [(u, config.first_seed + s) for u in wanted for s in range(config.seeds)]
+    assert_no_gap(parts, config)
     walls = [json.loads(line)["wall_seconds"] for line in (parts / "metrics.jsonl").read_text().splitlines()]
     assert walls == sorted(walls)
 
