@@ -110,7 +110,7 @@ def demo_facts(problem: Problem) -> dict[str, Any]:
         "demos": config.demos.path,
         "demo_trajectories": config.demos.trajectories,
         "demo_subsample": config.demos.subsample,
-        "demo_transitions": int(np.mean(np.asarray(picks.count))),
+        "demo_transitions": int(np.mean(problem.placement.get(picks.count))),
     }
 
 

@@ -34,9 +34,7 @@ class Placement(NamedTuple):
     mesh: Mesh | None
 
     def put(self, tree: Any) -> Any:
-        """Arrays [R, ...] as arrays [R', ...] over the devices."""
-        if self.mesh is None:
-            return tree
+        """Arrays [R, ...] (or of more slots) as arrays [R', ...] over the devices."""
 
         return jax.tree.map(lambda x: jax.device_put(fit(x, self.runs, self.slots), self.sharding), tree)
 
