@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+import sys
 from contextlib import closing, contextmanager
 
 import jax
@@ -224,3 +225,13 @@ def test_overdue_counts_from_the_last_save(tmp_path, monkeypatch):
         assert not checkpoints.overdue(0.0)
         checkpoints.save(4, state(4))
         assert not checkpoints.overdue(1.0)
+
+
+def test_what_tensorstore_says_to_closed_event_loops_is_not_printed(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    for _ in range(2):
+        checkpoint_lib.hush_closed_loops()
+    for words in ("Event loop is closed", "something else"):
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(words)))
+    assert [str(found.exc_value) for found in seen] == ["something else"]
