@@ -4,6 +4,7 @@ import resource
 import shutil
 import sys
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -89,6 +90,14 @@ def test_a_damaged_manifest(kind, tmp_path, capsys):
     found = newest(tmp_path / "checkpoints")
     assert_same_state(found, state(8 if kind == "delete" else 4))
     assert ("manifest.json is damaged" in capsys.readouterr().err) == (kind != "delete")
+
+
+def test_a_manifest_that_was_changed_but_can_be_read_is_damaged(tmp_path, capsys):
+    save(tmp_path / "checkpoints")
+    path = tmp_path / "checkpoints" / "8" / MANIFEST
+    path.write_text(path.read_text().replace("float32[40, 8]", "float32[40, 9]"))
+    assert_same_state(newest(tmp_path / "checkpoints"), state(4))
+    assert "manifest.json is damaged" in capsys.readouterr().err
 
 
 def test_what_orbax_cannot_read_is_damaged_without_a_manifest_too(tmp_path, capsys):
