@@ -88,11 +88,13 @@ def print_summary(summary: dict, workdir: Path) -> None:
     if summary["normalized_iqm"] is None:
         return
     from iqlearn_jax.report.page import write_report
+    from iqlearn_jax.sweep.storage import writing
 
     score, interval = summary["normalized_iqm"], summary["normalized_ci95"]
     spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
     print(f"normalised IQM {score:.3f}{spread}  (0 random, 1 expert at {summary['expert_return']:.4g})")
-    page = write_report([workdir], workdir)
+    with writing(workdir):
+        page = write_report([workdir], workdir)
     print(f"report: {page}")
 
 

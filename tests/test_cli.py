@@ -347,13 +347,14 @@ def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_pa
     }
 
 
-def test_ctrl_c_while_it_compiles_stops_after_the_first_chunk(demos, tmp_path):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+def test_a_signal_while_it_compiles_stops_after_the_first_chunk(number, code, demos, tmp_path):
     """An interrupt that Python raises inside a compiler's callback would be lost."""
     workdir = tmp_path / "early"
     endless = [*SMALL, "--config.updates=100_000_000"]
     with started(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *endless]) as process:
-        wait_for(lambda: (workdir / "config.json").exists(), process)
-        process.send_signal(signal.SIGINT)
+        wait_for(lambda: (workdir / "checkpoints").exists(), process)
+        process.send_signal(number)
         _, err = process.communicate(timeout=120)
-    assert process.returncode == 130
+    assert process.returncode == code
     assert "Traceback" not in err

@@ -1,6 +1,7 @@
 """Tables of runs (`experiments.table`): what is missing is trained once, what is there is only read."""
 
 import json
+import signal
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from common import ROOT, cartpole_demos
 from experiments import figures, table
 from experiments.figures import normalized_curve
 from experiments.table import Row, Table, full_markdown, run_table
+from iqlearn_jax.cli import PREEMPTED
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.sweep.run import Stopped
 
 SMALL = {
     "seeds": 2, "first_seed": 5, "hidden": (8,), "updates": 60, "log_every": 20, "eval_every": 20,
@@ -78,6 +81,22 @@ def test_unknown_rows_are_refused_and_listing_trains_nothing(small, monkeypatch,
         call(small, monkeypatch, "--only=her")
     assert call(small, monkeypatch, "--list") == 0
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_force_reaches_training_and_a_signal_the_exit_code(small, monkeypatch, capsys):
+    seen = []
+
+    def stopped(config, folder, resume, force):
+        seen.append((resume, force))
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr(table, "train", stopped)
+    monkeypatch.setattr("sys.argv", ["table", f"--shared={small[1]}", "--only=here", "--force"])
+    with pytest.raises(SystemExit) as ended:
+        table.main(small[0], "a table")
+    assert ended.value.code == PREEMPTED
+    assert seen == [(False, True)]
+    assert "go on with: python -m experiments.small" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["core", "control", "images", "stability"])

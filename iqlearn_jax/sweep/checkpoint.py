@@ -35,6 +35,7 @@ class Checkpoints:
           reading: for use after or beside training: nothing is saved, moved or cleaned up.
         """
         logging.getLogger("absl").setLevel(logging.CRITICAL)  # orbax logs every save, and what it raises
+        hush_closed_loops()
         options = ocp.CheckpointManagerOptions(
             max_to_keep=keep,
             read_only=reading,
@@ -200,6 +201,25 @@ class Checkpoints:
             ) from error
 
 
-def _first_words(error: Exception, limit: int = 300) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text[:limit]}"
+def hush_closed_loops() -> None:
+    """Keeps one message off standard error: where one file fails, tensorstore tells an event loop of the
+    others, which orbax has closed by then; Python prints a traceback for each of them.
+    """
+    before = sys.unraisablehook
+    if getattr(before, "hushes", False):
+        return
+
+    def hook(found):
+        if str(found.exc_value) != "Event loop is closed":
+            before(found)
+
+    hook.hushes = True  # type: ignore[attr-defined]
+    sys.unraisablehook = hook
+
+
+def _first_words(error: Exception, limit: int = 150) -> str:
+    """An exception in a line; of tensorstore's long ones the beginning and the end, which says why."""
+    text = " ".join(str(error).split(" [tensorstore")[0].split(" [source locations")[0].split())
+    if len(text) > 2 * limit:
+        text = f"{text[:limit]} ... {text[-limit:]}"
+    return f"{type(error).__name__}: {text}"

@@ -104,9 +104,9 @@ def learn(
     """
     loop, log = make_loop(problem), workdir / "metrics.jsonl"
     with (
+        interruptible() as interrupted,  # also while it compiles and at the last save
         closing(Checkpoints(workdir / CHECKPOINTS)) as checkpoints,
         closing(Checkpoints(workdir / SNAPSHOTS, keep=None)) as snapshots,
-        interruptible() as interrupted,  # also while it compiles: nothing there may lose a signal
     ):
         run = start_or_restore(problem, loop, checkpoints)
         restored()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from iqlearn_jax.errors import StorageError
 
-REMEDY = "make room there (df -h; quota), then run the command again, training with --resume"
+REMEDY = "make room there (df -h, quota) and run the command again, with --resume if training had begun"
 
 
 @contextmanager

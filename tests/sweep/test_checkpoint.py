@@ -2,7 +2,9 @@
 
 import resource
 import shutil
+import sys
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -88,6 +90,14 @@ def test_a_damaged_manifest(kind, tmp_path, capsys):
     found = newest(tmp_path / "checkpoints")
     assert_same_state(found, state(8 if kind == "delete" else 4))
     assert ("manifest.json is damaged" in capsys.readouterr().err) == (kind != "delete")
+
+
+def test_a_manifest_that_was_changed_but_can_be_read_is_damaged(tmp_path, capsys):
+    save(tmp_path / "checkpoints")
+    path = tmp_path / "checkpoints" / "8" / MANIFEST
+    path.write_text(path.read_text().replace("float32[40, 8]", "float32[40, 9]"))
+    assert_same_state(newest(tmp_path / "checkpoints"), state(4))
+    assert "manifest.json is damaged" in capsys.readouterr().err
 
 
 def test_what_orbax_cannot_read_is_damaged_without_a_manifest_too(tmp_path, capsys):
@@ -224,3 +234,13 @@ def test_overdue_counts_from_the_last_save(tmp_path, monkeypatch):
         assert not checkpoints.overdue(0.0)
         checkpoints.save(4, state(4))
         assert not checkpoints.overdue(1.0)
+
+
+def test_what_tensorstore_says_to_closed_event_loops_is_not_printed(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys, "unraisablehook", seen.append)
+    for _ in range(2):
+        checkpoint_lib.hush_closed_loops()
+    for words in ("Event loop is closed", "something else"):
+        sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(words)))
+    assert [str(found.exc_value) for found in seen] == ["something else"]
