@@ -53,16 +53,18 @@ def train_command(arguments: list[str]) -> int:
     parser.add_argument("--demos", help="demonstration file, the same as --config.demos.path")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     parser.add_argument("--force", action="store_true", help="resume although config, code or demos changed")
-    options, overrides = parser.parse_known_args(arguments)
-
     from iqlearn_jax.settings import assign, from_flat, load_config, override
+    from iqlearn_jax.sweep import hosts
     from iqlearn_jax.sweep.run import Stopped, train
     from iqlearn_jax.sweep.workdir import read_config
 
+    hosts.add_arguments(parser)
+    options, overrides = parser.parse_known_args(arguments)
     if options.force and not options.resume:
         raise InputError("--force without --resume; it is for going on although something changed")
     if options.config is None and not options.resume:
         raise InputError("--config is missing; name one, e.g. --config=configs/cartpole.py:offline")
+    hosts.join(options)
     config = load_config(options.config) if options.config else from_flat(read_config(options.workdir))
     if options.demos:
         assign(config, "demos.path", options.demos)
@@ -82,7 +84,11 @@ def say_stopped(number: int, command: str) -> int:
 
 
 def print_summary(summary: dict, workdir: Path) -> None:
-    """Writes the report and says what came out."""
+    """Writes the report and says what came out; the first of several processes speaks for all."""
+    from iqlearn_jax.sweep.mesh import is_main
+
+    if not is_main():
+        return
     returns = ", ".join(f"{value:.4g}" for value in summary["returns"])
     print(f"returns per seed: {returns}")
     if summary["normalized_iqm"] is None:
@@ -101,8 +107,8 @@ def print_summary(summary: dict, workdir: Path) -> None:
 def sweep_command(arguments: list[str]) -> int:
     """iqlearn sweep --config=FILE.py:NAME --workdir=DIR --seeds=64 --grid=alpha=0.1,0.5 [--grid=...]
 
-    [--runs-per-device=N] [--dry-run] [--demos=PATH] [--config.key=value ...]; a stopped sweep goes on when
-    the same command is given again.
+    [--runs-per-device=N] [--dry-run] [--force] [--demos=PATH] [--config.key=value ...]; a stopped sweep goes
+    on when the same command is given again.
     """
     from iqlearn_jax.cli_sweep import main as sweep
     from iqlearn_jax.sweep.run import Stopped
@@ -110,9 +116,8 @@ def sweep_command(arguments: list[str]) -> int:
     parser = _Parser("iqlearn sweep", description=sweep_command.__doc__, allow_abbrev=False)
     try:
         return sweep(parser, arguments)
-    except Stopped:
-        print("\nstopped and saved; give the same command again to go on")
-        return INTERRUPTED
+    except Stopped as stopped:
+        return say_stopped(stopped.number, "the same command")
 
 
 def evaluate_command(arguments: list[str]) -> int:

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.settings import assign, load_config, override
+from iqlearn_jax.sweep import hosts
 from iqlearn_jax.sweep.estimate import Estimate, estimate
 from iqlearn_jax.sweep.grid import Program, parse_grid, plan
 from iqlearn_jax.sweep.mesh import is_main
@@ -20,6 +21,7 @@ GIB = 2**30
 def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
     """`iqlearn sweep`; InputError and Stopped are left to the caller."""
     options, overrides = read_options(parser, arguments)
+    hosts.join(options)
     config = load_config(options.config)
     if options.demos:
         assign(config, "demos.path", options.demos)
@@ -34,7 +36,7 @@ def main(parser: argparse.ArgumentParser, arguments: list[str]) -> int:
         raise InputError("--workdir is missing; name a folder, or add --dry-run")
     if jax.config.values["jax_compilation_cache_dir"] is None:  # for its parts, and for going on
         jax.config.update("jax_compilation_cache_dir", str(options.workdir.absolute() / "compiled"))
-    found = run_sweep(programs, grid, options.workdir, options.runs_per_device)
+    found = run_sweep(programs, grid, options.workdir, options.runs_per_device, force=options.force)
     if is_main():
         print_sweep(found, options.workdir)
     return 0
@@ -49,6 +51,8 @@ def read_options(parser: argparse.ArgumentParser, arguments: list[str]):
     parser.add_argument("--grid", action="append", default=[], metavar="KEY=VALUE,VALUE", help="repeatable")
     parser.add_argument("--runs-per-device", type=int, help="most runs that a device holds at once")
     parser.add_argument("--dry-run", action="store_true", help="print programs, memory and time only")
+    parser.add_argument("--force", action="store_true", help="go on although code or demos changed")
+    hosts.add_arguments(parser)
     options, overrides = parser.parse_known_args(arguments)
     for name in ("seeds", "runs_per_device"):
         value = getattr(options, name)

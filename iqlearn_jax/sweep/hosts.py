@@ -8,15 +8,13 @@ from iqlearn_jax.errors import InputError
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """The command line's flags for several processes; all processes get the same ones but --process-id."""
+    """The command line's flags for several processes; all get the same ones but --process-id."""
     group = parser.add_argument_group("several hosts (docs/devices.md)")
     group.add_argument("--distributed", action="store_true", help="join the other processes")
-    group.add_argument("--coordinator", help="ADDRESS:PORT of process 0; found by itself on TPUs, SLURM, MPI")
+    group.add_argument("--coordinator", help="ADDRESS:PORT of process 0; TPUs, SLURM and MPI know it")
     group.add_argument("--processes", type=int, help="number of processes")
     group.add_argument("--process-id", type=int, help="0 to processes - 1")
-    group.add_argument(
-        "--heartbeat", type=int, default=100, help="seconds until a silent process counts as lost"
-    )
+    group.add_argument("--heartbeat", type=int, default=100, help="seconds after which a silent one is lost")
 
 
 def join(options: argparse.Namespace) -> None:
@@ -25,21 +23,15 @@ def join(options: argparse.Namespace) -> None:
     Raises:
       InputError: flags that do not fit together, or the others were not found.
     """
-    named = {
-        "coordinator": options.coordinator,
-        "processes": options.processes,
-        "process-id": options.process_id,
-    }
-    given = [name for name, value in named.items() if value is not None]
+    names = ("coordinator", "processes", "process_id")
+    values = {name: getattr(options, name) for name in names}
+    missing = [name.replace("_", "-") for name, value in values.items() if value is None]
     if not options.distributed:
-        if given:
-            raise InputError(f"--{given[0]} is given without --distributed; add it to join other processes")
+        if len(missing) < len(names):
+            raise InputError("--coordinator, --processes and --process-id need --distributed beside them")
         return
-    if given and len(given) < len(named):
-        missing = next(name for name, value in named.items() if value is None)
-        raise InputError(
-            f"--{missing} is missing; give --coordinator, --processes and --process-id, or none of them"
-        )
+    if 0 < len(missing) < len(names):
+        raise InputError(f"--{missing[0]} is missing; name coordinator, processes and process-id, or none")
     try:
         jax.distributed.initialize(
             coordinator_address=options.coordinator,

@@ -21,7 +21,11 @@ BEST_NOTE = (
 
 
 def run_sweep(
-    programs: Sequence[Program], grid: dict[str, tuple], workdir: Path, runs_per_device: int | None, **options
+    programs: Sequence[Program],
+    grid: dict[str, tuple],
+    workdir: Path,
+    runs_per_device: int | None = None,
+    force: bool = False,
 ) -> dict[str, Any]:
     """Trains every program in turn and writes `sweep.json` (docs/formats.md) after each.
 
@@ -31,7 +35,7 @@ def run_sweep(
       programs: from `sweep.grid.plan`.
       grid: {config key: values} that was asked for.
       runs_per_device: most runs that a device holds at once; None for all.
-      options: of `train` (resume is decided here, program by program).
+      force: goes on although code or demonstrations changed (see `train`).
     Returns:
       the content of `sweep.json`.
     Raises:
@@ -42,7 +46,9 @@ def run_sweep(
     for piece in pieces:
         folder = workdir / piece.name
         if not (folder / "summary.json").exists():
-            train(piece.config, folder, resume=(folder / "config.json").exists(), **options)
+            begun = (folder / "config.json").exists()
+            wait_for_all(f"{piece.name} looked for")
+            train(piece.config, folder, resume=begun, force=begun and force)
         wait_for_all(piece.name)
         found = result(workdir, pieces, grid)
         write_json(workdir / "sweep.json", found)
