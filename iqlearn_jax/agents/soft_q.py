@@ -9,6 +9,8 @@ from iqlearn_jax.nets import QNetwork, ensemble
 from iqlearn_jax.ops.soft import entropy, log_policy, soft_value
 from iqlearn_jax.types import EnvSpec
 
+ENTROPY_ROWS = 16  # of a batch, where the entropy is a metric only: spares a pass over the whole batch
+
 
 def make_network(config, spec: EnvSpec):
     """The Q-network that fits the observations, `config.critics` of them side by side."""
@@ -56,6 +58,7 @@ def make_soft_q(config, spec: EnvSpec) -> Agent:
         return _taken(log_pi, action)
 
     def improve(hparams, state, obs, key):
+        obs = obs if config.learn_temperature else obs[:ENTROPY_ROWS]
         log_pi = log_policy(all_q(hparams, state.critic, obs).min(axis=0), state.temperature)
         return temperature_step(config, hparams, state, jnp.mean(entropy(log_pi)))
 

@@ -40,6 +40,9 @@ class Checkpoints:
             max_to_keep=keep,
             read_only=reading,
             cleanup_tmp_directories=not reading,  # what a killed process left half saved
+            multiprocessing_options=ocp.options.MultiprocessingOptions(
+                barrier_sync_key_prefix=folder.name  # two managers of one process may not share barriers
+            ),
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
         )
         self._folder, self._reading = folder, reading

@@ -5,6 +5,8 @@ import json
 import jax
 import numpy as np
 
+from iqlearn_jax.train.state import runs_of
+
 CLOCKS = {"wall_seconds", "updates_per_second"}
 
 
@@ -27,10 +29,11 @@ def assert_same_state(a, b):
 
 
 def assert_no_gap(workdir, config):
-    """Each (update, seed) once, in order, at every multiple of log_every."""
-    steps = [(line["update"], line["seed"]) for line in lines(workdir)]
+    """Each (update, run) once, in order, at every multiple of log_every."""
+    steps = [(line["update"], line["run"], line["seed"]) for line in lines(workdir)]
     wanted = range(config.log_every, config.updates + 1, config.log_every)
-    assert steps == [(u, config.first_seed + s) for u in wanted for s in range(config.seeds)]
+    seeds = list(enumerate(runs_of(config).seeds.tolist()))
+    assert steps == [(u, *run) for u in wanted for run in seeds]
 
 
 def assert_same_files(whole, parts):

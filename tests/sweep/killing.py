@@ -29,6 +29,7 @@ class Job(NamedTuple):
       env: environment of the processes; None for this process's.
       claimed: file whose presence in the folder calls for `again`.
       saves: folder below `workdir` into which checkpoints are saved.
+      alone: kill one process only; the others must then end by themselves, and not as if all were well.
     """
 
     first: Sequence[Sequence[str]]
@@ -37,6 +38,7 @@ class Job(NamedTuple):
     env: Mapping[str, str] | None = None
     claimed: str = "config.json"
     saves: str = "checkpoints"
+    alone: bool = False
 
 
 class Kill(NamedTuple):
@@ -60,9 +62,10 @@ def kill_and_resume(job: Job, seed: int, kills: int, timeout: float = 300.0) -> 
         with running(job) as life:
             moment = aim(job, rng, start)
             wait_for(moment, life, timeout)
-            life.kill(rng)
-            done.append(Kill(aim.__name__, life.age(), bool(set(half_saved(job)) - before)))
-            start = start or life.age()
+            age = life.age()
+            life.kill_one(rng, timeout) if job.alone else life.kill(rng)
+            done.append(Kill(aim.__name__, age, bool(set(half_saved(job)) - before)))
+            start = start or age
     complete(job, timeout)
     return done
 
@@ -169,6 +172,12 @@ class Life:
             process.kill()
         for process in order:
             process.wait()
+
+    def kill_one(self, rng: random.Random, timeout: float) -> None:
+        victim = rng.choice(self._processes)
+        victim.kill()
+        for process in self._processes:
+            assert process.wait(timeout) != 0, f"ended well without the one that was killed\n{self.said()}"
 
 
 @contextmanager

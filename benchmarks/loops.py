@@ -1,0 +1,110 @@
+"""Whole loops: environment, replay and update together, beside the update alone."""
+
+import time
+
+import jax
+import numpy as np
+
+from benchmarks.measure import Row, alternate, at_most, row
+from iqlearn_jax.config import base_config
+from iqlearn_jax.presets import mujoco_online, stable_sac
+from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
+
+CHUNK = 200
+
+
+def device_loop() -> list[Row]:
+    """A brax task on its cheapest backend, one environment step per update, beside the update alone."""
+    problem = make_problem(_pendulum())
+    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    state = {"run": loop.init(*problem.inputs)}
+    alone = _updates_alone(problem)
+
+    def whole():
+        state["run"], metrics = loop.chunk(hparams, rows, picks, state["run"])
+        return metrics
+
+    times = alternate({"loop": whole, "update": alone}, 7)
+    rate = CHUNK / np.median(times["loop"])
+    return [
+        row(
+            "loop: brax on the device ÷ update",
+            times["loop"] / times["update"],
+            "time ratio",
+            at_most(1.3),
+            steps_per_second=rate,
+        )
+    ]
+
+
+def _pendulum():
+    config = stable_sac(base_config())
+    config.env.update({"id": "inverted_pendulum", "backend": "spring"})
+    config.demos.path = "iqlearn_jax/data/bundled/inverted_pendulum-generalized.npz"
+    config.feed, config.seeds, config.hidden, config.batch_size = "replay", 1, (256, 256), 256
+    config.log_every = config.eval_every = config.checkpoint_every = CHUNK
+    config.updates = 100 * CHUNK
+    return config
+
+
+def _updates_alone(problem: Problem):
+    """A call of `CHUNK` updates of the same method, networks and batch sizes, on batches held fixed."""
+    from benchmarks.updates import Case, random_rows
+    from iqlearn_jax.types import Batch
+
+    spec, config = problem.spec, problem.config
+    case = Case(
+        spec.obs_shape,
+        spec.action_low.size,
+        False,
+        tuple(config.hidden),
+        config.batch_size,
+        config.critics,
+        CHUNK,
+    )
+    half = random_rows(case, case.batch)
+    batch, hparams = Batch(policy=half, expert=half), jax.tree.map(lambda x: x[0], problem.hparams)
+    state = problem.method.init(jax.random.key(0), hparams)
+
+    def body(state, key):
+        return problem.method.update(hparams, state, batch, key)[0], None
+
+    many = jax.jit(lambda state, keys: jax.lax.scan(body, state, keys)[0])
+    keys = jax.random.split(jax.random.key(1), CHUNK)
+    return lambda: many(state, keys)
+
+
+def host_loop(demos: str) -> list[Row]:
+    """gymnasium's Hopper: share of the time outside the compiled update.
+
+    Args:
+      demos: a Hopper-v5 file.
+    """
+    config = mujoco_online("Hopper-v5")
+    config.demos.path = demos
+    config.seeds, config.updates, config.online.learning_starts = 1, 100 * CHUNK, 500
+    config.log_every = config.eval_every = config.checkpoint_every = CHUNK
+    config.snapshot_every = 0
+    problem = make_problem(config)
+    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    run = loop.init(*problem.inputs)
+    alone, shares, rates = _updates_alone(problem), [], []
+    for number in range(4):
+        begun = time.perf_counter()
+        run, metrics = loop.chunk(hparams, rows, picks, run)
+        jax.block_until_ready(metrics)
+        whole = time.perf_counter() - begun
+        begun = time.perf_counter()
+        jax.block_until_ready(alone())
+        update = time.perf_counter() - begun
+        shares += [1.0 - update / whole] if number else []
+        rates += [CHUNK / whole] if number else []
+    return [
+        row(
+            "loop: gymnasium Hopper, outside update",
+            shares,
+            "share of time",
+            at_most(0.15),
+            steps_per_second=float(np.median(rates)),
+        )
+    ]

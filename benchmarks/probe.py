@@ -1,0 +1,75 @@
+"""Figures that need a process of their own: python -m benchmarks.probe compile | devices | memory."""
+
+import json
+import resource
+import sys
+import time
+
+import jax
+
+from iqlearn_jax.config import base_config
+from iqlearn_jax.presets import stable_q
+from iqlearn_jax.sweep.estimate import memory_needed, with_sharding
+from iqlearn_jax.sweep.problem import make_loop, make_problem
+
+COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
+
+
+def problem_of(runs: int, capacity: int = 10_000):
+    """CartPole online, the whole loop on the device."""
+    config = stable_q(base_config())
+    config.demos.path = "iqlearn_jax/data/bundled/CartPole-v1.npz"
+    config.feed, config.seeds, config.updates = "replay", runs, max(20_000, capacity)
+    config.online.capacity = capacity
+    config.log_every = config.eval_every = config.checkpoint_every = 500
+    return make_problem(config)
+
+
+def compiling() -> dict:
+    """Seconds of tracing and of compiling the loop."""
+    problem = problem_of(8)
+    loop = make_loop(problem)
+    run = with_sharding(loop.like(*problem.inputs), problem)
+    begun = time.perf_counter()
+    lowered = loop.chunk.lower(problem.hparams, problem.rows, problem.picks, run)
+    traced = time.perf_counter()
+    lowered.compile()
+    return {"trace": traced - begun, "compile": time.perf_counter() - traced}
+
+
+def devices() -> dict:
+    """Collectives in the loop's compiled text, and seconds of a chunk of 8 runs."""
+    problem = problem_of(8)
+    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    run = loop.init(*problem.inputs)
+    compiled = loop.chunk.lower(hparams, rows, picks, run).compile()
+    text, seconds = compiled.as_text(), []
+    for _ in range(4):
+        begun = time.perf_counter()
+        run, metrics = compiled(hparams, rows, picks, run)
+        jax.block_until_ready(metrics)
+        seconds.append(time.perf_counter() - begun)
+    return {"collectives": sum(text.count(f" {name}") for name in COLLECTIVES), "seconds": min(seconds[1:])}
+
+
+def memory() -> dict:
+    """Predicted bytes, and the growth of the process's peak over itself imported and idle."""
+    jax.block_until_ready(jax.numpy.zeros(8))
+    idle = peak()
+    problem = problem_of(16, capacity=1_000_000)
+    predicted = memory_needed(problem)
+    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    run = loop.init(*problem.inputs)
+    for _ in range(2):
+        run, metrics = loop.chunk(hparams, rows, picks, run)
+        jax.block_until_ready(metrics)
+    return {"predicted": predicted, "measured": peak() - idle}
+
+
+def peak() -> int:
+    """Largest resident size of this process so far, in bytes (Linux)."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+if __name__ == "__main__":
+    print(json.dumps({"compile": compiling, "devices": devices, "memory": memory}[sys.argv[1]]()))
