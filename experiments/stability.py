@@ -44,23 +44,25 @@ over both kinds of samples their bounds are ±4α = ±2 and about ±200.
 Hardware: {hardware}.
 
 **What decides** (the score falls to half or less):
-- *The square must hold the learner's samples too.* With χ² over the expert's samples alone nothing keeps the
-  rewards of the others: they run to −12,000 within 15,000 steps (`chi2_over_expert`).
+- *The square must hold the learner's samples too.* With χ² over the expert's samples alone nothing keeps
+  the rewards of the others: they run to −12,000 within 15,000 steps (`chi2_over_expert`).
 - *The actor must keep up.* At the authors' 3e-5 the policy trails the critic that values it
   (`actor_rate_3e-5`); 3e-4 and 1e-3 do not differ.
-- *Ends are worth something.* Behind a terminal, V = 0 tells a learner with positive values not to end and one
-  with negative values to end quickly (`terminal_zero`). A learned absorbing state and the bound ±4α/(1−γ) both
-  mend it.
-- *Where Q is pushed down there must be a sample.* V(s) in the mixture term under a target network pushes actions
-  that no sample holds ([notes.md](notes.md)); E_ρ[Q − γV'] and (1−γ)V(s0) do not.
+- *Ends are worth something.* Behind a terminal, V = 0 tells a learner with positive values not to end and
+  one with negative values to end quickly (`terminal_zero`). A learned absorbing state and the bound
+  ±4α/(1−γ) both mend it.
+- *Where Q is pushed down there must be a sample.* V(s) in the mixture term under a target network pushes
+  actions that no sample holds ([notes.md](notes.md)); E_ρ[Q − γV'] and (1−γ)V(s0) do not.
 - *Layer norm* in the critic.
 
-**What does not** (within the preset's interval, which is wide): clipping targets, a temperature ten times smaller
-or larger or learned, the value term at the start states. One critic and raw inputs end higher than the preset
-here, 0.968 each, within its interval too. Rewards of single samples leave ±2 in every variant; our reading, not
-measured: next to a terminal Q has to jump to ±200, and where it has not yet, r = Q − γV' is large.
+**What does not** (within the preset's interval, which is wide): clipping targets, a temperature ten times
+smaller or larger or learned, the value term at the start states. One critic and raw inputs end higher
+than the preset here, 0.968 each, within its interval too. Rewards of single samples leave ±2 in every
+variant; our reading, not measured: next to a terminal Q has to jump to ±200, and where it has not yet, r
+= Q − γV' is large.
 
-The authors' settings together (`paper`) learn next to nothing in 15,000 steps here; their runs are longer.
+The authors' settings together (`paper`) learn next to nothing in 15,000 steps here; their runs are
+longer.
 
 """
 
