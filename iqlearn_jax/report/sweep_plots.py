@@ -55,10 +55,10 @@ def cells(points: Sequence[Point], pair: tuple[str, str]) -> tuple[list, list, n
 
 def _panel(ax: Axes, points: Sequence[Point], pair: tuple[str, str], limits: tuple[float, float]) -> None:
     first, second, table = cells(points, pair)
-    mean = np.nanmean(table, axis=2)
+    mean = np.ma.masked_invalid(table).mean(axis=2)
     ax.imshow(mean, cmap="cividis", vmin=limits[0], vmax=limits[1], aspect="auto")
     dark = np.mean(limits)
-    for (i, j), value in np.ndenumerate(mean):
+    for (i, j), value in np.ma.ndenumerate(mean):
         best = np.nanmax(table[i, j])
         text = f"{value:.3g}" if table.shape[2] == 1 else f"{value:.3g}\nbest {best:.3g}"
         ax.text(j, i, text, ha="center", va="center", color="white" if value < dark else "black")
