@@ -1,4 +1,7 @@
-"""Killed with SIGKILL at 27 random moments and resumed each time: as if it had never been killed."""
+"""Killed with SIGKILL at 27 random moments and resumed each time: as if it had never been killed.
+
+Six minutes on two busy cores, most of them imports.
+"""
 
 import os
 import sys
