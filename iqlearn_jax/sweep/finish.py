@@ -1,6 +1,7 @@
 """What a finished run leaves: returns of its final policies, recovered rewards, the summary."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -9,6 +10,7 @@ import numpy as np
 
 from iqlearn_jax.statistics import bootstrap_ci, iqm, normalize, pearson, spearman
 from iqlearn_jax.sweep.evaluation import random_return
+from iqlearn_jax.sweep.mesh import is_main
 from iqlearn_jax.sweep.problem import Problem
 from iqlearn_jax.sweep.rewards import map_arrays, reward_arrays
 from iqlearn_jax.sweep.workdir import write_arrays, write_json
@@ -74,6 +76,20 @@ def failures(problem: Problem, failed_at: np.ndarray, metrics: Path) -> list[dic
             {"run": run, "seed": int(problem.seeds[run]), "update": int(failed_at[run]), "not_finite": cause}
         )
     return found
+
+
+def warn_of_failures(
+    problem: Problem, metrics: dict[str, np.ndarray], failed_at: np.ndarray, done: int
+) -> None:
+    """Says which runs failed in the chunk that ended after `done` updates."""
+    failed = np.flatnonzero(failed_at >= max(0, done - problem.config.log_every))
+    for run in failed if is_main() else ():
+        names = sorted(name for name, value in metrics.items() if not np.isfinite(value[run]))
+        print(
+            f"run {run} ({describe(problem, int(run))}): {', '.join(names)} not finite at update "
+            f"{failed_at[run]}; its parameters stay as they were before, the other runs go on",
+            file=sys.stderr,
+        )
 
 
 def describe(problem: Problem, run: int) -> str:

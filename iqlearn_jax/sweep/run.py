@@ -1,7 +1,6 @@
 """Training from a configuration to a finished folder: loop, evaluation, checkpoints, summary."""
 
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -16,9 +15,9 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.console import interruptible, progress_bar
 from iqlearn_jax.sweep.evaluation import make_evaluator
-from iqlearn_jax.sweep.finish import Clock, describe, finish
+from iqlearn_jax.sweep.finish import Clock, finish, warn_of_failures
 from iqlearn_jax.sweep.lock import locked
-from iqlearn_jax.sweep.mesh import first_signal, is_main, on_any_host
+from iqlearn_jax.sweep.mesh import first_signal, on_any_host
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
 from iqlearn_jax.sweep.resuming import (
     check_same_config,
@@ -220,7 +219,7 @@ def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Cloc
             metrics = seen.metrics | evaluation(session, run, done)
             write_metrics(session, seen.env_steps, done, clock, metrics)
             show(done, metrics.get("eval/return"))
-            warn_of_failures(session.problem, seen, done)
+            warn_of_failures(session.problem, seen.metrics, seen.failed_at, done)
             save_if_due(session, run, done, stop=first_signal(session.interrupted()))
     return run, clock
 
@@ -263,18 +262,6 @@ def one_chunk(session: Session, run: RunState, clock: Clock) -> tuple[RunState, 
         return run, seen, clock._replace(wall=clock.wall + seconds, first=False)
     warm = clock.warm_updates + updates, clock.warm_seconds + seconds
     return run, seen, Clock(clock.wall + seconds, *warm, first=False)
-
-
-def warn_of_failures(problem: Problem, seen: Chunk, done: int) -> None:
-    """Says which runs failed in the chunk that ended after `done` updates."""
-    failed = np.flatnonzero(seen.failed_at >= max(0, done - problem.config.log_every))
-    for run in failed if is_main() else ():
-        names = sorted(name for name, value in seen.metrics.items() if not np.isfinite(value[run]))
-        print(
-            f"run {run} ({describe(problem, int(run))}): {', '.join(names)} not finite at update "
-            f"{seen.failed_at[run]}; its parameters stay as they were before, the other runs go on",
-            file=sys.stderr,
-        )
 
 
 def due(done: int, every: int, last: int) -> bool:
