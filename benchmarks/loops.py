@@ -10,7 +10,7 @@ from iqlearn_jax.config import base_config
 from iqlearn_jax.presets import mujoco_online, stable_sac
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
 
-CHUNK = 200
+CHUNK = 50
 
 
 def device_loop() -> list[Row]:
