@@ -1,9 +1,9 @@
 """Figures that need a process of their own: python -m benchmarks.probe compile | devices | memory."""
 
 import json
-import resource
 import sys
 import time
+from pathlib import Path
 
 import jax
 
@@ -67,8 +67,9 @@ def memory() -> dict:
 
 
 def peak() -> int:
-    """Largest resident size of this process so far, in bytes (Linux)."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """Largest resident size of this process so far, in bytes (Linux; getrusage would count its parent's)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) * 1024
 
 
 if __name__ == "__main__":
