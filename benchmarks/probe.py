@@ -1,4 +1,4 @@
-"""Figures that need a process of their own: python -m benchmarks.probe compile | devices | memory."""
+"""Figures that need a process of their own: python -m benchmarks.probe compile|devices|predict|memory."""
 
 import json
 import sys
@@ -9,25 +9,26 @@ import jax
 
 from iqlearn_jax.config import base_config
 from iqlearn_jax.presets import stable_q
-from iqlearn_jax.sweep.estimate import memory_needed, with_sharding
+from iqlearn_jax.sweep.estimate import estimate, with_sharding
 from iqlearn_jax.sweep.problem import make_loop, make_problem
 
+LARGE = (16, 1_000_000)  # runs, replay of each
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 
-def problem_of(runs: int, capacity: int = 10_000):
+def config_of(runs: int, capacity: int = 10_000):
     """CartPole online, the whole loop on the device."""
     config = stable_q(base_config())
     config.demos.path = "iqlearn_jax/data/bundled/CartPole-v1.npz"
     config.feed, config.seeds, config.updates = "replay", runs, max(20_000, capacity)
     config.online.capacity = capacity
     config.log_every = config.eval_every = config.checkpoint_every = 500
-    return make_problem(config)
+    return config
 
 
 def compiling() -> dict:
     """Seconds of tracing and of compiling the loop."""
-    problem = problem_of(8)
+    problem = make_problem(config_of(8))
     loop = make_loop(problem)
     run = with_sharding(loop.like(*problem.inputs), problem)
     begun = time.perf_counter()
@@ -39,7 +40,7 @@ def compiling() -> dict:
 
 def devices() -> dict:
     """Collectives in the loop's compiled text, and seconds of a chunk of 8 runs."""
-    problem = problem_of(8)
+    problem = make_problem(config_of(8))
     loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
     run = loop.init(*problem.inputs)
     compiled = loop.chunk.lower(hparams, rows, picks, run).compile()
@@ -53,17 +54,21 @@ def devices() -> dict:
 
 
 def memory() -> dict:
-    """Predicted bytes, and the growth of the process's peak over itself imported and idle."""
+    """Growth of the process's peak over itself imported and idle, in bytes."""
     jax.block_until_ready(jax.numpy.zeros(8))
     idle = peak()
-    problem = problem_of(16, capacity=1_000_000)
-    predicted = memory_needed(problem)
+    problem = make_problem(config_of(*LARGE))
     loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
     run = loop.init(*problem.inputs)
     for _ in range(2):
         run, metrics = loop.chunk(hparams, rows, picks, run)
         jax.block_until_ready(metrics)
-    return {"predicted": predicted, "measured": peak() - idle}
+    return {"bytes": peak() - idle}
+
+
+def predict() -> dict:
+    """What `iqlearn sweep --dry-run` says of the same program, in bytes."""
+    return {"bytes": estimate(config_of(*LARGE)).bytes}
 
 
 def peak() -> int:
@@ -73,4 +78,5 @@ def peak() -> int:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"compile": compiling, "devices": devices, "memory": memory}[sys.argv[1]]()))
+    known = {"compile": compiling, "devices": devices, "predict": predict, "memory": memory}
+    print(json.dumps(known[sys.argv[1]]()))

@@ -91,15 +91,15 @@ def scaling() -> list[Row]:
 
 def memory() -> list[Row]:
     """What `--dry-run` predicts over the growth of the peak of a process that trains."""
-    found = [_probe("memory") for _ in range(3)]
-    ratios = [each["predicted"] / each["measured"] for each in found]
+    predicted, measured = ([_probe(what)["bytes"] for _ in range(3)] for what in ("predict", "memory"))
+    ratios = np.array(predicted) / np.array(measured)
     return [
         row(
             "memory: predicted ÷ measured",
             ratios,
             "ratio",
             between(0.8, 1.25),
-            gigabytes=found[0]["measured"] / 1e9,
+            gigabytes=measured[0] / 1e9,
         )
     ]
 

@@ -16,7 +16,8 @@ class Estimate(NamedTuple):
 
     Attributes:
       runs_per_device: with padding.
-      bytes: peak on one device; free: what the device has, None where it does not say.
+      bytes: peak on one device; on the CPU with what building and compiling take there.
+      free: what the device has, None where it does not say.
       seconds: of training, without compiling and evaluating; None where it would not fit.
     """
 
@@ -37,8 +38,11 @@ def estimate(config) -> Estimate:
     Raises:
       InputError: whatever is wrong with the configuration.
     """
+    free, before = memory_free(), resident()
     problem = make_problem(config)
-    need, free = memory_needed(problem), memory_free()
+    need = memory_needed(problem)
+    if jax.local_devices()[0].platform == "cpu":  # the host's memory is the device's
+        need += max(0, resident() - before) // problem.placement.devices
     fits = free is None or need <= free
     seconds = seconds_per_update(config) * config.updates if fits else None
     return Estimate(problem.placement.slots // problem.placement.devices, need, free, seconds)
@@ -97,10 +101,19 @@ def seconds_per_update(config) -> float:
     return seconds / short.log_every
 
 
+def resident() -> int:
+    """Bytes of memory that this process holds; 0 where the system does not say (not Linux)."""
+    return _kibibytes("/proc/self/status", "VmRSS") or 0
+
+
 def _available_memory() -> int | None:
+    return _kibibytes("/proc/meminfo", "MemAvailable")
+
+
+def _kibibytes(file: str, name: str) -> int | None:
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path(file).read_text().splitlines()
     except OSError:
         return None
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable")]
+    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")]
     return found[0] if found else None
