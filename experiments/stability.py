@@ -57,7 +57,8 @@ Hardware: {hardware}.
 
 **What does not** (within the preset's interval, which is wide): clipping targets, a temperature ten times
 smaller or larger or learned, the value term at the start states. One critic and raw inputs end higher
-than the preset here, 0.968 each, within its interval too. Rewards of single samples leave ±2 in every
+than the preset here, 0.968 each, within its interval too; the preset keeps two critics, since on Hopper
+values climb twice as fast with one ([notes.md](notes.md)). Rewards of single samples leave ±2 in every
 variant; our reading, not measured: next to a terminal Q has to jump to ±200, and where it has not yet, r
 = Q − γV' is large.
 
