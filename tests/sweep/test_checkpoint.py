@@ -15,6 +15,9 @@ from iqlearn_jax.errors import InputError, StorageError
 from iqlearn_jax.sweep import checkpoint as checkpoint_lib
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.manifest import MANIFEST, read_manifest
+from iqlearn_jax.sweep.mesh import Placement
+
+ANYWHERE = Placement(40, 40, None)  # as many slots as `state` has rows
 
 
 def state(number):
@@ -31,7 +34,8 @@ def save(folder, numbers=(4, 8), keep=2):
 
 def newest(folder, reading=False, like=None):
     with closing(Checkpoints(folder, reading=reading)) as checkpoints:
-        return checkpoints.restore_newest(jax.eval_shape(lambda: state(0)) if like is None else like)
+        like = jax.eval_shape(lambda: state(0)) if like is None else like
+        return checkpoints.restore_newest(like, ANYWHERE)
 
 
 def flip(path):
@@ -168,11 +172,11 @@ def test_a_damaged_snapshot_is_written_again_a_whole_one_is_not(tmp_path, capsys
             snapshots.save(number, state(number + 1))
         like = jax.eval_shape(lambda: state(0))
         snapshots.wait()
-        assert_same_state(snapshots.restore(like, 4), state(4))
-        assert_same_state(snapshots.restore(like, 8), state(9))
+        assert_same_state(snapshots.restore(like, 4, ANYWHERE), state(4))
+        assert_same_state(snapshots.restore(like, 8, ANYWHERE), state(9))
         flip(tmp_path / "snapshots" / "4" / MANIFEST)
         with pytest.raises(InputError, match=r"4 is damaged \(manifest"):
-            snapshots.restore(like, 4)
+            snapshots.restore(like, 4, ANYWHERE)
 
 
 @pytest.mark.parametrize(
