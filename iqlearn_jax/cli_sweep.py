@@ -114,8 +114,8 @@ def score(row: dict) -> str:
 
 
 def _memory(own: Estimate) -> str:
-    free = "" if own.free is None else f" of {own.free / GIB:.3g}"
-    return f"{own.bytes / GIB:.3g}{free} GiB"
+    free = "" if own.free is None else f" of {own.free / GIB:.2f}"
+    return f"{own.bytes / GIB:.2f}{free} GiB"
 
 
 def _time(own: Estimate, parts: int) -> str:

@@ -16,10 +16,10 @@ from iqlearn_jax.sweep.run import load_run, train
 from iqlearn_jax.sweep.sweep import points, run_sweep
 
 METHODS = [
-    ("iq", "demos", "walk"),
     ("iq", "replay", "bandit"),
-    ("bc", "demos", "bandit"),
-    ("rl", "replay", "walk"),
+    pytest.param("iq", "demos", "walk", marks=pytest.mark.slow),
+    pytest.param("bc", "demos", "bandit", marks=pytest.mark.slow),
+    pytest.param("rl", "replay", "walk", marks=pytest.mark.slow),
 ]
 TOGETHER = {"rtol": 2e-3, "atol": 2e-4}  # sums of float32 in another order, over 8 updates
 
@@ -105,6 +105,7 @@ def test_a_sweep_from_plan_to_table(tmp_path):
     assert (tmp_path / "s" / "figures" / "heat_walk.png").exists()
 
 
+@pytest.mark.slow
 def test_parts_give_the_same_table(tmp_path):
     config = made_up_config("bc", "demos", "walk", seeds=3)
     grid = {"critic_lr": (1e-3, 1e-2)}
