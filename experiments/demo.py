@@ -18,6 +18,7 @@ from iqlearn_jax.report.page import write_report
 from iqlearn_jax.report.read import read_runs
 from iqlearn_jax.report.tables import markdown, summary_rows
 from iqlearn_jax.settings import load_config
+from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.run import train
 
 FOLDER = Path("runs/demo")
@@ -27,6 +28,7 @@ SEEDS = 8
 
 def main() -> int:
     """Runs the demo anew; returns 0, or 2 after a one-line error."""
+    one_device_per_core()
     begun = time.perf_counter()
     shutil.rmtree(FOLDER, ignore_errors=True)
     for name, source in ARMS.items():

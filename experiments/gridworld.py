@@ -29,6 +29,7 @@ from iqlearn_jax.ops.tabular import MDP, occupancy, soft_value_iteration
 from iqlearn_jax.ops.tabular_solve import solve
 from iqlearn_jax.settings import from_flat, load_config
 from iqlearn_jax.statistics import pearson
+from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.rewards import table_reward
 from iqlearn_jax.sweep.run import load_run, train
 from iqlearn_jax.sweep.workdir import read_config, write_json
@@ -92,6 +93,7 @@ def correlations(folder: Path) -> list[dict[str, Any]]:
 
 def main() -> int:
     """Trains if need be, compares, writes docs/results/gridworld.{json,md}."""
+    one_device_per_core()
     if "--demos" in sys.argv:
         write_demos()
         return 0

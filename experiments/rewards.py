@@ -20,6 +20,7 @@ from iqlearn_jax.report.reward_plots import episode_sums, recovered_reward
 from iqlearn_jax.settings import from_flat
 from iqlearn_jax.statistics import pearson, spearman
 from iqlearn_jax.sweep.evaluation import record
+from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.rewards import EPISODES, expert_episodes, recovered_arrays
 from iqlearn_jax.sweep.run import load_run, load_snapshot
 from iqlearn_jax.sweep.workdir import read_config, write_json
@@ -86,6 +87,7 @@ def _number(value: float | None) -> str:
 
 def main() -> int:
     """Writes the page from what is there; a task without a finished run stays pending."""
+    one_device_per_core()
     rows, page = [], f"# Rewards of continuous control\n\n{__doc__}\n"
     for task in TASKS:
         folder = TABLE.folder / task

@@ -19,6 +19,7 @@ from iqlearn_jax.cli import one_line, say_stopped
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.settings import assign, load_config
+from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.run import Stopped, train
 from iqlearn_jax.sweep.workdir import read_config, write_json
 
@@ -245,6 +246,7 @@ def run_table(table: Table, description: str) -> int:
 
 def main(table: Table, description: str | None) -> None:
     """Exits with `run_table`'s code, or with a one-line error."""
+    one_device_per_core()
     try:
         sys.exit(run_table(table, description or ""))
     except InputError as error:

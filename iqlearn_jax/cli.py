@@ -19,9 +19,9 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see '{self.prog} --help'")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Runs one command. Returns 0, 2 for what cannot be used or written, 130 (Ctrl-C) or 75 (SIGTERM)."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: iqlearn COMMAND ...\n" + "\n".join(f"  {n:<9} {h}" for n, (_, h) in COMMANDS.items()))
         return 0 if arguments else 2
@@ -163,5 +163,16 @@ COMMANDS = {
     "report": (report_command, "one page with curves, returns and rewards of one or more folders"),
 }
 
+
+def command() -> int:
+    """The program `iqlearn`."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in COMMANDS:  # help shall not wait for JAX
+        from iqlearn_jax.sweep.hosts import one_device_per_core
+
+        one_device_per_core()
+    return main(arguments)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(command())

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import Agent, adam_step, initial_state, make_preprocess, temperature_step
-from iqlearn_jax.nets import Actor, Critic, ensemble, tanh_gaussian
+from iqlearn_jax.nets import Actor, Critic, Ensemble, tanh_gaussian
 from iqlearn_jax.types import EnvSpec
 
 
@@ -14,7 +14,7 @@ def make_sac(config, spec: EnvSpec) -> Agent:
     """SAC as a record of pure functions (see `Agent`). V(s) = min_e Q_e(s,a) − τ log π(a|s), a ~ π(s)."""
     low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
     image, hidden = len(spec.obs_shape) == 3, tuple(config.hidden)
-    critic_net = ensemble(Critic, config.critics)(hidden=hidden, image=image, layer_norm=config.layer_norm)
+    critic_net = Ensemble(Critic(hidden=hidden, image=image, layer_norm=config.layer_norm), config.critics)
     actor_net = Actor(action_dim=low.size, hidden=hidden, image=image)
     preprocess = make_preprocess(spec)
     middle, half = 0.5 * (high + low), 0.5 * (high - low)

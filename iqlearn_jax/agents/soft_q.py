@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.agents.common import Agent, initial_state, make_preprocess, temperature_step
-from iqlearn_jax.nets import QNetwork, ensemble
+from iqlearn_jax.nets import Ensemble, QNetwork
 from iqlearn_jax.ops.soft import entropy, log_policy, soft_value
 from iqlearn_jax.types import EnvSpec
 
@@ -14,13 +14,14 @@ ENTROPY_ROWS = 16  # of a batch, where the entropy is a metric only: spares a pa
 
 def make_network(config, spec: EnvSpec):
     """The Q-network that fits the observations, `config.critics` of them side by side."""
-    return ensemble(QNetwork, config.critics)(
+    network = QNetwork(
         num_actions=spec.num_actions,
         hidden=tuple(config.hidden),
         image=len(spec.obs_shape) == 3,
         num_states=spec.mdp.transition.shape[0] if spec.obs_shape == () else None,
         layer_norm=config.layer_norm,
     )
+    return Ensemble(network, config.critics)
 
 
 def make_soft_q(config, spec: EnvSpec) -> Agent:

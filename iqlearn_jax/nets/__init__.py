@@ -1,5 +1,5 @@
 """Networks (flax.linen)."""
 
-from iqlearn_jax.nets.networks import Actor, Critic, QNetwork, ensemble
+from iqlearn_jax.nets.networks import Actor, Critic, Ensemble, QNetwork
 
-__all__ = ["Actor", "Critic", "QNetwork", "ensemble"]
+__all__ = ["Actor", "Critic", "Ensemble", "QNetwork"]

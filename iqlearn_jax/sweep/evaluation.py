@@ -12,6 +12,7 @@ from iqlearn_jax.envs.api import random_actions
 from iqlearn_jax.envs.host import evaluate_host
 from iqlearn_jax.sweep.problem import Problem
 from iqlearn_jax.train.evaluate import episode_returns, record_episodes, uniform_policy
+from iqlearn_jax.train.mapping import vmap
 from iqlearn_jax.types import Transition
 
 EVALUATION_STREAM = 1_000_003  # keeps starts of evaluation apart from those of training
@@ -24,7 +25,7 @@ def make_evaluator(problem: Problem) -> Callable:
     Starts depend on a run's seed only: every evaluation of a run plays the same ones.
     """
     if problem.env is None:
-        act = jax.jit(jax.vmap(partial(_act, problem.method), in_axes=(0, 0, 0, None)))
+        act = jax.jit(vmap(partial(_act, problem.method), in_axes=(0, 0, 0, None)))
         unused = jax.random.key(0)  # the policy is deterministic
 
         def on_host(state, episodes):

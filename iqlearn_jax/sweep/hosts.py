@@ -1,10 +1,27 @@
-"""Several processes as one machine: each brings its devices, `jax.distributed` joins them."""
+"""What JAX is to use: a device for each core of a CPU, and several processes as one machine."""
 
 import argparse
+import os
 
 import jax
 
 from iqlearn_jax.errors import InputError
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def one_device_per_core() -> None:
+    """Without an accelerator JAX shows each core as a device, and runs are spread over them.
+
+    64 small runs on 2 cores go 1.7 times as fast as mapped over on one device (docs/performance.md). For
+    programs of our own only, before JAX computes anything; JAX_NUM_CPU_DEVICES or XLA_FLAGS take precedence.
+    """
+    unset = jax.config.values["jax_num_cpu_devices"] == -1
+    if unset and "xla_force_host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+        jax.config.update("jax_num_cpu_devices", cores())
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

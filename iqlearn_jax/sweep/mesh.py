@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.train.mapping import vmap
 
 AXIS = "run"
 
@@ -65,8 +66,8 @@ class Placement(NamedTuple):
 
     @property
     def map_runs(self) -> Callable:
-        """As `jax.vmap` for axes 0 and None, each device over its own runs."""
-        return jax.vmap if self.mesh is None else partial(_map_runs, self.mesh)
+        """As `mapping.vmap`, each device over its own runs."""
+        return vmap if self.mesh is None else partial(_map_runs, self.mesh)
 
     @property
     def everywhere(self) -> jax.sharding.Sharding:
@@ -137,7 +138,7 @@ def first_signal(number: int) -> int:
 
 def _map_runs(mesh: Mesh, function: Callable, in_axes: tuple) -> Callable:
     specs = tuple(P() if axis is None else P(AXIS) for axis in in_axes)
-    mapped = jax.vmap(function, in_axes=in_axes)
+    mapped = vmap(function, in_axes=in_axes)
     return jax.shard_map(mapped, mesh=mesh, in_specs=specs, out_specs=P(AXIS), check_vma=False)
 
 

@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.sweep.hosts import cores
 from iqlearn_jax.sweep.mesh import is_main, wait_for_all
 from iqlearn_jax.sweep.storage import writing
 
@@ -78,8 +79,7 @@ def _versions() -> dict[str, str]:
 
 def _hardware() -> str:
     devices = jax.devices()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform}), {cores} CPU cores"
+    return f"{len(devices)} x {devices[0].device_kind} ({devices[0].platform}), {cores()} CPU cores"
 
 
 def _commit() -> str:

@@ -11,6 +11,7 @@ from iqlearn_jax.data.replay import Replay, make_replay
 from iqlearn_jax.envs.api import Environment, advance_and_reset, start
 from iqlearn_jax.methods import Method
 from iqlearn_jax.train.evaluate import uniform_policy
+from iqlearn_jax.train.mapping import vmap
 from iqlearn_jax.train.state import RunState, sample_expert
 from iqlearn_jax.types import Batch, EnvSpec, Metrics
 
@@ -31,7 +32,7 @@ class Loop(NamedTuple):
     restore: Callable = lambda run: None
 
 
-def make_offline(config, method: Method, map_runs: Callable = jax.vmap) -> Loop:
+def make_offline(config, method: Method, map_runs: Callable = vmap) -> Loop:
     """Learning from demonstrations alone: no environment is touched."""
 
     def init(hparams, seed, rows, picks):
@@ -46,7 +47,7 @@ def make_offline(config, method: Method, map_runs: Callable = jax.vmap) -> Loop:
     return compile_loop(init, step, config.log_every, map_runs)
 
 
-def make_online(config, method: Method, env: Environment, map_runs: Callable = jax.vmap) -> Loop:
+def make_online(config, method: Method, env: Environment, map_runs: Callable = vmap) -> Loop:
     """Each step: every environment once, one addition to the replay, `updates_per_step` updates."""
     online = config.online
     replay = online_replay(config, env.spec)
@@ -56,7 +57,7 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = j
         act_key, step_key = jax.random.split(key)
         action = choose_action(run.env.obs, act_key)
         keys = jax.random.split(step_key, online.num_envs)
-        env_state, transition = jax.vmap(partial(advance_and_reset, env))(run.env, action, keys)
+        env_state, transition = vmap(partial(advance_and_reset, env))(run.env, action, keys)
         ended = transition.terminated | transition.truncated
         returns = run.env.episode_return + transition.reward
         counts = {"episodes": jnp.sum(ended) * 1.0, "return_sum": jnp.sum(jnp.where(ended, returns, 0.0))}
@@ -147,7 +148,7 @@ def compile_loop(init: Callable, step: Callable, steps: int, map_runs: Callable)
     """Scans `step`, maps runs over the leading axis and compiles; the run's state is donated.
 
     Args:
-      map_runs: as `jax.vmap`; on several devices it gives each its share of the runs (`sweep.mesh`).
+      map_runs: as `mapping.vmap`; on several devices it gives each its share of the runs (`sweep.mesh`).
     """
 
     def chunk(hparams, rows, picks, run):

@@ -13,6 +13,7 @@ from iqlearn_jax.train.device import (
     online_replay,
     start_run,
 )
+from iqlearn_jax.train.mapping import vmap
 from iqlearn_jax.types import EnvSpec
 
 RANDOM_PLAY_SEED = 0
@@ -51,11 +52,11 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
         key = jax.random.fold_in(explore_key, number)
         return random_actions(envs.spec, key, online.num_envs)
 
-    begin = jax.jit(jax.vmap(begin))
-    act = jax.jit(jax.vmap(act))
-    store = jax.jit(jax.vmap(remember), donate_argnums=0)
-    learn = jax.jit(jax.vmap(learn, in_axes=(0, None, 0, 0, 0)), donate_argnums=3)
-    explore = jax.jit(jax.vmap(explore, in_axes=(0, None)))
+    begin = jax.jit(vmap(begin))
+    act = jax.jit(vmap(act))
+    store = jax.jit(vmap(remember), donate_argnums=0)
+    learn = jax.jit(vmap(learn, in_axes=(0, None, 0, 0, 0)), donate_argnums=3)
+    explore = jax.jit(vmap(explore, in_axes=(0, None)))
 
     def init(hparams, seeds, rows, picks):
         run = begin(hparams, seeds)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.nets import Actor, Critic, QNetwork, ensemble
+from iqlearn_jax.nets import Actor, Critic, Ensemble, QNetwork
 from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN, Conv, orthogonal
 
 
@@ -23,15 +23,16 @@ from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN, Conv, orthogonal
     ],
 )
 def test_q_network_shapes(shape, options):
-    network = ensemble(QNetwork, 2)(num_actions=3, hidden=(8,), **options)
+    network = Ensemble(QNetwork(num_actions=3, hidden=(8,), **options), 2)
     obs = jnp.zeros((5, *shape), jnp.int32 if shape == () else jnp.float32)
-    q, params = network.init_with_output(jax.random.key(0), obs)
+    params = network.init(jax.random.key(0), obs)
+    q = network.apply(params, obs)
     assert q.shape == (2, 5, 3)
     assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(params))
 
 
 def test_members_of_an_ensemble_differ_and_do_not_share_gradients():
-    network = ensemble(Critic, 2)(hidden=(8,))
+    network = Ensemble(Critic(hidden=(8,)), 2)
     obs, action = jnp.ones((5, 4)), jnp.ones((5, 1))
     params = network.init(jax.random.key(0), obs, action)
     first, second = network.apply(params, obs, action)
@@ -70,7 +71,7 @@ def test_orthogonal_weights_are_flaxs_however_many_are_mapped_over():
 
 def test_no_decomposition_is_batched():
     """Batched ones can wait for each other for ever on a machine of few cores; see `orthogonal`."""
-    network = ensemble(Critic, 2)(hidden=(8, 8))
+    network = Ensemble(Critic(hidden=(8, 8)), 2)
     init = jax.vmap(lambda key: network.init(key, jnp.ones((1, 4)), jnp.ones((1, 1))))
     text = str(jax.make_jaxpr(init)(jax.random.split(jax.random.key(0), 3)))
     shapes = re.findall(r"f32\[([0-9,]+)\] = qr\[", text)
@@ -102,7 +103,7 @@ def test_convolutions_are_flaxs(image, features, size, stride):
 
 def test_nothing_is_a_convolution():
     """XLA's are slow inside a scan on the CPU, and wherever kernels are mapped over."""
-    network = ensemble(QNetwork, 2)(num_actions=3, hidden=(8,), image=True)
+    network = Ensemble(QNetwork(num_actions=3, hidden=(8,), image=True), 2)
     x = jnp.zeros((2, 84, 84, 4))
     jaxpr = jax.make_jaxpr(lambda key: network.apply(network.init(key, x), x))(jax.random.key(0))
     assert "conv_general_dilated" not in str(jaxpr)
