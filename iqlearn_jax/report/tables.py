@@ -8,7 +8,7 @@ from typing import Any
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import Run, method_name
-from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_ci, iqm, normalize
+from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, iqm_and_ci, normalize
 
 Row = Mapping[str, str]
 
@@ -21,9 +21,7 @@ def score(run: Run) -> tuple[float | None, Sequence[float] | None]:
     expert, random = run.summary.get("expert_return"), run.summary.get("random_return")
     if expert is None or random is None:
         return None, None
-    normalized = normalize(run.summary["returns"], expert, random)
-    interval = bootstrap_ci(normalized)
-    return float(iqm(normalized)), None if interval is None else interval.tolist()
+    return iqm_and_ci(normalize(run.summary["returns"], expert, random))
 
 
 def summary_rows(runs: Sequence[Run]) -> list[Row]:
