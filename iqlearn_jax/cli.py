@@ -85,7 +85,10 @@ def say_stopped(number: int, command: str) -> int:
 
 def print_summary(summary: dict, workdir: Path) -> None:
     """Writes the report and says what came out; the first of several processes speaks for all."""
+    from iqlearn_jax.report.page import write_report
+    from iqlearn_jax.report.tables import interval_text
     from iqlearn_jax.sweep.mesh import is_main
+    from iqlearn_jax.sweep.storage import writing
 
     if not is_main():
         return
@@ -93,12 +96,8 @@ def print_summary(summary: dict, workdir: Path) -> None:
     print(f"returns per seed: {returns}")
     if summary["normalized_iqm"] is None:
         return
-    from iqlearn_jax.report.page import write_report
-    from iqlearn_jax.sweep.storage import writing
-
-    score, interval = summary["normalized_iqm"], summary["normalized_ci95"]
-    spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    print(f"normalised IQM {score:.3f}{spread}  (0 random, 1 expert at {summary['expert_return']:.4g})")
+    score = interval_text(summary["normalized_iqm"], summary["normalized_ci95"], digits=3)
+    print(f"normalised IQM {score}  (0 random, 1 expert at {summary['expert_return']:.4g})")
     with writing(workdir):
         page = write_report([workdir], workdir)
     print(f"report: {page}")

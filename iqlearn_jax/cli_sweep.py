@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import assign, load_config, override
 from iqlearn_jax.sweep import hosts
 from iqlearn_jax.sweep.estimate import Estimate, estimate
@@ -107,10 +108,7 @@ def print_sweep(found: dict, workdir: Path) -> None:
 
 def score(row: dict) -> str:
     """Normalised IQM with its interval, where there is one."""
-    if row["normalized_iqm"] is None:
-        return "–"
-    interval = "" if row["ci95"] is None else " [{:.3f}, {:.3f}]".format(*row["ci95"])
-    return f"{row['normalized_iqm']:.3f}{interval}"
+    return interval_text(row["normalized_iqm"], row["ci95"], digits=3)
 
 
 def _memory(own: Estimate) -> str:

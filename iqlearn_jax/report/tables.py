@@ -60,11 +60,12 @@ def html_table(rows: Sequence[Row]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def interval_text(value: float | None, interval: Sequence[float] | None) -> str:
+def interval_text(value: float | None, interval: Sequence[float] | None, digits: int = 2) -> str:
     """`0.98 [0.95, 1.00]`, without brackets where there is no interval."""
     if value is None:
         return "–"
-    return f"{value:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
+    spread = "" if interval is None else f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+    return f"{value:.{digits}f}{spread}"
 
 
 def demos_text(trajectories: int | None, subsample: int | None, transitions: int | None = None) -> str:
