@@ -130,13 +130,6 @@ def opened(config, workdir: Path, resume: bool, force: bool) -> Iterator[tuple[P
         yield problem, []
 
 
-def open_new(config, workdir: Path) -> Problem:
-    """The problem of a new run, whose folder it makes."""
-    problem = make_problem(config)
-    claim_for(problem, workdir)
-    return problem
-
-
 def claim_for(problem: Problem, workdir: Path) -> None:
     """Makes the folder a new run's."""
     normalization = problem.placement.get({name: problem.hparams[name] for name in NORMALIZATION})
