@@ -1,4 +1,7 @@
-"""The command line: iqlearn train | sweep | evaluate | demos | report."""
+"""The command line: iqlearn train | sweep | evaluate | demos | report.
+
+Each command imports what it needs by itself: jax and its libraries take seconds, `iqlearn --help` should not.
+"""
 
 import argparse
 import signal
@@ -47,17 +50,17 @@ def train_command(arguments: list[str]) -> int:
 
     iqlearn train --workdir=DIR --resume [--force]
     """
+    from iqlearn_jax.settings import assign, from_flat, load_config, override
+    from iqlearn_jax.sweep import hosts
+    from iqlearn_jax.sweep.run import Stopped, train
+    from iqlearn_jax.sweep.workdir import read_config
+
     parser = _Parser("iqlearn train", description=train_command.__doc__, allow_abbrev=False)
     parser.add_argument("--config", help="FILE.py:NAME; with --resume the folder's own is used")
     parser.add_argument("--workdir", required=True, type=Path)
     parser.add_argument("--demos", help="demonstration file, the same as --config.demos.path")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     parser.add_argument("--force", action="store_true", help="resume although config, code or demos changed")
-    from iqlearn_jax.settings import assign, from_flat, load_config, override
-    from iqlearn_jax.sweep import hosts
-    from iqlearn_jax.sweep.run import Stopped, train
-    from iqlearn_jax.sweep.workdir import read_config
-
     hosts.add_arguments(parser)
     options, overrides = parser.parse_known_args(arguments)
     if options.force and not options.resume:
