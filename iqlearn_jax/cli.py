@@ -99,8 +99,11 @@ def print_summary(summary: dict, workdir: Path) -> None:
     print(f"returns per seed: {returns}")
     if summary["normalized_iqm"] is None:
         return
-    score = interval_text(summary["normalized_iqm"], summary["normalized_ci95"], digits=3)
-    print(f"normalised IQM {score}  (0 random, 1 expert at {summary['expert_return']:.4g})")
+    if summary["varied"]:  # one score over different settings would mean nothing
+        print(f"{', '.join(summary['varied'])} varied: the report's table has the score of each point")
+    else:
+        score = interval_text(summary["normalized_iqm"], summary["normalized_ci95"], digits=3)
+        print(f"normalised IQM {score}  (0 random, 1 expert at {summary['expert_return']:.4g})")
     with writing(workdir):
         page = write_report([workdir], workdir)
     print(f"report: {page}")
