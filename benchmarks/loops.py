@@ -6,9 +6,11 @@ import jax
 import numpy as np
 
 from benchmarks.measure import Row, alternate, at_most, row
+from benchmarks.updates import Case, random_rows
 from iqlearn_jax.config import base_config
 from iqlearn_jax.presets import mujoco_online, stable_sac
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
+from iqlearn_jax.types import Batch
 
 CHUNK = 50
 
@@ -49,9 +51,6 @@ def _pendulum():
 
 def _updates_alone(problem: Problem):
     """A call of `CHUNK` updates of the same method, networks and batch sizes, on batches held fixed."""
-    from benchmarks.updates import Case, random_rows
-    from iqlearn_jax.types import Batch
-
     spec, config = problem.spec, problem.config
     case = Case(
         spec.obs_shape,

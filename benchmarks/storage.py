@@ -85,7 +85,7 @@ def scaling() -> list[Row]:
     found = times[8]["collectives"]
     ratio = times[8]["seconds"] / times[1]["seconds"]
     return [
-        row("scaling: collectives on 8 devices", [found], "count", at_most(0), time_8_devices_over_1=ratio)
+        row("scaling: collectives on 8 devices", [found], "kinds", at_most(0), time_8_devices_over_1=ratio)
     ]
 
 

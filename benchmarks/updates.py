@@ -15,6 +15,8 @@ from iqlearn_jax.train.state import identity_normalization, make_hparams
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 REPEATS = 15
+Layer = tuple[int, int, int]  # m, k, n: rows, inputs, outputs
+Product = tuple[int, int, int, int]  # e, m, k, n: [e, m, k] x [e, k, n]
 
 
 class Case(NamedTuple):
@@ -146,12 +148,24 @@ def sac_products(case: Case) -> list[tuple[int, int, int, int, int]]:
     x, a = case.obs[0], case.actions
     critic = [(n, x + a, h), (n, h, h), (n, h, 1)]
     actor = [(n, x, h), (n, h, h), (n, h, 2 * a)]
-    forward = lambda layers, e: [(1, e, *layer) for layer in layers]  # noqa: E731
-    weights = lambda layers, e: [(1, e, k, m, o) for m, k, o in layers]  # noqa: E731
-    inputs = lambda layers, e: [(1, e, m, o, k) for m, k, o in layers]  # noqa: E731
     found = forward(critic, e) * 3 + weights(critic, e) + inputs(critic[1:], e)
     found += forward(actor, 1) * 2 + weights(actor, 1) + inputs(actor[1:], 1) + inputs(critic, e)
-    return [(found.count(shape), *shape[1:]) for shape in dict.fromkeys(found)]
+    return [(found.count(shape), *shape) for shape in dict.fromkeys(found)]
+
+
+def forward(layers: list[Layer], e: int) -> list[Product]:
+    """Outputs of E networks' layers [m, k] x [k, n]."""
+    return [(e, m, k, n) for m, k, n in layers]
+
+
+def weights(layers: list[Layer], e: int) -> list[Product]:
+    """Gradients of the layers' weights."""
+    return [(e, k, m, n) for m, k, n in layers]
+
+
+def inputs(layers: list[Layer], e: int) -> list[Product]:
+    """Gradients of the layers' inputs."""
+    return [(e, m, n, k) for m, k, n in layers]
 
 
 MULTIPLICATIONS = 20

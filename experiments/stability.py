@@ -41,7 +41,11 @@ demonstration, 15,000 steps, ten tuning seeds (100–109), one choice changed at
 the best evaluation minus the last one: what was learned and lost again. "rewards" are the smallest and
 largest recovered reward in a batch at the end, "V" the mean soft value there (means over seeds); with χ²
 over both kinds of samples their bounds are ±4α = ±2 and about ±200.
-Hardware: {hardware}.
+Hardware: {hardware}. By our notes the
+rows of commit 582e574 run later (the last nine of them, and the ends of `chi2_over_expert` and
+`value_term_mixture`) ran with the flag `XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=`
+([performance.md](../performance.md)). Folders did not record flags then; the log has one process for
+`value_term_mixture` and all rows below it, so it may have been all of these.
 
 **What decides** (the score falls to half or less):
 - *The square must hold the learner's samples too.* With χ² over the expert's samples alone nothing keeps

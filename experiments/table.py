@@ -18,6 +18,7 @@ from experiments.figures import write_curves
 from iqlearn_jax.cli import one_line, say_stopped
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import method_name
+from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.run import Stopped, train
@@ -176,8 +177,7 @@ def markdown_table(head: tuple[str, ...], lines: list[tuple]) -> str:
 
 def score(found: dict[str, Any]) -> str:
     """Normalised IQM with its interval, where there is one."""
-    interval = "" if found["ci95"] is None else f" [{found['ci95'][0]:.3f}, {found['ci95'][1]:.3f}]"
-    return f"{found['normalized_iqm']:.3f}{interval}"
+    return interval_text(found["normalized_iqm"], found["ci95"], digits=3)
 
 
 def _cells(found: dict[str, Any]) -> tuple:

@@ -1,4 +1,7 @@
-"""The command line: iqlearn train | sweep | evaluate | demos | report."""
+"""The command line: iqlearn train | sweep | evaluate | demos | report.
+
+Each command imports what it needs by itself: jax and its libraries take seconds, `iqlearn --help` should not.
+"""
 
 import argparse
 import signal
@@ -47,17 +50,17 @@ def train_command(arguments: list[str]) -> int:
 
     iqlearn train --workdir=DIR --resume [--force]
     """
+    from iqlearn_jax.settings import assign, from_flat, load_config, override
+    from iqlearn_jax.sweep import hosts
+    from iqlearn_jax.sweep.run import Stopped, train
+    from iqlearn_jax.sweep.workdir import read_config
+
     parser = _Parser("iqlearn train", description=train_command.__doc__, allow_abbrev=False)
     parser.add_argument("--config", help="FILE.py:NAME; with --resume the folder's own is used")
     parser.add_argument("--workdir", required=True, type=Path)
     parser.add_argument("--demos", help="demonstration file, the same as --config.demos.path")
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     parser.add_argument("--force", action="store_true", help="resume although config, code or demos changed")
-    from iqlearn_jax.settings import assign, from_flat, load_config, override
-    from iqlearn_jax.sweep import hosts
-    from iqlearn_jax.sweep.run import Stopped, train
-    from iqlearn_jax.sweep.workdir import read_config
-
     hosts.add_arguments(parser)
     options, overrides = parser.parse_known_args(arguments)
     if options.force and not options.resume:
@@ -85,7 +88,10 @@ def say_stopped(number: int, command: str) -> int:
 
 def print_summary(summary: dict, workdir: Path) -> None:
     """Writes the report and says what came out; the first of several processes speaks for all."""
+    from iqlearn_jax.report.page import write_report
+    from iqlearn_jax.report.tables import interval_text
     from iqlearn_jax.sweep.mesh import is_main
+    from iqlearn_jax.sweep.storage import writing
 
     if not is_main():
         return
@@ -93,12 +99,11 @@ def print_summary(summary: dict, workdir: Path) -> None:
     print(f"returns per seed: {returns}")
     if summary["normalized_iqm"] is None:
         return
-    from iqlearn_jax.report.page import write_report
-    from iqlearn_jax.sweep.storage import writing
-
-    score, interval = summary["normalized_iqm"], summary["normalized_ci95"]
-    spread = f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else ""
-    print(f"normalised IQM {score:.3f}{spread}  (0 random, 1 expert at {summary['expert_return']:.4g})")
+    if summary["varied"]:  # one score over different settings would mean nothing
+        print(f"{', '.join(summary['varied'])} varied: the report's table has the score of each point")
+    else:
+        score = interval_text(summary["normalized_iqm"], summary["normalized_ci95"], digits=3)
+        print(f"normalised IQM {score}  (0 random, 1 expert at {summary['expert_return']:.4g})")
     with writing(workdir):
         page = write_report([workdir], workdir)
     print(f"report: {page}")

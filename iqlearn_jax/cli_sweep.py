@@ -8,6 +8,8 @@ from rich.console import Console
 from rich.table import Table
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.report.read import settings_text
+from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import assign, load_config, override
 from iqlearn_jax.sweep import hosts
 from iqlearn_jax.sweep.estimate import Estimate, estimate
@@ -72,7 +74,7 @@ def dry_run(programs: list[Program], runs_per_device: int | None) -> int:
     table = Table("program", "differs in", "runs", "parts", "runs on a device", "memory of a device", "time")
     for program in programs:
         own, count = found[program.name], len(parts[program.name])
-        static = ", ".join(f"{key} {value}" for key, value in program.static.items()) or "–"
+        static = settings_text(program.static) or "–"
         numbers = (program.runs, count, own.runs_per_device)
         table.add_row(program.name, static, *map(str, numbers), _memory(own), _time(own, count))
     console = Console()
@@ -93,24 +95,20 @@ def print_sweep(found: dict, workdir: Path) -> None:
 
     table = Table("point", "IQM [95 %]", "return", "seeds", "failed")
     for row in found["rows"]:
-        point = ", ".join(f"{key} {value}" for key, value in row["point"].items()) or "–"
+        point = settings_text(row["point"]) or "–"
         failed = ", ".join(map(str, row["failed"])) or "–"
         table.add_row(point, score(row), f"{row['iqm_return']:.4g}", str(len(row["seeds"])), failed)
     console = Console()
     console.print(table)
     if found["best"] is not None and len(found["rows"]) > 1:
         best = found["best"]
-        point = ", ".join(f"{key} {value}" for key, value in best["point"].items())
-        console.print(f"best: {point}: {score(best)}; {best['note']}")
+        console.print(f"best: {settings_text(best['point'])}: {score(best)}; {best['note']}")
     console.print(f"report: {write_report([workdir], workdir)}")
 
 
 def score(row: dict) -> str:
     """Normalised IQM with its interval, where there is one."""
-    if row["normalized_iqm"] is None:
-        return "–"
-    interval = "" if row["ci95"] is None else " [{:.3f}, {:.3f}]".format(*row["ci95"])
-    return f"{row['normalized_iqm']:.3f}{interval}"
+    return interval_text(row["normalized_iqm"], row["ci95"], digits=3)
 
 
 def _memory(own: Estimate) -> str:

@@ -37,6 +37,18 @@ def bootstrap_ci(x: ArrayLike, seed: int = 0, n: int = 10_000) -> NDArray | None
     return np.stack([result.confidence_interval.low, result.confidence_interval.high])
 
 
+def iqm_and_ci(x: ArrayLike) -> tuple[float, list[float] | None]:
+    """Interquartile mean and its 95 % interval as a run's files hold them.
+
+    Args:
+      x: [R] one value per run.
+    Returns:
+      the mean and [low, high], or None below 5 runs (see `bootstrap_ci`).
+    """
+    interval = bootstrap_ci(x)
+    return float(iqm(x)), None if interval is None else interval.tolist()
+
+
 def normalize(returns: ArrayLike, expert: float, random: float) -> NDArray:
     """Scores on the scale where a uniform policy has 0 and the expert 1; not clipped.
 

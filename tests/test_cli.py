@@ -95,6 +95,19 @@ def test_summary_has_the_documented_keys(trained, demos):
     assert 15 < found["random_return"] < 30  # uniformly random CartPole: about 22
 
 
+def test_points_of_a_grid_get_no_common_score(demos, tmp_path, capsys):
+    """Two points of one seed each: an IQM over both would mix different settings."""
+    grid = ["--config.seeds=1", "--config.grid.alpha=(0.1, 0.5)"]
+    arguments = ["train", CARTPOLE, f"--workdir={tmp_path}", f"--demos={demos}", *SMALL, *grid]
+    assert cli.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "IQM" not in said
+    assert "alpha varied: the report's table has the score of each point" in said
+    page = (tmp_path / "report.html").read_text()
+    table = page[page.index("<table>") : page.index("</table>")]
+    assert "alpha 0.1" in table and "alpha 0.5" in table
+
+
 def test_provenance_and_config_have_the_documented_keys(trained, demos):
     workdir = trained[0]
     found = json.loads((workdir / "provenance.json").read_text())
@@ -131,6 +144,7 @@ def test_evaluate_report_and_resume_of_a_finished_run(trained, capsys, tmp_path)
     assert (tmp_path / "report.html").stat().st_size > 1000
     before = metrics(workdir)
     assert cli.main(["train", f"--workdir={workdir}", "--resume"]) == 0
+    assert f"normalised IQM {summary(workdir)['normalized_iqm']:.3f}  (0 " in capsys.readouterr().out
     assert metrics(workdir) == before
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import Run, method_name
-from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, bootstrap_ci, iqm, normalize
+from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, iqm_and_ci, normalize
 
 Row = Mapping[str, str]
 
@@ -21,9 +21,7 @@ def score(run: Run) -> tuple[float | None, Sequence[float] | None]:
     expert, random = run.summary.get("expert_return"), run.summary.get("random_return")
     if expert is None or random is None:
         return None, None
-    normalized = normalize(run.summary["returns"], expert, random)
-    interval = bootstrap_ci(normalized)
-    return float(iqm(normalized)), None if interval is None else interval.tolist()
+    return iqm_and_ci(normalize(run.summary["returns"], expert, random))
 
 
 def summary_rows(runs: Sequence[Run]) -> list[Row]:
@@ -62,11 +60,12 @@ def html_table(rows: Sequence[Row]) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def interval_text(value: float | None, interval: Sequence[float] | None) -> str:
+def interval_text(value: float | None, interval: Sequence[float] | None, digits: int = 2) -> str:
     """`0.98 [0.95, 1.00]`, without brackets where there is no interval."""
     if value is None:
         return "–"
-    return f"{value:.2f}" + ("" if interval is None else f" [{interval[0]:.2f}, {interval[1]:.2f}]")
+    spread = "" if interval is None else f" [{interval[0]:.{digits}f}, {interval[1]:.{digits}f}]"
+    return f"{value:.{digits}f}{spread}"
 
 
 def demos_text(trajectories: int | None, subsample: int | None, transitions: int | None = None) -> str:

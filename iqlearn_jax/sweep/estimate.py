@@ -44,7 +44,7 @@ def estimate(config) -> Estimate:
     if jax.local_devices()[0].platform == "cpu":  # the host's memory is the device's
         need += max(0, resident() - before) // problem.placement.devices
     fits = free is None or need <= free
-    seconds = seconds_per_update(config) * config.updates if fits else None
+    seconds = seconds_per_update(problem) * config.updates if fits else None
     return Estimate(problem.placement.slots // problem.placement.devices, need, free, seconds)
 
 
@@ -82,15 +82,15 @@ def memory_free() -> int | None:
     return min(found["bytes_limit"] - found["bytes_in_use"] for found in stats)
 
 
-def seconds_per_update(config) -> float:
+def seconds_per_update(problem: Problem) -> float:
     """Seconds of one update of all runs, from the second of two short chunks; the first compiles."""
-    short = config.copy_and_resolve_references()
+    short = problem.config.copy_and_resolve_references()
     steps = short.online.updates_per_step
     short.log_every = -(-PROBE_UPDATES // steps) * steps
     short.updates = 2 * short.log_every
     short.eval_every = short.checkpoint_every = short.snapshot_every = 0
     short.online.learning_starts = min(short.online.learning_starts, short.batch_size)
-    problem = make_problem(short)
+    problem = problem._replace(config=short)
     loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
     run = loop.init(*problem.inputs)
     for _ in range(2):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from iqlearn_jax.statistics import bootstrap_ci, iqm, normalize, pearson, spearman
+from iqlearn_jax.statistics import iqm_and_ci, normalize, pearson, spearman
 from iqlearn_jax.sweep.evaluation import random_return
 from iqlearn_jax.sweep.mesh import is_main
 from iqlearn_jax.sweep.problem import Problem
@@ -108,12 +108,12 @@ def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
     if expert == found["random_return"]:
         return found | blank | {"expert_return": expert}
     normalized = normalize(returns, expert, found["random_return"])
-    interval = bootstrap_ci(normalized)
+    score, interval = iqm_and_ci(normalized)
     return found | {
         "expert_return": expert,
         "normalized": normalized.tolist(),
-        "normalized_iqm": float(iqm(normalized)),
-        "normalized_ci95": None if interval is None else np.asarray(interval).tolist(),
+        "normalized_iqm": score,
+        "normalized_ci95": interval,
     }
 
 

@@ -122,15 +122,8 @@ def wait_for_all(where: str) -> None:
         multihost_utils.sync_global_devices(where)
 
 
-def on_any_host(flag: bool) -> bool:
-    """Whether the flag is set in any process; all must ask."""
-    if jax.process_count() == 1:
-        return flag
-    return bool(np.any(multihost_utils.process_allgather(np.array(flag))))
-
-
-def first_signal(number: int) -> int:
-    """The number of a signal that any process got, 0 for none; all must ask, and all stop together."""
+def largest_of_all(number: int) -> int:
+    """The largest of the processes' numbers (flags are 0 and 1); all must ask, and all get the same."""
     if jax.process_count() == 1:
         return number
     return int(np.max(multihost_utils.process_allgather(np.array(number))))

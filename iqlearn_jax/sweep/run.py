@@ -17,7 +17,7 @@ from iqlearn_jax.sweep.console import interruptible, progress_bar
 from iqlearn_jax.sweep.evaluation import make_evaluator
 from iqlearn_jax.sweep.finish import Clock, finish, warn_of_failures
 from iqlearn_jax.sweep.lock import locked
-from iqlearn_jax.sweep.mesh import first_signal, on_any_host
+from iqlearn_jax.sweep.mesh import largest_of_all
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
 from iqlearn_jax.sweep.resuming import (
     check_same_config,
@@ -130,13 +130,6 @@ def opened(config, workdir: Path, resume: bool, force: bool) -> Iterator[tuple[P
         yield problem, []
 
 
-def open_new(config, workdir: Path) -> Problem:
-    """The problem of a new run, whose folder it makes."""
-    problem = make_problem(config)
-    claim_for(problem, workdir)
-    return problem
-
-
 def claim_for(problem: Problem, workdir: Path) -> None:
     """Makes the folder a new run's."""
     normalization = problem.placement.get({name: problem.hparams[name] for name in NORMALIZATION})
@@ -220,7 +213,7 @@ def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Cloc
             write_metrics(session, seen.env_steps, done, clock, metrics)
             show(done, metrics.get("eval/return"))
             warn_of_failures(session.problem, seen.metrics, seen.failed_at, done)
-            save_if_due(session, run, done, stop=first_signal(session.interrupted()))
+            save_if_due(session, run, done, stop=largest_of_all(session.interrupted()))
     return run, clock
 
 
@@ -242,7 +235,7 @@ def save_if_due(session: Session, run: RunState, done: int, stop: int) -> None:
     config, checkpoints = session.problem.config, session.checkpoints
     if config.snapshot_every and due(done, config.snapshot_every, config.updates):
         session.snapshots.save(done, run.state)
-    late = on_any_host(checkpoints.overdue(config.checkpoint_minutes))
+    late = largest_of_all(checkpoints.overdue(config.checkpoint_minutes))
     if stop or late or due(done, config.checkpoint_every, config.updates):
         session.snapshots.wait()  # resuming writes nothing again that lies before the checkpoint
         session.metrics.sync()

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.statistics import bootstrap_ci, iqm
+from iqlearn_jax.statistics import iqm, iqm_and_ci
 from iqlearn_jax.sweep.grid import Program, parts_of
 from iqlearn_jax.sweep.mesh import is_main, wait_for_all
 from iqlearn_jax.sweep.run import train
@@ -121,14 +121,8 @@ def points(summaries) -> list[dict[str, Any]]:
 
 
 def _with_score(row: dict[str, Any]) -> dict[str, Any]:
-    values = row["normalized"]
-    interval = bootstrap_ci(values) if values else None
-    score = float(iqm(values)) if values else None
-    return row | {
-        "iqm_return": float(iqm(row["returns"])),
-        "normalized_iqm": score,
-        "ci95": None if interval is None else np.asarray(interval).tolist(),
-    }
+    score, interval = iqm_and_ci(row["normalized"]) if row["normalized"] else (None, None)
+    return row | {"iqm_return": float(iqm(row["returns"])), "normalized_iqm": score, "ci95": interval}
 
 
 def _score(row: dict[str, Any]) -> float:

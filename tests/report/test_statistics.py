@@ -1,9 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 
 from iqlearn_jax.statistics import (
     bootstrap_ci,
     iqm,
+    iqm_and_ci,
     normalize,
     pearson,
     probability_of_improvement,
@@ -35,6 +38,12 @@ def test_bootstrap_is_repeatable_and_vectorised():
 def test_no_interval_below_five_values():
     assert bootstrap_ci([1.0, 2.0, 3.0, 4.0]) is None
     np.testing.assert_array_equal(bootstrap_ci([7.0] * 5), [7, 7])
+
+
+def test_iqm_and_interval_as_files_hold_them():
+    x = np.random.default_rng(0).normal(size=8)
+    assert json.loads(json.dumps(iqm_and_ci(x))) == [iqm(x), bootstrap_ci(x).tolist()]
+    assert iqm_and_ci([1.0, 2.0, 6.0]) == (3.0, None)
 
 
 def test_normalize():

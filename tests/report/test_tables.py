@@ -49,6 +49,9 @@ def test_texts():
         "1 demonstration, every 21st step",
     ]
     assert interval_text(0.984, [0.9512, 1.0]) == "0.98 [0.95, 1.00]"
+    assert interval_text(0.984, [0.9512, 1.0], digits=3) == "0.984 [0.951, 1.000]"
+    assert interval_text(0.984, None) == "0.98"
+    assert interval_text(None, None) == "–"
 
 
 def test_markdown_and_html_escape():

@@ -1,7 +1,7 @@
 """Trains a tiny sweep on so many simulated devices, as its own process; test_devices.py starts it.
 
-XLA_FLAGS=--xla_force_host_platform_device_count=8 python sweep_on_devices.py WORKDIR STOP_AFTER \
-    [COORDINATOR PROCESSES PROCESS_ID]
+XLA_FLAGS=--xla_force_host_platform_device_count=8 PYTHONPATH=tests:. DEMOS=FILE \
+    python tests/sweep/sweep_on_devices.py WORKDIR STOP_AFTER [COORDINATOR PROCESSES PROCESS_ID]
 """
 
 import os
@@ -10,16 +10,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import jax
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # tests/, for `common`
-
+import numpy as np
 from common import made_up_config, made_up_environments
 
+from benchmarks.probe import collectives_of
 from iqlearn_jax.sweep import run as run_lib
+from iqlearn_jax.sweep.mesh import AXIS
 from iqlearn_jax.sweep.problem import make_loop, make_problem
 
 CONFIG = {"seeds": 3, "grid__temperature": (0.1, 0.2), "terminal": "absorbing", "target_network": True}
-COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
 
 
 def config_of(demos=None):
@@ -28,9 +27,10 @@ def config_of(demos=None):
     return made_up_config("iq", "replay", "walk", updates=12, **CONFIG, demos__path=path)
 
 
-def collectives_of(compiled):
-    text = compiled.as_text()
-    return [name for name in COLLECTIVES if name in text]
+def control(place):
+    """What the search finds in a program that sums over the devices."""
+    total = jax.jit(place.map_runs(lambda x: jax.lax.psum(x, AXIS), in_axes=(0,)))
+    return collectives_of(total.lower(place.put(np.ones(place.runs))).compile())
 
 
 def stop_after(chunks):
@@ -62,6 +62,8 @@ def main():
         run = loop.init(*problem.inputs)
         found = collectives_of(loop.chunk.lower(hparams, rows, picks, run).compile())
         print("devices", jax.device_count(), "slots", problem.placement.slots, "collectives", found)
+        if jax.device_count() > 1:
+            print("control", control(problem.placement))
         print("shards", sorted({len(x.addressable_shards) for x in jax.tree.leaves(run)}))
         del run
         try:

@@ -13,7 +13,7 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep import run as run_lib
 from iqlearn_jax.sweep.problem import make_loop, make_problem
 from iqlearn_jax.sweep.resuming import check_same_config
-from iqlearn_jax.sweep.run import Stopped, load_run, load_snapshot, open_new, train
+from iqlearn_jax.sweep.run import Stopped, load_run, load_snapshot, opened, train
 from iqlearn_jax.train.state import RunState
 
 CASES = [
@@ -163,7 +163,8 @@ def test_resuming_before_the_first_checkpoint_starts_anew(tmp_path, monkeypatch)
     config = made_up_config("bc", "demos", "walk", seeds=2)
     with made_up_environments():
         train(config, tmp_path / "whole")
-        open_new(config, tmp_path / "parts")
+        with opened(config, tmp_path / "parts", resume=False, force=False):
+            pass
         train(config, tmp_path / "parts", resume=True)
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
 
@@ -190,8 +191,8 @@ def test_snapshots_are_the_states_that_were_passed_and_survive_resuming(tmp_path
 
 def test_a_key_that_came_after_a_folder_was_made_has_its_default(tmp_path):
     config = made_up_config("bc", "demos", "walk", seeds=2)
-    with made_up_environments():
-        open_new(config, tmp_path)
+    with made_up_environments(), opened(config, tmp_path, resume=False, force=False):
+        pass
     kept = json.loads((tmp_path / "config.json").read_text())
     del kept["snapshot_every"]
     (tmp_path / "config.json").write_text(json.dumps(kept))

@@ -15,13 +15,13 @@ from iqlearn_jax.sweep.problem import make_problem
 from iqlearn_jax.sweep.run import load_run, train
 from iqlearn_jax.sweep.sweep import points, run_sweep
 
-METHODS = [
-    ("iq", "replay", "bandit"),
-    pytest.param("iq", "demos", "walk", marks=pytest.mark.slow),
-    pytest.param("bc", "demos", "bandit", marks=pytest.mark.slow),
-    pytest.param("rl", "replay", "walk", marks=pytest.mark.slow),
+METHODS = [  # and a metric that the rate of learning moves
+    ("iq", "replay", "bandit", "policy/grad_norm"),
+    pytest.param("iq", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
+    pytest.param("bc", "demos", "bandit", "bc/loss", marks=pytest.mark.slow),
+    pytest.param("rl", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
 ]
-TOGETHER = {"rtol": 2e-3, "atol": 2e-4}  # sums of float32 in another order, over 8 updates
+TOGETHER = {"rtol": 2e-3, "atol": 1e-4}  # sums of float32 in another order, over 8 updates
 
 
 @pytest.fixture(autouse=True)
@@ -36,8 +36,8 @@ def lines(folder):
     return {(row["update"], row["run"]): {k: v for k, v in row.items() if "/" in k} for row in rows}
 
 
-@pytest.mark.parametrize(("method", "feed", "env"), METHODS)
-def test_a_run_of_a_sweep_is_the_same_run_alone(method, feed, env, tmp_path):
+@pytest.mark.parametrize(("method", "feed", "env", "moved"), METHODS)
+def test_a_run_of_a_sweep_is_the_same_run_alone(method, feed, env, moved, tmp_path):
     """The second point's last seed: its own demonstrations, hyperparameters, environment and keys."""
     rate = "actor_lr" if env == "bandit" else "critic_lr"
     config = made_up_config(method, feed, env, seeds=2, **{f"grid__{rate}": (1e-3, 3e-2)})
@@ -51,8 +51,7 @@ def test_a_run_of_a_sweep_is_the_same_run_alone(method, feed, env, tmp_path):
         assert values.keys() == together[update, 3].keys()
         for name, value in values.items():
             np.testing.assert_allclose(together[update, 3][name], value, **TOGETHER, err_msg=name)
-    other, name = together[8, 1], f"{'policy' if env == 'bandit' else 'critic'}/grad_norm"
-    assert abs(other.get(name, 0) - together[8, 3].get(name, 0)) > 1e-4 or method == "bc"
+    assert abs(together[8, 1][moved] - together[8, 3][moved]) > 0.1  # 0.3 to 1.8
 
 
 def states(folder, config):
