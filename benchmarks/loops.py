@@ -1,7 +1,5 @@
 """Whole loops: environment, replay and update together, beside the update alone."""
 
-import time
-
 import jax
 import numpy as np
 
@@ -10,6 +8,8 @@ from benchmarks.updates import Case, random_rows
 from iqlearn_jax.config import base_config
 from iqlearn_jax.presets import mujoco_online, stable_sac
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
+from iqlearn_jax.train.device import make_learner, online_replay, start_run
+from iqlearn_jax.train.mapping import vmap
 from iqlearn_jax.types import Batch
 
 CHUNK = 50
@@ -86,24 +86,40 @@ def host_loop(demos: str) -> list[Row]:
     config.snapshot_every = 0
     problem = make_problem(config)
     loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
-    run = loop.init(*problem.inputs)
-    alone, shares, rates = _updates_alone(problem), [], []
-    for number in range(4):
-        begun = time.perf_counter()
-        run, metrics = loop.chunk(hparams, rows, picks, run)
-        jax.block_until_ready(metrics)
-        whole = time.perf_counter() - begun
-        begun = time.perf_counter()
-        jax.block_until_ready(alone())
-        update = time.perf_counter() - begun
-        shares += [1.0 - update / whole] if number else []
-        rates += [CHUNK / whole] if number else []
+    held = {"run": loop.init(*problem.inputs)}
+
+    def whole():
+        held["run"], metrics = loop.chunk(hparams, rows, picks, held["run"])
+        return metrics
+
+    times = alternate({"loop": whole, "update": _learning_alone(problem)}, 7)
     return [
         row(
             "loop: gymnasium Hopper, outside update",
-            shares,
+            1.0 - times["update"] / times["loop"],
             "share of time",
             at_most(0.15),
-            steps_per_second=float(np.median(rates)),
+            steps_per_second=CHUNK / np.median(times["loop"]),
         )
     ]
+
+
+def _learning_alone(problem: Problem):
+    """A call of `CHUNK` updates as the host's loop makes them: sampled from a replay, each waited for."""
+    config, (hparams, seeds, rows, picks) = problem.config, problem.inputs
+    replay = online_replay(config, problem.spec)
+    learn = vmap(make_learner(config, problem.method, replay), in_axes=(0, None, 0, 0, 0))
+
+    def begin(hparams, seed):
+        key = jax.random.key(seed)
+        return start_run(problem.method.init(key, hparams), key, replay.init())
+
+    learn, held = jax.jit(learn, donate_argnums=3), {"run": jax.jit(vmap(begin))(hparams, seeds)}
+    keys = jax.random.split(jax.random.key(0), (CHUNK, len(seeds)))
+
+    def call():
+        for key in keys:
+            held["run"], metrics = learn(hparams, rows, picks, held["run"], key)
+            jax.block_until_ready(metrics)
+
+    return call

@@ -15,6 +15,7 @@ from rich.table import Table
 
 from benchmarks import loops, storage, updates
 from benchmarks.measure import Row
+from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.workdir import provenance, write_json
 
 RESULTS = Path("benchmarks/results/latest.json")
@@ -43,6 +44,7 @@ def main() -> int:
     parser.add_argument("--only", help="groups, separated by commas; nothing is written then")
     parser.add_argument("--demos", type=Path, default=HOPPER, help="Hopper-v5 demonstrations")
     options = parser.parse_args()
+    one_device_per_core()
     known = groups(options.demos)
     names = options.only.split(",") if options.only else list(known)
     unknown = [name for name in names if name not in known]

@@ -1,4 +1,7 @@
-"""Updates alone, on made-up batches: IQ beside plain RL, beside bare matrix products, one run beside many."""
+"""Updates alone, on made-up batches: IQ beside plain RL, beside bare matrix products, one run beside many.
+
+An update is the loop's own (`train.device.update_run`): counted, frozen where it is not finite, metrics kept.
+"""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,12 +14,13 @@ import numpy as np
 from benchmarks.measure import Row, alternate, at_least, at_most, row
 from iqlearn_jax.config import base_config
 from iqlearn_jax.methods import make_method
+from iqlearn_jax.sweep.mesh import Placement, place_runs
+from iqlearn_jax.train.device import start_run, update_run
 from iqlearn_jax.train.state import identity_normalization, make_hparams
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 REPEATS = 15
-Layer = tuple[int, int, int]  # m, k, n: rows, inputs, outputs
-Product = tuple[int, int, int, int]  # e, m, k, n: [e, m, k] x [e, k, n]
+Product = tuple[int, int, int]  # m, k, n: [m, k] x [k, n], the outputs of a layer for m rows
 
 
 class Case(NamedTuple):
@@ -66,39 +70,39 @@ def random_rows(case: Case, size: int) -> Transition:
     return Transition(**{name: jnp.asarray(value) for name, value in zip(names, rows, strict=True)})
 
 
-def make_updates(method_name: str, case: Case, runs: int | None = None) -> tuple[Callable, float]:
-    """(call of `case.steps` updates in one scan, FLOPs of one update as XLA counts them).
+def make_updates(
+    method_name: str, case: Case, runs: int = 1, place: Placement | None = None
+) -> tuple[Callable, float]:
+    """(call of `case.steps` updates of all runs in one scan, FLOPs of one update as XLA counts them).
 
     Args:
-      runs: number of runs mapped over; None for one run without an axis.
+      place: where the runs lie; by default all on one device.
     """
+    place = place or Placement(runs, runs, None)
     config = base_config()
-    config.update({"method": method_name, "feed": "replay", "seeds": runs or 1, "hidden": case.hidden})
+    config.update({"method": method_name, "feed": "replay", "seeds": runs, "hidden": case.hidden})
     config.update({"critics": case.critics, "target_network": True, "value_term": "policy"})
     config.update({"regularize": "both", "layer_norm": not case.discrete, "terminal": "bounded"})
     method, hparams = make_method(config, spec_of(case)), make_hparams(config, statistics(config, case))
     half, whole = random_rows(case, case.batch), random_rows(case, 2 * case.batch)
     batch = Batch(policy=half, expert=half) if method_name == "iq" else Batch(policy=whole)
 
-    def update(hparams, state, key):
-        return method.update(hparams, state, batch, key)[0]
+    def begin(hparams, key):
+        return start_run(method.init(key, hparams), key)
 
-    def many(hparams, state, key):
-        def body(state, step):
-            return update(hparams, state, jax.random.fold_in(key, step)), None
+    def update(hparams, run):
+        return update_run(method, hparams, run, batch, jax.random.fold_in(run.key, run.updates))
 
-        return jax.lax.scan(body, state, jnp.arange(case.steps))[0]
+    def many(hparams, run):
+        run, metrics = jax.lax.scan(lambda run, _: update(hparams, run), run, length=case.steps)
+        return run, jax.tree.map(jnp.mean, metrics)
 
-    key = jax.random.key(1)
-    one = jax.tree.map(lambda x: x[0], hparams)
-    state = method.init(jax.random.key(0), one)
-    flops = jax.jit(update).lower(one, state, key).compile().cost_analysis()["flops"]
-    if runs is None:
-        return partial(jax.jit(many).lower(one, state, key).compile(), one, state, key), float(flops)
-    keys = jax.random.split(jax.random.key(0), runs)
-    states = jax.jit(jax.vmap(method.init))(keys, hparams)
-    mapped = jax.jit(jax.vmap(many)).lower(hparams, states, keys).compile()
-    return partial(mapped, hparams, states, keys), float(flops)
+    hparams, keys = place.put(hparams), place.put(jax.random.split(jax.random.key(0), runs))
+    states = jax.jit(place.map_runs(begin, in_axes=(0, 0)))(hparams, keys)
+    mapped = jax.jit(place.map_runs(many, in_axes=(0, 0))).lower(hparams, states).compile()
+    one = place.one((hparams, states), 0)
+    flops = jax.jit(update).lower(*one).compile().cost_analysis()["flops"]
+    return partial(mapped, hparams, states), float(flops)
 
 
 def statistics(config, case: Case) -> dict[str, np.ndarray]:
@@ -125,7 +129,7 @@ def against_matrix_products() -> list[Row]:
     """FLOPs of the SAC-IQ update by `sac_products` ÷ its time, over the rate of those very products."""
     call, counted = make_updates("iq", SAC)
     products = sac_products(SAC)
-    flops = sum(2.0 * count * e * m * k * n for count, e, m, k, n in products)
+    flops = sum(2.0 * count * m * k * n for count, m, k, n in products)
     calls = {str(shape): multiply(*shape[1:]) for shape in products}
     times = alternate(calls | {"update": call}, REPEATS)
     bare = sum(shape[0] * times[str(shape)] / MULTIPLICATIONS for shape in products)
@@ -137,8 +141,8 @@ def against_matrix_products() -> list[Row]:
     ]
 
 
-def sac_products(case: Case) -> list[tuple[int, int, int, int, int]]:
-    """The matrix products [e, m, k] x [e, k, n] of one SAC-IQ update: (how often, e, m, k, n).
+def sac_products(case: Case) -> list[tuple[int, int, int, int]]:
+    """The matrix products [m, k] x [k, n] of one SAC-IQ update: (how often, m, k, n).
 
     N rows of both kinds, E critics, two hidden layers H. Critic loss: Q(s, a) forwards, gradients of weights
     and of the second and last layer's inputs; V(s') by the actor and the target critics forwards. Actor: its
@@ -148,45 +152,50 @@ def sac_products(case: Case) -> list[tuple[int, int, int, int, int]]:
     x, a = case.obs[0], case.actions
     critic = [(n, x + a, h), (n, h, h), (n, h, 1)]
     actor = [(n, x, h), (n, h, h), (n, h, 2 * a)]
-    found = forward(critic, e) * 3 + weights(critic, e) + inputs(critic[1:], e)
-    found += forward(actor, 1) * 2 + weights(actor, 1) + inputs(actor[1:], 1) + inputs(critic, e)
+    found = e * (critic * 3 + weights(critic) + inputs(critic[1:]) + inputs(critic))
+    found += actor * 2 + weights(actor) + inputs(actor[1:])
     return [(found.count(shape), *shape) for shape in dict.fromkeys(found)]
 
 
-def forward(layers: list[Layer], e: int) -> list[Product]:
-    """Outputs of E networks' layers [m, k] x [k, n]."""
-    return [(e, m, k, n) for m, k, n in layers]
-
-
-def weights(layers: list[Layer], e: int) -> list[Product]:
+def weights(layers: list[Product]) -> list[Product]:
     """Gradients of the layers' weights."""
-    return [(e, k, m, n) for m, k, n in layers]
+    return [(k, m, n) for m, k, n in layers]
 
 
-def inputs(layers: list[Layer], e: int) -> list[Product]:
+def inputs(layers: list[Product]) -> list[Product]:
     """Gradients of the layers' inputs."""
-    return [(e, m, n, k) for m, k, n in layers]
+    return [(m, n, k) for m, k, n in layers]
 
 
 MULTIPLICATIONS = 20
 
 
-def multiply(e: int, m: int, k: int, n: int) -> Callable:
-    """`MULTIPLICATIONS` products [e, m, k] x [e, k, n] in one scan."""
-    left, right = jnp.ones((MULTIPLICATIONS, e, m, k)), jnp.ones((e, k, n))
+def multiply(m: int, k: int, n: int) -> Callable:
+    """`MULTIPLICATIONS` products [m, k] x [k, n] in one scan."""
+    left, right = jnp.ones((MULTIPLICATIONS, m, k)), jnp.ones((k, n))
     return partial(jax.jit(lambda xs, w: jax.lax.scan(lambda c, x: (c, x @ w), 0, xs)[1]), left, right)
+
+
+def one_beside_many(case: Case) -> dict[str, Callable]:
+    """Calls of one run, of 64 as training places them, and of 64 mapped over on one device."""
+    return {
+        "1": make_updates("iq", case)[0],
+        "64": make_updates("iq", case, 64, place_runs(64))[0],
+        "64 on one device": make_updates("iq", case, 64)[0],
+    }
 
 
 def many_runs() -> list[Row]:
     """64 runs in one program beside one: discrete updates in total per second, SAC's time per step."""
-    calls = {runs: make_updates("iq", SOFT_Q, runs)[0] for runs in (1, 64)}
-    times = alternate({str(runs): call for runs, call in calls.items()}, REPEATS)
-    one, many = SOFT_Q.steps / times["1"], 64 * SOFT_Q.steps / times["64"]
-    found = {"one_run_per_second": float(np.median(one)), "ratio_to_one_run": float(np.median(many / one))}
+    calls = one_beside_many(SOFT_Q)
+    times = alternate(calls, REPEATS)
+    one = SOFT_Q.steps / times["1"]
+    many, mapped = (64 * SOFT_Q.steps / times[name] for name in ("64", "64 on one device"))
+    found: dict[str, Any] = {"one_run_per_second": np.median(one), "ratio_to_one_run": np.median(many / one)}
+    found |= {"on_one_device_per_second": np.median(mapped), "devices": jax.device_count()}
     rows = [row("runs: soft-Q, 64 together", many, "updates/s in total", at_least(10_000), **found)]
     short = SAC._replace(steps=2)
-    calls = {runs: make_updates("iq", short, runs)[0] for runs in (1, 64)}
-    times = alternate({str(runs): call for runs, call in calls.items()}, 3)
+    times = alternate(one_beside_many(short), 3)
     ratio = times["64"] / times["1"]
     return [
         *rows,

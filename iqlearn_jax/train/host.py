@@ -43,9 +43,10 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
             replay=replay.add(run.replay, transition), env_steps=run.env_steps + online.num_envs
         )
 
-    def learn(hparams, rows, picks, run, transition):
+    def learn(hparams, rows, picks, run, transition, obs):  # and acts at once: each call has its price
         _, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
-        return learner(hparams, rows, picks, remember(run, transition), learn_key)
+        run, metrics = learner(hparams, rows, picks, remember(run, transition), learn_key)
+        return run, metrics, act(hparams, run, obs)
 
     def explore(seed, number):
         _, explore_key, _ = jax.random.split(jax.random.key(seed), 3)
@@ -53,9 +54,9 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
         return random_actions(envs.spec, key, online.num_envs)
 
     begin = jax.jit(vmap(begin))
-    act = jax.jit(vmap(act))
+    first_action = jax.jit(vmap(act))
     store = jax.jit(vmap(remember), donate_argnums=0)
-    learn = jax.jit(vmap(learn, in_axes=(0, None, 0, 0, 0)), donate_argnums=3)
+    learn = jax.jit(vmap(learn, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=3)
     explore = jax.jit(vmap(explore, in_axes=(0, None)))
 
     def init(hparams, seeds, rows, picks):
@@ -66,9 +67,10 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
 
     def chunk(hparams, rows, picks, run):
         run, seen = run.replace(env=None), []
+        action = first_action(hparams, run, envs.obs)
         for _ in range(config.log_every // online.updates_per_step):
-            transition = envs.step(np.asarray(act(hparams, run, envs.obs)))
-            run, metrics = learn(hparams, rows, picks, run, transition)
+            transition = envs.step(np.asarray(action))
+            run, metrics, action = learn(hparams, rows, picks, run, transition, envs.obs)
             seen.append(metrics | episode_counts(transition, envs.last_return))
         return run.replace(env=envs.state()), jax.tree.map(lambda *x: np.mean(x, axis=0), *seen)
 
