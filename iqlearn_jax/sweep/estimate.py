@@ -41,8 +41,9 @@ def estimate(config) -> Estimate:
     free, before = memory_free(), resident()
     problem = make_problem(config)
     need = memory_needed(problem)
-    if jax.local_devices()[0].platform == "cpu":  # the host's memory is the device's
+    if jax.local_devices()[0].platform == "cpu":  # devices share the host's memory
         need += max(0, resident() - before) // problem.placement.devices
+        free = free and free // max(1, problem.placement.devices // jax.process_count())
     fits = free is None or need <= free
     seconds = seconds_per_update(problem) * config.updates if fits else None
     return Estimate(problem.placement.slots // problem.placement.devices, need, free, seconds)
@@ -71,11 +72,10 @@ def with_sharding(like, problem: Problem):
 
 
 def memory_free() -> int | None:
-    """Bytes free on this process's fullest device; on the CPU each device's share of what is available."""
+    """Bytes free on this process's fullest device; on the CPU what is available on the host."""
     devices = jax.local_devices()
     if devices[0].platform == "cpu":
-        available = _available_memory()
-        return None if available is None else available // len(devices)
+        return _available_memory()
     stats = [device.memory_stats() for device in devices]
     if not all(stats):
         return None
