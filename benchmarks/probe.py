@@ -10,6 +10,7 @@ import jax
 from iqlearn_jax.config import base_config
 from iqlearn_jax.presets import stable_q
 from iqlearn_jax.sweep.estimate import estimate, with_sharding
+from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.problem import make_loop, make_problem
 
 LARGE = (16, 1_000_000)  # runs, replay of each
@@ -73,8 +74,9 @@ def memory() -> dict:
 
 
 def predict() -> dict:
-    """What `iqlearn sweep --dry-run` says of the same program, in bytes."""
-    return {"bytes": estimate(config_of(*LARGE)).bytes}
+    """What `iqlearn sweep --dry-run` says of the same program on all devices, in bytes."""
+    found = estimate(config_of(*LARGE))
+    return {"bytes": found.bytes * LARGE[0] // found.runs_per_device}
 
 
 def peak() -> int:
@@ -84,5 +86,6 @@ def peak() -> int:
 
 
 if __name__ == "__main__":
+    one_device_per_core()
     known = {"compile": compiling, "devices": devices, "predict": predict, "memory": memory}
     print(json.dumps(known[sys.argv[1]]()))

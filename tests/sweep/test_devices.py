@@ -17,6 +17,7 @@ from sweep_on_devices import config_of
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep import mesh
+from iqlearn_jax.sweep.hosts import cores
 from iqlearn_jax.sweep.mesh import Placement, fit, place_runs
 from iqlearn_jax.sweep.run import load_run
 
@@ -128,3 +129,19 @@ def test_environments_on_the_host_stay_in_one_process(monkeypatch):
     monkeypatch.setattr(mesh.jax, "process_count", lambda: 2)
     with pytest.raises(InputError, match="2 processes"):
         place_runs(4, host_env=True)
+
+
+@pytest.mark.parametrize(
+    ("set_by_user", "expected"),
+    [
+        ({}, cores()),
+        ({"JAX_NUM_CPU_DEVICES": "3"}, 3),
+        ({"XLA_FLAGS": "--xla_force_host_platform_device_count=5"}, 5),
+    ],
+)
+def test_our_programs_take_each_core_for_a_device_unless_told_otherwise(set_by_user, expected):
+    script = "one_device_per_core(); import jax; print(len(jax.devices('cpu')))"
+    command = [sys.executable, "-c", f"from iqlearn_jax.sweep.hosts import one_device_per_core; {script}"]
+    plain = {k: v for k, v in os.environ.items() if k not in ("JAX_NUM_CPU_DEVICES", "XLA_FLAGS")}
+    said = subprocess.run(command, env=plain | set_by_user, capture_output=True, text=True, check=True).stdout
+    assert int(said) == expected
