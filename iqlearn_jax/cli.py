@@ -22,15 +22,24 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see '{self.prog} --help'")
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Runs one command. Returns 0, 2 for what cannot be used or written, 130 (Ctrl-C) or 75 (SIGTERM)."""
-    arguments = list(arguments)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; by default the program's own, with a device for each core of a CPU.
+
+    Returns:
+      0, 2 for what cannot be used or written, 130 (Ctrl-C) or 75 (SIGTERM).
+    """
+    own_program = arguments is None
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
         print("usage: iqlearn COMMAND ...\n" + "\n".join(f"  {n:<9} {h}" for n, (_, h) in COMMANDS.items()))
         return 0 if arguments else 2
     try:
         if arguments[0] not in COMMANDS:
             raise unknown("command", arguments[0], COMMANDS)
+        if own_program:
+            from iqlearn_jax.sweep.hosts import one_device_per_core
+
+            one_device_per_core()
         return COMMANDS[arguments[0]][0](arguments[1:])
     except InputError as error:
         return one_line(error)
@@ -168,16 +177,5 @@ COMMANDS = {
     "report": (report_command, "one page with curves, returns and rewards of one or more folders"),
 }
 
-
-def command() -> int:
-    """The program `iqlearn`."""
-    arguments = sys.argv[1:]
-    if arguments and arguments[0] in COMMANDS:  # help shall not wait for JAX
-        from iqlearn_jax.sweep.hosts import one_device_per_core
-
-        one_device_per_core()
-    return main(arguments)
-
-
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(main())
