@@ -95,7 +95,7 @@ def headline(task: str, runs: Sequence[Run]) -> str:
     Of many points of a sweep it names the best, and that it was chosen.
     """
     parts = []
-    many = len(runs) > MOST_DRAWN
+    many = len(runs) > (FEW if _is_sweep(runs) else MOST_DRAWN)
     for run in [max(runs, key=_order)] if many else runs:
         value, interval = score(run)
         seeds = len(run.summary["seeds"])

@@ -25,7 +25,7 @@ def heat_maps(points: Sequence[Point]) -> bytes | None:
     columns = min(2, len(pairs))
     rows = -(-len(pairs) // columns)
     scores = [score for _, score in points]
-    with style.figure((5.2 * columns, 4.0 * rows), columns, rows) as (fig, axes):
+    with style.figure((10.4, (4.0 if columns > 1 else 3.4) * rows), columns, rows) as (fig, axes):
         for ax, pair in zip(axes.flat, pairs, strict=False):
             _panel(ax, points, pair, (min(scores), max(scores)))
         for ax in axes.flat[len(pairs) :]:
