@@ -23,6 +23,7 @@ class Transition(struct.PyTreeNode, kw_only=True):
     next_obs: Array  # [..., *obs_shape] the true successor, also at the end of an episode
     terminated: Array  # [...] bool
     truncated: Array  # [...] bool
+    round: Array | None = None  # [...] int32 round of learning that collected it, where a method asks for it
 
 
 class Batch(struct.PyTreeNode, kw_only=True):

@@ -30,6 +30,7 @@ class Facts(struct.PyTreeNode):
     truncated: Array
     frame: Array
     age: Array
+    round: Array | None = None
 
 
 class FrameRing(struct.PyTreeNode):
@@ -174,6 +175,7 @@ def _facts(rows: Transition, frame, age) -> Facts:
         truncated=rows.truncated,
         frame=jnp.asarray(frame, jnp.int32),
         age=jnp.asarray(age, jnp.int32),
+        round=rows.round,
     )
 
 
@@ -193,4 +195,5 @@ def _transition(facts: Facts, look_up: Callable, stack: int) -> Transition:
         next_obs=observe(facts.frame + 1),
         terminated=facts.terminated,
         truncated=facts.truncated,
+        round=facts.round,
     )
