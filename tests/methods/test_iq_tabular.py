@@ -297,15 +297,18 @@ def test_truncation_always_bootstraps(terminal, feed):
     assert not all(np.array_equal(a, b) for a, b in zip(neither, ended, strict=True))
 
 
-@pytest.mark.parametrize("name", ["iq", "bc", "rl"])
+@pytest.mark.parametrize("name", ["iq", "bc", "rl", "sqil", "adril", "dac"])
 def test_only_forward_rl_reads_the_reward(name):
-    config, _, spec, _, hparams, state = setup(method=name, feed="replay" if name == "rl" else "demos")
+    online = name not in ("iq", "bc")
+    config, _, spec, _, hparams, _ = setup(method=name, feed="replay" if online else "demos")
     method = make_method(config, spec)
+    state = method.init(jax.random.key(0), hparams)
     rows = jax.tree.map(jnp.asarray, random_rows(spec, 8))
 
     def run(reward):
         part = rows.replace(reward=reward)
-        batch = Batch(expert=None if name == "rl" else part, policy=part if name == "rl" else None,
+        own = part.replace(round=rows.obs) if name == "adril" else part
+        batch = Batch(expert=None if name == "rl" else part, policy=own if online else None,
                       initial=rows.obs)  # fmt: skip
         return jax.tree.leaves(method.update(hparams, state, batch, jax.random.key(0))[0])
 
