@@ -7,7 +7,7 @@ import flashbax as fbx
 import jax.numpy as jnp
 
 from iqlearn_jax.data.frame_replay import make_frame_replay
-from iqlearn_jax.types import EnvSpec, Transition
+from iqlearn_jax.types import EnvSpec, RoundTransition, Transition
 
 
 class Replay(NamedTuple):
@@ -28,12 +28,12 @@ def make_replay(spec: EnvSpec, capacity: int, batch_size: int, num_envs: int, ro
     """Ring buffer of `capacity` transitions that takes `num_envs` at a time and samples `batch_size`.
 
     Args:
-      rounds: whether transitions carry their `round`.
+      rounds: whether it holds `RoundTransition`s.
     """
     capacity = max(capacity, num_envs, batch_size)
     example = example_transition(spec)
     if rounds:
-        example = example.replace(round=jnp.int32(0))
+        example = RoundTransition(**vars(example), round=jnp.int32(0))
     if len(spec.obs_shape) == 3:
         return Replay(*make_frame_replay(example, spec.frame_stack, capacity, batch_size, num_envs))
     buffer = fbx.make_item_buffer(

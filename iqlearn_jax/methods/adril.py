@@ -22,6 +22,7 @@ from iqlearn_jax.agents import make_agent
 from iqlearn_jax.methods.common import Method, join, require
 from iqlearn_jax.methods.soft_rl import check_imitation, soft_rl_step
 from iqlearn_jax.methods.sqil import sum_of_means
+from iqlearn_jax.types import without_round
 
 
 def make_adril(config, spec) -> Method:
@@ -41,7 +42,7 @@ def make_adril(config, spec) -> Method:
 
     def update(hparams, state, batch, key):
         own = round_reward(batch.policy.round, state.step // config.round_updates)
-        rows, expert = join(batch.replace(policy=batch.policy.replace(round=None)))
+        rows, expert = join(batch.replace(policy=without_round(batch.policy)))
         reward = jnp.concatenate([own, jnp.ones(expert.size - own.size)])
         end_reward = reward if config.terminal == "absorbing" else None
         weight = sum_of_means(expert)

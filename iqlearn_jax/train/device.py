@@ -13,7 +13,7 @@ from iqlearn_jax.methods import Method
 from iqlearn_jax.train.evaluate import uniform_policy
 from iqlearn_jax.train.mapping import vmap
 from iqlearn_jax.train.state import RunState, sample_expert
-from iqlearn_jax.types import Batch, EnvSpec, Metrics, Transition
+from iqlearn_jax.types import Batch, EnvSpec, Metrics, RoundTransition, Transition
 
 
 class Loop(NamedTuple):
@@ -102,7 +102,7 @@ def in_round(method: Method, run: RunState, transition: Transition) -> Transitio
     if not method.round_updates:
         return transition
     number = run.updates // method.round_updates
-    return transition.replace(round=jnp.full(transition.reward.shape, number))
+    return RoundTransition(**vars(transition), round=jnp.full(transition.reward.shape, number))
 
 
 def exploration_steps(config) -> int:

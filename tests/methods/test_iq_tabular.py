@@ -13,7 +13,7 @@ from iqlearn_jax.ops.divergences import get_divergence
 from iqlearn_jax.ops.soft import soft_policy
 from iqlearn_jax.ops.tabular import MDP, occupancy, reward_from_q, soft_value_iteration
 from iqlearn_jax.ops.tabular_solve import solve
-from iqlearn_jax.types import Batch, Transition
+from iqlearn_jax.types import Batch, RoundTransition, Transition
 
 STATES, ACTIONS, GAMMA, TAU, ALPHA = 4, 3, 0.8, 0.4, 0.5
 SMOOTH = ["forward_kl", "reverse_kl", "reverse_kl_unbiased", "hellinger", "js", "chi2", "chi2_monotone"]
@@ -307,7 +307,7 @@ def test_only_forward_rl_reads_the_reward(name):
 
     def run(reward):
         part = rows.replace(reward=reward)
-        own = part.replace(round=rows.obs) if name == "adril" else part
+        own = RoundTransition(**vars(part), round=rows.obs) if name == "adril" else part
         batch = Batch(expert=None if name == "rl" else part, policy=own if online else None,
                       initial=rows.obs)  # fmt: skip
         return jax.tree.leaves(method.update(hparams, state, batch, jax.random.key(0))[0])
