@@ -60,6 +60,21 @@ def state_only(task):
     return config
 
 
+def imitation(task, method):
+    """SQIL, AdRIL or DAC on the same data. Untuned starting values: losses, rounds (1250 on PyBullet),
+    penalty and the discriminator's rate are the papers' and their authors' code's, sizes those of `sac`."""
+    config = sac(task)
+    config.method = method
+    config.demos.path = BUNDLED.format(task, BACKENDS[task])
+    config.seeds = 5
+    config.updates = UPDATES[task]
+    config.round_updates = 1250
+    config.terminal = "absorbing" if method == "dac" else "zero"
+    config.temperature = 0.1
+    config.gradient_penalty = 10.0 if method == "dac" else 0.0
+    return config
+
+
 def halfcheetah_mjx():
     """MuJoCo's halfcheetah on the device; gymnasium's demonstrations fit: name a file with --demos."""
     config = mujoco_online("halfcheetah", "mjx")
@@ -72,5 +87,10 @@ def halfcheetah_mjx():
 
 CONFIGS = {task: partial(online, task) for task in BACKENDS}
 CONFIGS |= {f"{task}_state_only": partial(state_only, task) for task in BACKENDS}
+CONFIGS |= {
+    f"{task}_{method}": partial(imitation, task, method)
+    for task in BACKENDS
+    for method in ("sqil", "adril", "dac")
+}
 CONFIGS |= {"halfcheetah_mjx": halfcheetah_mjx}
 CONFIGS |= {f"{task}_expert": partial(expert, task) for task in BACKENDS}

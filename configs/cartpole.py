@@ -1,5 +1,7 @@
 """CartPole-v1 (gymnax on the device, equal to gymnasium's)."""
 
+from functools import partial
+
 from iqlearn_jax.config import base_config
 from iqlearn_jax.presets import stable_q
 
@@ -65,6 +67,18 @@ def state_only():
     return config
 
 
+def imitation(method):
+    """SQIL, AdRIL or DAC on the demonstrations and steps of `online`. Untuned starting values: losses,
+    penalty and the discriminator's rate are the papers' and their authors' code's, the rest is as there."""
+    config = online()
+    config.method = method
+    config.value_term, config.regularize = "expert", "expert"  # of IQ-Learn; nothing reads them here
+    config.terminal = "absorbing" if method == "dac" else "zero"
+    config.temperature = 0.1
+    config.gradient_penalty = 10.0 if method == "dac" else 0.0
+    return config
+
+
 def expert():
     """Soft Q-learning on the true reward."""
     config = base_config()
@@ -87,6 +101,9 @@ CONFIGS = {
     "sparse": sparse,
     "online": online,
     "state_only": state_only,
+    "sqil": partial(imitation, "sqil"),
+    "adril": partial(imitation, "adril"),
+    "dac": partial(imitation, "dac"),
     "bc": bc,
     "expert": expert,
 }

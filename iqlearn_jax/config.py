@@ -13,7 +13,7 @@ TINY = 1e-12  # smallest weight or temperature that float32 arithmetic can still
 
 TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
-    "target_rate", "target_entropy", "gradient_penalty", "weight_decay",
+    "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr",
 )  # fmt: skip
 
 
@@ -39,6 +39,8 @@ def base_config() -> ConfigDict:
     config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value
     config.clip_targets = False  # next values clipped to the range that the divergence allows
     config.state_only = False
+    config.reward_shape = "log_odds"  # dac: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
+    config.round_updates = 1000  # adril: updates in a round; a multiple of online.updates_per_step
     config.normalize_obs = True  # by the demonstrations; online: by them and random play, half each
 
     config.critics = 1
@@ -65,9 +67,10 @@ def base_config() -> ConfigDict:
     config.critic_lr = 1e-4
     config.actor_lr = 3e-4
     config.temperature_lr = 3e-4
+    config.discriminator_lr = 1e-3  # dac
     config.target_rate = 0.005
     config.target_entropy = 0.0  # nats
-    config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper
+    config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper and for dac's discriminator in its own
     config.weight_decay = 0.0
     return config.lock()
 
@@ -85,6 +88,7 @@ RANGES = {
     "online.num_envs": (1, math.inf),
     "online.updates_per_step": (1, math.inf),
     "online.capacity": (1, math.inf),
+    "round_updates": (1, math.inf),
     "log_every": (1, math.inf),
     "updates": (1, math.inf),
     "checkpoint_minutes": (0, 1e6),
@@ -92,7 +96,7 @@ RANGES = {
     (
         "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",
         "target_period", "online.learning_starts", "eval_every", "checkpoint_every",
-        "snapshot_every",
+        "snapshot_every", "discriminator_lr",
     ),
     (0, math.inf),
 )  # fmt: skip

@@ -25,6 +25,17 @@ class Transition(struct.PyTreeNode, kw_only=True):
     truncated: Array  # [...] bool
 
 
+class RoundTransition(Transition, kw_only=True):
+    """A transition that knows when it was collected; a type of its own, so that others hold no such array."""
+
+    round: Array  # [...] int32 round of learning
+
+
+def without_round(rows: RoundTransition) -> Transition:
+    """The plain transitions, with the same leading axes."""
+    return Transition(**{name: value for name, value in vars(rows).items() if name != "round"})
+
+
 class Batch(struct.PyTreeNode, kw_only=True):
     """What one update learns from.
 

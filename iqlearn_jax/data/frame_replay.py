@@ -15,7 +15,7 @@ from flax import struct
 from iqlearn_jax.data.demos import Demos
 from iqlearn_jax.data.frames import stack_frames
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.types import Array, Transition
+from iqlearn_jax.types import Array, RoundTransition, Transition
 
 SPARE = 8  # one slot for last frames per so many transitions; with shorter episodes fewer are kept
 
@@ -30,6 +30,12 @@ class Facts(struct.PyTreeNode):
     truncated: Array
     frame: Array
     age: Array
+
+
+class RoundFacts(Facts):
+    """Those of a `RoundTransition`."""
+
+    round: Array
 
 
 class FrameRing(struct.PyTreeNode):
@@ -167,7 +173,7 @@ def _check_stacks(demos: Demos, frames, frame, step, stack: int, source: str) ->
 
 
 def _facts(rows: Transition, frame, age) -> Facts:
-    return Facts(
+    found = Facts(
         action=rows.action,
         reward=rows.reward,
         terminated=rows.terminated,
@@ -175,6 +181,7 @@ def _facts(rows: Transition, frame, age) -> Facts:
         frame=jnp.asarray(frame, jnp.int32),
         age=jnp.asarray(age, jnp.int32),
     )
+    return RoundFacts(**vars(found), round=rows.round) if isinstance(rows, RoundTransition) else found
 
 
 def _transition(facts: Facts, look_up: Callable, stack: int) -> Transition:
@@ -186,7 +193,7 @@ def _transition(facts: Facts, look_up: Callable, stack: int) -> Transition:
         past = number[:, None] - jnp.arange(stack)[::-1]
         return jnp.moveaxis(look_up(jnp.maximum(past, (facts.frame - facts.age)[:, None])), 1, -1)
 
-    return Transition(
+    found = Transition(
         obs=observe(facts.frame),
         action=facts.action,
         reward=facts.reward,
@@ -194,3 +201,4 @@ def _transition(facts: Facts, look_up: Callable, stack: int) -> Transition:
         terminated=facts.terminated,
         truncated=facts.truncated,
     )
+    return RoundTransition(**vars(found), round=facts.round) if isinstance(facts, RoundFacts) else found

@@ -7,7 +7,7 @@ import flashbax as fbx
 import jax.numpy as jnp
 
 from iqlearn_jax.data.frame_replay import make_frame_replay
-from iqlearn_jax.types import EnvSpec, Transition
+from iqlearn_jax.types import EnvSpec, RoundTransition, Transition
 
 
 class Replay(NamedTuple):
@@ -24,11 +24,17 @@ class Replay(NamedTuple):
     sample: Callable
 
 
-def make_replay(spec: EnvSpec, capacity: int, batch_size: int, num_envs: int) -> Replay:
-    """Ring buffer of `capacity` transitions that takes `num_envs` at a time and samples `batch_size`."""
+def make_replay(spec: EnvSpec, capacity: int, batch_size: int, num_envs: int, rounds: bool = False) -> Replay:
+    """Ring buffer of `capacity` transitions that takes `num_envs` at a time and samples `batch_size`.
+
+    Args:
+      rounds: whether it holds `RoundTransition`s.
+    """
     capacity = max(capacity, num_envs, batch_size)
+    example = example_transition(spec)
+    if rounds:
+        example = RoundTransition(**vars(example), round=jnp.int32(0))
     if len(spec.obs_shape) == 3:
-        example = example_transition(spec)
         return Replay(*make_frame_replay(example, spec.frame_stack, capacity, batch_size, num_envs))
     buffer = fbx.make_item_buffer(
         max_length=capacity,
@@ -37,7 +43,7 @@ def make_replay(spec: EnvSpec, capacity: int, batch_size: int, num_envs: int) ->
         add_batches=True,
     )
     return Replay(
-        init=lambda: buffer.init(example_transition(spec)),
+        init=lambda: buffer.init(example),
         add=buffer.add,
         sample=lambda state, key: buffer.sample(state, key).experience,
     )

@@ -1,13 +1,23 @@
 """One file per method; METHODS is the only catalogue."""
 
 from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.methods.adril import make_adril
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
+from iqlearn_jax.methods.dac import make_dac
 from iqlearn_jax.methods.iq import make_iq
 from iqlearn_jax.methods.rl import make_rl
+from iqlearn_jax.methods.sqil import make_sqil
 from iqlearn_jax.types import EnvSpec
 
-METHODS = {"iq": make_iq, "bc": make_bc, "rl": make_rl}
+METHODS = {
+    "iq": make_iq,
+    "bc": make_bc,
+    "rl": make_rl,
+    "sqil": make_sqil,
+    "adril": make_adril,
+    "dac": make_dac,
+}
 
 
 def make_method(config, spec: EnvSpec) -> Method:

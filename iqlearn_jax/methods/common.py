@@ -19,6 +19,7 @@ class Method(NamedTuple):
       act: (hparams, state, obs [B, ...], key, deterministic) -> actions [B, ...].
       reward: (hparams, state, transition [B], key) -> recovered reward [B]; None where the method has none.
       feeds: what it can learn from: a subset of {"demos", "replay"}; the config's `feed` picks one.
+      round_updates: updates in a round, where it asks for `RoundTransition`s from the replay; else 0.
     """
 
     init: Callable
@@ -26,6 +27,7 @@ class Method(NamedTuple):
     act: Callable
     reward: Callable | None
     feeds: frozenset[str]
+    round_updates: int = 0
 
 
 def join(batch: Batch) -> tuple[Transition, jax.Array]:

@@ -157,16 +157,12 @@ def rewards(config, agent, hparams, state, critic, bootstrap, rows, expert, key)
         lower, upper = reward_bounds(config, hparams["alpha"])
         behind = jnp.where(expert > 0, upper, lower) / (1.0 - hparams["gamma"])
     else:
-        behind = terminal.absorbing_value(hparams, bootstrap, absorbing_entropy(config, agent, state))
+        entropy = terminal.absorbing_entropy(config, agent, state)
+        behind = terminal.absorbing_value(hparams, bootstrap, entropy)
     discount, next_v = terminal.successor(
         config.terminal, hparams, rows, next_v, behind, bounds if config.clip_targets else None
     )
     return Rewards(inverse_bellman(q, next_v, discount), v, next_v, discount, q)
-
-
-def absorbing_entropy(config, agent, state):
-    """τH in the absorbing state, [] in reward units; 0 by default, where its policy counts as constant."""
-    return state.temperature * agent.max_entropy if config.absorbing_entropy else jnp.zeros(())
 
 
 def critic_loss(config, agent, hparams, state, critic, batch, key):
@@ -224,7 +220,7 @@ def estimate_value_term(config, agent, hparams, state, critic, initial, found: R
 
 def self_loop(config, agent, hparams, state, critic, bootstrap, rows) -> terminal.Tail:
     """The absorbing state's share of each row; of weight 0 unless `config.terminal` is "absorbing"."""
-    entropy = absorbing_entropy(config, agent, state)
+    entropy = terminal.absorbing_entropy(config, agent, state)
     end = terminal.tail(hparams, rows, critic, bootstrap, entropy)
     return end if config.terminal == "absorbing" else end._replace(weight=jnp.zeros_like(end.weight))
 

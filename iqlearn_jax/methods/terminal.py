@@ -25,6 +25,11 @@ class Tail(NamedTuple):
     weight: jax.Array
 
 
+def absorbing_entropy(config, agent, state):
+    """τH in the absorbing state, [] in reward units; 0 by default, where its policy counts as constant."""
+    return state.temperature * agent.max_entropy if config.absorbing_entropy else jnp.zeros(())
+
+
 def absorbing_value(hparams, critic, entropy):
     """V of the absorbing state, [] in reward units; θ = critic["absorbing"] is its reward."""
     return (critic["absorbing"] + entropy) / (1.0 - hparams["gamma"])

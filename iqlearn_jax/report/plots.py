@@ -13,7 +13,12 @@ BAND_RESAMPLES = 2000
 FEW = 4  # runs whose names fit under a plot of single width
 DIAGNOSTICS = {  # panel title -> metrics drawn in it, with the name in the legend
     "Loss": {"iq/loss": "IQ objective", "bc/loss": "−log likelihood", "rl/loss": "Bellman error"},
-    "Recovered reward": {"iq/reward_expert": "expert", "iq/reward_policy": "policy"},
+    "Recovered reward": {
+        "iq/reward_expert": "expert",
+        "dac/reward_expert": "expert",
+        "iq/reward_policy": "policy",
+        "dac/reward_policy": "policy",
+    },
     "Soft value and Q": {"iq/value": "soft value", "iq/q": "Q", "rl/q": "Q"},
     "Policy entropy (nats)": {"policy/entropy": "entropy"},
 }

@@ -13,7 +13,7 @@ from iqlearn_jax.methods import Method
 from iqlearn_jax.train.evaluate import uniform_policy
 from iqlearn_jax.train.mapping import vmap
 from iqlearn_jax.train.state import RunState, sample_expert
-from iqlearn_jax.types import Batch, EnvSpec, Metrics
+from iqlearn_jax.types import Batch, EnvSpec, Metrics, RoundTransition, Transition
 
 
 class Loop(NamedTuple):
@@ -50,7 +50,7 @@ def make_offline(config, method: Method, map_runs: Callable = vmap) -> Loop:
 def make_online(config, method: Method, env: Environment, map_runs: Callable = vmap) -> Loop:
     """Each step: every environment once, one addition to the replay, `updates_per_step` updates."""
     online = config.online
-    replay = online_replay(config, env.spec)
+    replay = online_replay(config, env.spec, rounds=method.round_updates > 0)
     learn = make_learner(config, method, replay)
 
     def collect(run, choose_action, key):
@@ -63,7 +63,7 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
         counts = {"episodes": jnp.sum(ended) * 1.0, "return_sum": jnp.sum(jnp.where(ended, returns, 0.0))}
         run = run.replace(
             env=env_state,
-            replay=replay.add(run.replay, transition),
+            replay=replay.add(run.replay, in_round(method, run, transition)),
             env_steps=run.env_steps + online.num_envs,
         )
         return run, counts
@@ -89,12 +89,20 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
     return compile_loop(init, step, config.log_every // online.updates_per_step, map_runs)
 
 
-def online_replay(config, spec: EnvSpec) -> Replay:
+def online_replay(config, spec: EnvSpec, rounds: bool = False) -> Replay:
     """The run's replay; its capacity is never larger than the steps that the run will take."""
     online = config.online
     steps = exploration_steps(config) + -(-config.updates // online.updates_per_step)
     capacity = min(online.capacity, steps * online.num_envs)
-    return make_replay(spec, capacity, config.batch_size, online.num_envs)
+    return make_replay(spec, capacity, config.batch_size, online.num_envs, rounds)
+
+
+def in_round(method: Method, run: RunState, transition: Transition) -> Transition:
+    """The transitions [num_envs] with their round, if the method asks for it."""
+    if not method.round_updates:
+        return transition
+    number = run.updates // method.round_updates
+    return RoundTransition(**vars(transition), round=jnp.full(transition.reward.shape, number))
 
 
 def exploration_steps(config) -> int:

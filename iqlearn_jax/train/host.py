@@ -9,6 +9,7 @@ from iqlearn_jax.methods import Method
 from iqlearn_jax.train.device import (
     Loop,
     exploration_steps,
+    in_round,
     make_learner,
     online_replay,
     start_run,
@@ -26,7 +27,7 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     of the run resumes them (`Loop.restore`).
     """
     online = config.online
-    replay = online_replay(config, envs.spec)
+    replay = online_replay(config, envs.spec, rounds=method.round_updates > 0)
     learner = make_learner(config, method, replay)
 
     def begin(hparams, seed):
@@ -40,7 +41,8 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
 
     def remember(run, transition):
         return run.replace(
-            replay=replay.add(run.replay, transition), env_steps=run.env_steps + online.num_envs
+            replay=replay.add(run.replay, in_round(method, run, transition)),
+            env_steps=run.env_steps + online.num_envs,
         )
 
     def learn(hparams, rows, picks, run, transition, obs):  # and acts at once: each call has its price

@@ -39,6 +39,23 @@ SPEC = spec_of(obs_shape=(2,), num_actions=3)
             {"method": "bc", "feed": "replay"},
             "config.feed is 'replay', but method 'bc' .*--config.feed=demos",
         ),
+        (
+            {"method": "sqil", "feed": "replay", "terminal": "bounded"},
+            "config.terminal is 'bounded'.*'sqil'.*--config.terminal=absorbing",
+        ),
+        ({"method": "dac", "feed": "replay", "terminal": "absorb"}, "unknown config.terminal 'absorb'"),
+        (
+            {"method": "dac", "feed": "replay", "state_only": True},
+            "config.state_only is True.*'dac'.*--config.method=iq",
+        ),
+        (
+            {"method": "dac", "feed": "replay", "reward_shape": "logodds"},
+            "unknown config.reward_shape 'logodds'; did you mean log_odds",
+        ),
+        (
+            {"method": "adril", "feed": "demos"},
+            "config.feed is 'demos', but .*'adril' .*--config.feed=replay",
+        ),
         ({"method": "rl", "feed": "demos"}, "config.feed is 'demos', but method 'rl' .*--config.feed=replay"),
     ],
 )
@@ -95,11 +112,11 @@ def test_matrix_observations_are_refused_or_give_one_value_per_row():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_records_are_complete(name):
-    feed = "replay" if name == "rl" else "demos"
+    feed = "demos" if name in ("iq", "bc") else "replay"
     method = make_method(configure(method=name, feed=feed), SPEC)
     assert method.feeds <= {"demos", "replay"}
     assert feed in method.feeds
-    assert (method.reward is None) == (name != "iq")
+    assert (method.reward is None) == (name not in ("iq", "dac"))
 
 
 def test_join_marks_the_experts():

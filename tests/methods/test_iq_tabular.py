@@ -13,7 +13,7 @@ from iqlearn_jax.ops.divergences import get_divergence
 from iqlearn_jax.ops.soft import soft_policy
 from iqlearn_jax.ops.tabular import MDP, occupancy, reward_from_q, soft_value_iteration
 from iqlearn_jax.ops.tabular_solve import solve
-from iqlearn_jax.types import Batch, Transition
+from iqlearn_jax.types import Batch, RoundTransition, Transition
 
 STATES, ACTIONS, GAMMA, TAU, ALPHA = 4, 3, 0.8, 0.4, 0.5
 SMOOTH = ["forward_kl", "reverse_kl", "reverse_kl_unbiased", "hellinger", "js", "chi2", "chi2_monotone"]
@@ -297,15 +297,18 @@ def test_truncation_always_bootstraps(terminal, feed):
     assert not all(np.array_equal(a, b) for a, b in zip(neither, ended, strict=True))
 
 
-@pytest.mark.parametrize("name", ["iq", "bc", "rl"])
+@pytest.mark.parametrize("name", ["iq", "bc", "rl", "sqil", "adril", "dac"])
 def test_only_forward_rl_reads_the_reward(name):
-    config, _, spec, _, hparams, state = setup(method=name, feed="replay" if name == "rl" else "demos")
+    online = name not in ("iq", "bc")
+    config, _, spec, _, hparams, _ = setup(method=name, feed="replay" if online else "demos")
     method = make_method(config, spec)
+    state = method.init(jax.random.key(0), hparams)
     rows = jax.tree.map(jnp.asarray, random_rows(spec, 8))
 
     def run(reward):
         part = rows.replace(reward=reward)
-        batch = Batch(expert=None if name == "rl" else part, policy=part if name == "rl" else None,
+        own = RoundTransition(**vars(part), round=rows.obs) if name == "adril" else part
+        batch = Batch(expert=None if name == "rl" else part, policy=own if online else None,
                       initial=rows.obs)  # fmt: skip
         return jax.tree.leaves(method.update(hparams, state, batch, jax.random.key(0))[0])
 

@@ -30,6 +30,14 @@ CASES = [
     ("iq", "replay", "bandit", {"learn_temperature": True, "critics": 2, "target_network": True}),
     ("iq", "replay", "picture", {}),
     pytest.param("bc", "demos", "bandit", {}, marks=pytest.mark.slow),
+    pytest.param("adril", "replay", "walk", {"round_updates": 5}, marks=pytest.mark.slow),
+    pytest.param(
+        "dac",
+        "replay",
+        "walk",
+        {"terminal": "absorbing", "gradient_penalty": 10.0},
+        marks=pytest.mark.slow,
+    ),
     pytest.param(
         "rl", "replay", "walk", {"target_network": True, "target_period": 3}, marks=pytest.mark.slow
     ),

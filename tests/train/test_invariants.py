@@ -13,7 +13,8 @@ from iqlearn_jax.train import evaluate
 from iqlearn_jax.train.device import make_online
 
 ENVS = ("walk", "bandit")
-FEEDS = {"iq": ("demos", "replay"), "bc": ("demos",), "rl": ("replay",)}
+FEEDS = {"iq": ("demos", "replay"), "bc": ("demos",)}
+FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac"), ("replay",))
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
 CASES = [
@@ -23,6 +24,9 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "iq": {"terminal": "absorbing", "learn_temperature": True, "target_network": True, "critics": 2},
     "bc": {},
     "rl": {"target_network": True, "critics": 2, "learn_temperature": True},
+    "sqil": {"terminal": "absorbing", "target_network": True, "critics": 2, "learn_temperature": True},
+    "adril": {"terminal": "absorbing", "target_network": True, "critics": 2, "round_updates": 2},
+    "dac": {"terminal": "absorbing", "target_network": True, "critics": 2, "gradient_penalty": 10.0},
 }
 SEEDS = 3
 COMPILED: list[str] = []  # one entry for each program that XLA compiled in this process

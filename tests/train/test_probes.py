@@ -97,6 +97,23 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
             marks=pytest.mark.slow,
         ),
         pytest.param("rl", "replay", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="rl", marks=pytest.mark.slow),
+        pytest.param(
+            "sqil", "replay", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="sqil", marks=pytest.mark.slow
+        ),
+        pytest.param(
+            "adril",
+            "replay",
+            {"actor_lr": 3e-3, "critic_lr": 3e-3, "round_updates": 300},
+            id="adril",
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            "dac",
+            "replay",
+            {"actor_lr": 3e-3, "critic_lr": 3e-3, "gradient_penalty": 1.0},
+            id="dac",
+            marks=pytest.mark.slow,
+        ),
     ],
 )
 def test_action_gradient_finds_the_linear_expert(method, feed, changes):
@@ -140,14 +157,25 @@ def test_pictures_choose_the_action(method, feed):
 
 
 @pytest.mark.slow
-def test_iq_recovers_which_action_is_good():
-    """On the walk the expert pushes right: its recovered reward is higher there, its return the expert's."""
+@pytest.mark.parametrize(
+    ("method", "feed", "changes"),
+    [
+        ("iq", "demos", {}),
+        ("sqil", "replay", {}),
+        ("adril", "replay", {"round_updates": 300}),
+        ("dac", "replay", {"terminal": "absorbing", "gradient_penalty": 1.0}),
+    ],
+)
+def test_the_expert_of_the_walk_is_recovered(method, feed, changes):
+    """It pushes right: the return is the expert's, a recovered reward is higher there."""
     config = made_up_config(
-        "iq", "demos", "walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
-        critic_lr=1e-3, temperature=0.05,
+        method, feed, "walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
+        critic_lr=1e-3, temperature=0.05, **changes,
     )  # fmt: skip
     problem, state = trained(config)
     assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)
+    if problem.method.reward is None:
+        return
     hparams, own = jax.tree.map(lambda x: x[0], (problem.hparams, state))
     rows = jax.tree.map(lambda x: x[:20], problem.rows)
     reward = [

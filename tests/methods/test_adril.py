@@ -1,0 +1,72 @@
+"""AdRIL: rewards by round against NumPy, and the rounds that the replay remembers."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from common import configure, made_up_config, made_up_environments, spec_of
+from soft_rl_reference import check_update, setup, uneven_batch
+
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.methods import make_method
+from iqlearn_jax.methods.adril import round_reward
+from iqlearn_jax.sweep.problem import make_loop, make_problem
+from iqlearn_jax.types import RoundTransition
+
+
+@pytest.mark.parametrize("current", [0, 1, 4])
+def test_past_rounds_share_minus_one(current):
+    """Of k past rounds each row gets −1/k; the present round and the first of all get 0."""
+    rounds = np.arange(current + 1)
+    found = round_reward(jnp.asarray(rounds), jnp.int32(current))
+    np.testing.assert_allclose(found, [-1 / current if r < current else 0.0 for r in rounds], rtol=1e-6)
+    assert float(found.sum()) == pytest.approx(-1.0 if current else 0.0)
+
+
+@pytest.mark.parametrize("treatment", ["zero", "absorbing"])
+@pytest.mark.parametrize("step", [9, 10, 39])
+def test_update_is_sqil_with_the_rewards_of_rounds(treatment, step):
+    """Rounds of 10 updates: at step 9 all rows are of the present round, at 39 rounds 0 to 2 are past."""
+    with jax.enable_x64(True):
+        spec, made, hparams, state, table = setup("adril", terminal=treatment, round_updates=10)
+        current = step // 10
+        rounds = np.minimum([0, 1, 3, 2, 0], current)
+        batch = uneven_batch(spec)
+        dated = RoundTransition(**vars(batch.policy), round=jnp.asarray(rounds, jnp.int32))
+        batch = batch.replace(policy=dated)
+        own = np.array([-1 / current if r < current else 0.0 for r in rounds])
+        rewards = {"policy": own, "expert": np.ones(7)}
+        state = state.replace(step=jnp.int32(step))
+        check_update(made, hparams, state, table, batch, rewards, rewards, treatment == "absorbing")
+
+
+def stored_rounds(method, env, **changes):
+    """Rounds [runs, rows] in the replay after 10 random rows and 8 updates with 2 environments each."""
+    with made_up_environments():
+        problem = make_problem(made_up_config(method, "replay", env, **changes))
+    loop = make_loop(problem)
+    run = loop.init(problem.hparams, problem.seeds, problem.rows, problem.picks)
+    for _ in range(2):
+        run, _ = loop.chunk(problem.hparams, problem.rows, problem.picks, run)
+    kept = run.replay.facts if env == "picture" else run.replay.experience
+    return np.asarray(kept.round).reshape(len(problem.seeds), -1) if hasattr(kept, "round") else None
+
+
+@pytest.mark.parametrize("env", ["walk", pytest.param("picture", marks=pytest.mark.slow)])
+def test_the_replay_holds_the_round_of_each_transition(env):
+    """Rounds of 2 updates: random play and the first two steps are round 0, the next two round 1, ..."""
+    wanted = [0] * 10 + [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
+    for found in stored_rounds("adril", env, round_updates=2):
+        np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ["walk", "picture"])
+def test_other_methods_store_no_rounds(env):
+    assert stored_rounds("sqil", env) is None
+
+
+def test_a_round_may_not_end_within_a_step():
+    config = configure(method="adril", feed="replay", round_updates=10, online__updates_per_step=4)
+    with pytest.raises(InputError, match=r"config.round_updates is 10; .*updates_per_step \(4\)"):
+        make_method(config, spec_of(obs_shape=(2,), num_actions=3))
