@@ -122,6 +122,7 @@ def test_action_gradient_finds_the_linear_expert(method, feed, changes):
         pytest.param("iq", "demos", marks=pytest.mark.slow),
         ("bc", "demos"),
         pytest.param("rl", "replay", marks=pytest.mark.slow),
+        pytest.param("regularized_bc", "demos", marks=pytest.mark.slow),
     ],
 )
 def test_pictures_choose_the_action(method, feed):
@@ -139,12 +140,18 @@ def test_pictures_choose_the_action(method, feed):
     assert np.mean(np.asarray(action) == picture_action(obs)) > 0.97
 
 
-@pytest.mark.slow
-def test_iq_recovers_which_action_is_good():
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"method": "iq", "temperature": 0.05}, id="iq", marks=pytest.mark.slow),
+        pytest.param({"method": "regularized_bc"}, id="regularized_bc", marks=pytest.mark.slow),
+    ],
+)
+def test_the_recovered_reward_says_which_action_is_good(changes):
     """On the walk the expert pushes right: its recovered reward is higher there, its return the expert's."""
     config = made_up_config(
-        "iq", "demos", "walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
-        critic_lr=1e-3, temperature=0.05,
+        feed="demos", env_name="walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
+        critic_lr=1e-3, **changes,
     )  # fmt: skip
     problem, state = trained(config)
     assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)
