@@ -27,6 +27,15 @@ def bc():
     return config
 
 
+def regularized_bc():
+    """RCAL on the same data. Margin and weight are ours and untuned: the paper has no network."""
+    config = offline()
+    config.method = "regularized_bc"
+    config.margin = 1.0
+    config.reward_weight = 0.1
+    return config
+
+
 def subsampled():
     """The paper's setting: several demonstrations, every 20th step."""
     config = offline()
@@ -105,5 +114,6 @@ CONFIGS = {
     "adril": partial(imitation, "adril"),
     "dac": partial(imitation, "dac"),
     "bc": bc,
+    "regularized_bc": regularized_bc,
     "expert": expert,
 }

@@ -13,7 +13,8 @@ TINY = 1e-12  # smallest weight or temperature that float32 arithmetic can still
 
 TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
-    "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr",
+    "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr", "margin",
+    "reward_weight",
 )  # fmt: skip
 
 
@@ -72,6 +73,8 @@ def base_config() -> ConfigDict:
     config.target_entropy = 0.0  # nats
     config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper and for dac's discriminator in its own
     config.weight_decay = 0.0
+    config.margin = 1.0  # regularized_bc: by how much the demonstrated action's Q is to lead, reward units
+    config.reward_weight = 0.1  # λ of the term on Q(s,a) − γQ(s'): regularized_bc's E|r|
     return config.lock()
 
 
@@ -80,6 +83,7 @@ RANGES = {
     "gamma": (0.0, math.nextafter(1.0, 0.0)),
     "temperature": (TINY, math.inf),
     "alpha": (TINY, math.inf),
+    "margin": (TINY, math.inf),
     "target_rate": (0.0, 1.0),
     "seeds": (1, math.inf),
     "batch_size": (1, math.inf),
@@ -96,7 +100,7 @@ RANGES = {
     (
         "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",
         "target_period", "online.learning_starts", "eval_every", "checkpoint_every",
-        "snapshot_every", "discriminator_lr",
+        "snapshot_every", "discriminator_lr", "reward_weight",
     ),
     (0, math.inf),
 )  # fmt: skip

@@ -6,6 +6,7 @@ from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.dac import make_dac
 from iqlearn_jax.methods.iq import make_iq
+from iqlearn_jax.methods.regularized_bc import make_regularized_bc
 from iqlearn_jax.methods.rl import make_rl
 from iqlearn_jax.methods.sqil import make_sqil
 from iqlearn_jax.types import EnvSpec
@@ -13,6 +14,7 @@ from iqlearn_jax.types import EnvSpec
 METHODS = {
     "iq": make_iq,
     "bc": make_bc,
+    "regularized_bc": make_regularized_bc,
     "rl": make_rl,
     "sqil": make_sqil,
     "adril": make_adril,

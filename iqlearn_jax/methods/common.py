@@ -6,8 +6,10 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from iqlearn_jax.agents.common import make_preprocess
+from iqlearn_jax.agents.soft_q import make_network
 from iqlearn_jax.errors import InputError, unknown
-from iqlearn_jax.types import Batch, Transition
+from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 
 class Method(NamedTuple):
@@ -55,3 +57,35 @@ def require(condition: bool, message: str) -> None:
     """Raises InputError(message) unless the condition holds."""
     if not condition:
         raise InputError(message)
+
+
+def require_discrete(config, spec: EnvSpec, why: str) -> None:
+    """Refuses continuous actions, for the reason given."""
+    require(
+        spec.discrete,
+        f"config.method is '{config.method}', which needs discrete actions, but those of {spec.id} are "
+        f"continuous: {why}; set --config.method=iq, bc or value_dice",
+    )
+
+
+def require_plain(config) -> None:
+    """Refuses switches of the agents that a method without targets and with one network does not read."""
+    for field, wanted in {
+        "critics": 1, "target_network": False, "learn_temperature": False, "state_only": False,
+    }.items():  # fmt: skip
+        require(
+            config[field] == wanted,
+            f"config.{field} is {config[field]}, but method '{config.method}' is defined for {wanted} only; "
+            f"set --config.{field}={wanted}",
+        )
+
+
+def action_values(config, spec: EnvSpec) -> Callable:
+    """(hparams, critic, obs [B, ...]) -> Q(s, ·) [B, A] of discrete actions, with one critic."""
+    network, preprocess = make_network(config, spec), make_preprocess(spec)
+    return lambda hparams, critic, obs: network.apply(critic["net"], preprocess(hparams, obs))[0]
+
+
+def taken(table: jax.Array, action: jax.Array) -> jax.Array:
+    """Entries of the chosen actions: table [B, A], action [B] -> [B]."""
+    return jnp.take_along_axis(table, action[:, None], axis=-1)[:, 0]

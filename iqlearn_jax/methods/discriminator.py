@@ -65,8 +65,11 @@ def make_discriminator(config, spec: EnvSpec, preprocess: Callable) -> Discrimin
         if absorbing:
             expert = with_ends(spec, expert, batch.expert, keys[0])
             policy = with_ends(spec, policy, batch.policy, keys[1])
-        one = lambda point: net.apply(params, *jax.tree.map(lambda x: x[None], point))[0]  # noqa: E731
-        return gradient_penalty(one, expert, policy, mix_key)
+
+        def logit_of(point):
+            return net.apply(params, *jax.tree.map(lambda x: x[None], point))[0]
+
+        return gradient_penalty(logit_of, expert, policy, mix_key)
 
     def loss(hparams, params, batch, key):
         expert, policy = (logit(hparams, params, rows) for rows in (batch.expert, batch.policy))

@@ -46,7 +46,7 @@ def soft_rl_step(config, agent, hparams, state, rows, reward, key, weight=1.0, e
     Args:
       rows: transitions [N]; their own reward is not read.
       reward: [N] rewards to regress on.
-      weight: [] or [N], with mean 1 over the rows.
+      weight: [] or [N] of each squared error; their weighted mean is the loss.
       end_reward: [] or [N] reward in the absorbing state behind each row; None: terminals are worth 0.
     Returns:
       (state, metrics).

@@ -112,11 +112,11 @@ def test_matrix_observations_are_refused_or_give_one_value_per_row():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_records_are_complete(name):
-    feed = "demos" if name in ("iq", "bc") else "replay"
+    feed = "demos" if name in ("iq", "bc", "regularized_bc") else "replay"
     method = make_method(configure(method=name, feed=feed), SPEC)
     assert method.feeds <= {"demos", "replay"}
     assert feed in method.feeds
-    assert (method.reward is None) == (name not in ("iq", "dac"))
+    assert (method.reward is None) == (name not in ("iq", "regularized_bc", "dac"))
 
 
 def test_join_marks_the_experts():

@@ -23,6 +23,7 @@ METHODS = [  # and a metric that the rate of learning moves
     pytest.param("sqil", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("adril", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("dac", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
+    pytest.param("regularized_bc", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
 ]
 TOGETHER = {"rtol": 2e-3, "atol": 1e-4}  # sums of float32 in another order, over 8 updates
 

@@ -139,6 +139,7 @@ def test_action_gradient_finds_the_linear_expert(method, feed, changes):
         pytest.param("iq", "demos", marks=pytest.mark.slow),
         ("bc", "demos"),
         pytest.param("rl", "replay", marks=pytest.mark.slow),
+        pytest.param("regularized_bc", "demos", marks=pytest.mark.slow),
     ],
 )
 def test_pictures_choose_the_action(method, feed):
@@ -161,6 +162,7 @@ def test_pictures_choose_the_action(method, feed):
     ("method", "feed", "changes"),
     [
         ("iq", "demos", {}),
+        ("regularized_bc", "demos", {}),
         ("sqil", "replay", {}),
         ("adril", "replay", {"round_updates": 300}),
         ("dac", "replay", {"terminal": "absorbing", "gradient_penalty": 1.0}),
