@@ -317,10 +317,10 @@ def test_equal_expert_and_random_return_still_gives_a_summary(trained, tmp_path,
 
 @contextmanager
 def started(arguments):
-    """The command line in a process of its own, which does not outlive the test."""
+    """The command line in a process of its own, which does not outlive the test; one device, as here."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "iqlearn_jax.cli", *arguments],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ), cwd=ROOT,
+        [sys.executable, "-m", "iqlearn_jax.cli", *arguments], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"}, cwd=ROOT,
     )  # fmt: skip
     try:
         yield process

@@ -91,6 +91,7 @@ def test_force_reaches_training_and_a_signal_the_exit_code(small, monkeypatch, c
         raise Stopped(signal.SIGTERM)
 
     monkeypatch.setattr(table, "train", stopped)
+    monkeypatch.setattr(table, "one_device_per_core", lambda: None)  # JAX runs already
     monkeypatch.setattr("sys.argv", ["table", f"--shared={small[1]}", "--only=here", "--force"])
     with pytest.raises(SystemExit) as ended:
         table.main(small[0], "a table")
