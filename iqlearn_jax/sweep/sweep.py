@@ -98,7 +98,7 @@ def result(workdir: Path, pieces: Sequence[Program], grid: dict[str, tuple]) -> 
         if (workdir / piece.name / "summary.json").exists()
     )
     rows.sort(key=_score, reverse=True)
-    best = rows[0] | {"note": BEST_NOTE} if rows and np.isfinite(_score(rows[0])) else None
+    best = rows[0] | {"note": BEST_NOTE} if rows and np.isfinite(_score(rows[0])).all() else None
     made = read_json(workdir / "sweep.json")["provenance"]
     return outline(pieces, grid) | {"provenance": made, "rows": rows, "best": best}
 
@@ -125,9 +125,10 @@ def _with_score(row: dict[str, Any]) -> dict[str, Any]:
     return row | {"iqm_return": float(iqm(row["returns"])), "normalized_iqm": score, "ci95": interval}
 
 
-def _score(row: dict[str, Any]) -> float:
-    """What points are ordered by: the normalised IQM where there is one, else the return's."""
-    return row["iqm_return"] if row["normalized_iqm"] is None else row["normalized_iqm"]
+def _score(row: dict[str, Any]) -> tuple[float, float]:
+    """What points are ordered by: the normalised IQM where there is one, else the return's; then the mean."""
+    score = row["iqm_return"] if row["normalized_iqm"] is None else row["normalized_iqm"]
+    return score, float(np.mean(row["returns"]))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from iqlearn_jax.sweep.estimate import estimate, memory_needed
 from iqlearn_jax.sweep.grid import plan
 from iqlearn_jax.sweep.problem import make_problem
 from iqlearn_jax.sweep.run import load_run, train
-from iqlearn_jax.sweep.sweep import points, run_sweep
+from iqlearn_jax.sweep.sweep import _score, points, run_sweep
 
 METHODS = [  # and a metric that the rate of learning moves
     ("iq", "replay", "bandit", "policy/grad_norm"),
@@ -130,6 +130,13 @@ def test_another_sweep_in_the_folder_is_refused(tmp_path):
         run_sweep(plan(config, other), other, tmp_path, runs_per_device=None)
     with pytest.raises(InputError, match="single run"):
         run_sweep(plan(config, grid), grid, tmp_path / "program-0", runs_per_device=None)
+
+
+def test_points_of_the_same_iqm_are_ordered_by_their_mean():
+    """The interquartile mean does not see a quarter of failing seeds."""
+    good, weak = ({"normalized_iqm": 1.0, "returns": [500.0] * 7 + [last]} for last in (500.0, 20.0))
+    assert _score(good) > _score(weak)
+    assert _score(weak) > _score({"normalized_iqm": 0.9, "returns": [600.0] * 8})
 
 
 def test_points_gather_seeds_over_programs():
