@@ -18,10 +18,6 @@ from iqlearn_jax.settings import assign
 from iqlearn_jax.sweep import problem
 from iqlearn_jax.types import EnvSpec, Transition
 
-# Programs that several loops of one test process share are compiled once.
-jax.config.update("jax_compilation_cache_dir", tempfile.mkdtemp(prefix="iqlearn-tests-cache-"))
-jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
-
 ROOT = Path(__file__).resolve().parents[1]
 LOW, HIGH = np.float32([-2.0, 0.5]), np.float32([1.0, 3.5])  # a box that is neither ±1 nor centred at 0
 

@@ -95,11 +95,11 @@ def test_summary_has_the_documented_keys(trained, demos):
     assert 15 < found["random_return"] < 30  # uniformly random CartPole: about 22
 
 
-def test_points_of_a_grid_get_no_common_score(demos, tmp_path, capsys):
+def test_points_of_a_grid_get_no_common_score(trained, tmp_path, capsys):
     """Two points of one seed each: an IQM over both would mix different settings."""
-    grid = ["--config.seeds=1", "--config.grid.alpha=(0.1, 0.5)"]
-    arguments = ["train", CARTPOLE, f"--workdir={tmp_path}", f"--demos={demos}", *SMALL, *grid]
-    assert cli.main(arguments) == 0
+    points = summary(trained[0]) | {"seeds": [5000, 5000], "varied": {"alpha": [0.1, 0.5]}}
+    (tmp_path / "summary.json").write_text(json.dumps(points))
+    cli.print_summary(points, tmp_path)
     said = capsys.readouterr().out
     assert "IQM" not in said
     assert "alpha varied: the report's table has the score of each point" in said
@@ -316,11 +316,12 @@ def test_equal_expert_and_random_return_still_gives_a_summary(trained, tmp_path,
 
 
 @contextmanager
-def started(arguments):
+def started(arguments, **env):
     """The command line in a process of its own, which does not outlive the test; one device, as here."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "iqlearn_jax.cli", *arguments], stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"}, cwd=ROOT,
+        [sys.executable, "-m", "iqlearn_jax.cli", *arguments],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT,
+        env=os.environ | {"JAX_NUM_CPU_DEVICES": "1"} | env,
     )  # fmt: skip
     try:
         yield process
@@ -361,12 +362,15 @@ def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_pa
     }
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow)]
+)
 def test_a_signal_while_it_compiles_stops_after_the_first_chunk(number, code, demos, tmp_path):
     """An interrupt that Python raises inside a compiler's callback would be lost."""
     workdir = tmp_path / "early"
-    endless = [*SMALL, "--config.updates=100_000_000"]
-    with started(["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *endless]) as process:
+    endless = ["train", CARTPOLE, f"--workdir={workdir}", f"--demos={demos}", *SMALL]
+    endless += ["--config.updates=100_000_000"]
+    with started(endless, JAX_ENABLE_COMPILATION_CACHE="false") as process:
         wait_for(lambda: (workdir / "checkpoints").exists(), process)
         process.send_signal(number)
         _, err = process.communicate(timeout=120)

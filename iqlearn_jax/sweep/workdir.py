@@ -5,6 +5,7 @@ import os
 import platform
 import subprocess
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -73,8 +74,11 @@ def provenance(demos_digest: str | None) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    installed = {package.metadata["Name"]: package.version for package in metadata.distributions()}
-    return {name: installed[name] for name in PACKAGES if name in installed}
+    found = {}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # some are optional
+            found[name] = metadata.version(name)
+    return found
 
 
 def _hardware() -> str:

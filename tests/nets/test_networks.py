@@ -25,8 +25,8 @@ from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN, Conv, orthogonal
 def test_q_network_shapes(shape, options):
     network = Ensemble(QNetwork(num_actions=3, hidden=(8,), **options), 2)
     obs = jnp.zeros((5, *shape), jnp.int32 if shape == () else jnp.float32)
-    params = network.init(jax.random.key(0), obs)
-    q = network.apply(params, obs)
+    params = jax.eval_shape(network.init, jax.random.key(0), obs)
+    q = jax.eval_shape(network.apply, params, obs)
     assert q.shape == (2, 5, 3)
     assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(params))
 

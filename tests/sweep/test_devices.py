@@ -28,13 +28,10 @@ CLOSE = {"rtol": 2e-3, "atol": 2e-4}  # a device's share has other shapes, so su
 def start(devices, workdir, chunks=0, *process):
     """The script on so many simulated devices."""
     flags = f"--xla_force_host_platform_device_count={devices}"
-    places = {
-        "JAX_COMPILATION_CACHE_DIR": jax.config.jax_compilation_cache_dir,
-        "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)]),
-    }
+    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), str(workdir), str(chunks), *map(str, process)],
-        env=os.environ | places | {"XLA_FLAGS": flags, "DEMOS": demos_path("walk")},
+        env=os.environ | {"PYTHONPATH": path, "XLA_FLAGS": flags, "DEMOS": demos_path("walk")},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

@@ -1,6 +1,7 @@
 """Sweeps end to end: one axis of runs, each as if it were alone; failures stay with their run."""
 
 import json
+from functools import cache
 
 import jax
 import numpy as np
@@ -9,6 +10,7 @@ from common import made_up_config, made_up_environments
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.page import write_report
+from iqlearn_jax.sweep import finish as finish_lib
 from iqlearn_jax.sweep.estimate import estimate, memory_needed
 from iqlearn_jax.sweep.grid import plan
 from iqlearn_jax.sweep.problem import make_problem
@@ -16,7 +18,8 @@ from iqlearn_jax.sweep.run import load_run, train
 from iqlearn_jax.sweep.sweep import _score, points, run_sweep
 
 METHODS = [  # and a metric that the rate of learning moves
-    ("iq", "replay", "bandit", "policy/grad_norm"),
+    ("iq", "replay", "walk", "critic/grad_norm"),
+    pytest.param("iq", "replay", "bandit", "policy/grad_norm", marks=pytest.mark.slow),
     pytest.param("iq", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("bc", "demos", "bandit", "bc/loss", marks=pytest.mark.slow),
     pytest.param("rl", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
@@ -25,13 +28,37 @@ METHODS = [  # and a metric that the rate of learning moves
     pytest.param("dac", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("regularized_bc", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
 ]
+GRID = {"critic_lr": (1e-3, 0.1), "critics": (1, 2)}
+EVERY = {"log_every": 2, "eval_every": 8, "checkpoint_every": 8}
 TOGETHER = {"rtol": 2e-3, "atol": 1e-4}  # sums of float32 in another order, over 8 updates
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(autouse=True, scope="module")
 def environments():
-    with made_up_environments():
+    """Recovered rewards are no matter here, and cost as much as training."""
+    pair = np.arange(2)
+    rewards = {"recovered": pair, "true": pair, "episode": pair, "source": np.array(["expert", "random"])}
+    with made_up_environments(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(finish_lib, "reward_arrays", lambda *_: rewards)
         yield
+
+
+def two_points(method, feed, env, rates=(1e-3, 3e-2)):
+    """Two rates of learning, two seeds each."""
+    rate = "actor_lr" if env == "bandit" else "critic_lr"
+    return made_up_config(method, feed, env, seeds=2, **{f"grid__{rate}": rates}, **EVERY)
+
+
+@pytest.fixture(scope="module")
+def together(environments, tmp_path_factory):
+    """(method, feed, env) -> the folder of `two_points` and its summary, trained once."""
+
+    @cache
+    def train_once(*names):
+        folder = tmp_path_factory.mktemp("together") / "run"
+        return folder, train(two_points(*names), folder)
+
+    return train_once
 
 
 def lines(folder):
@@ -41,21 +68,21 @@ def lines(folder):
 
 
 @pytest.mark.parametrize(("method", "feed", "env", "moved"), METHODS)
-def test_a_run_of_a_sweep_is_the_same_run_alone(method, feed, env, moved, tmp_path):
+def test_a_run_of_a_sweep_is_the_same_run_alone(method, feed, env, moved, together, tmp_path):
     """The second point's last seed: its own demonstrations, hyperparameters, environment and keys."""
-    rate = "actor_lr" if env == "bandit" else "critic_lr"
-    config = made_up_config(method, feed, env, seeds=2, **{f"grid__{rate}": (1e-3, 3e-2)})
-    summary = train(config, tmp_path / "all")
-    alone = made_up_config(method, feed, env, seeds=1, first_seed=config.first_seed + 1, **{rate: 3e-2})
-    single = train(alone, tmp_path / "one")
-    assert summary["varied"] == {rate: [1e-3, 1e-3, 3e-2, 3e-2]}
+    folder, summary = together(method, feed, env)
+    ((rate, values),) = summary["varied"].items()
+    assert values == [1e-3, 1e-3, 3e-2, 3e-2]
+    changes = {"seeds": 1, "first_seed": summary["seeds"][1], rate: 3e-2}
+    single = train(made_up_config(method, feed, env, **changes, **EVERY), tmp_path)
     np.testing.assert_allclose(summary["returns"][3], single["returns"][0], **TOGETHER)
-    together, apart = lines(tmp_path / "all"), lines(tmp_path / "one")
-    for (update, _), values in apart.items():
-        assert values.keys() == together[update, 3].keys()
-        for name, value in values.items():
-            np.testing.assert_allclose(together[update, 3][name], value, **TOGETHER, err_msg=name)
-    assert abs(together[8, 1][moved] - together[8, 3][moved]) > 0.1  # 0.3 to 1.8
+    all_lines, apart = lines(folder), lines(tmp_path)
+    assert len(all_lines) == 4 * len(apart) == 16
+    for (update, _), metrics in apart.items():
+        assert metrics.keys() == all_lines[update, 3].keys()
+        for name, value in metrics.items():
+            np.testing.assert_allclose(all_lines[update, 3][name], value, **TOGETHER, err_msg=name)
+    assert abs(all_lines[8, 1][moved] - all_lines[8, 3][moved]) > 0.03
 
 
 def states(folder, config):
@@ -63,14 +90,13 @@ def states(folder, config):
     return jax.device_get(run.state), np.asarray(run.failed_at)
 
 
-def test_a_run_that_fails_is_frozen_and_changes_no_other(tmp_path, capsys):
-    """A rate of 1e30 ends in infinities within a few updates."""
-    changes = {"target_network": True, "log_every": 2, "eval_every": 8, "checkpoint_every": 8}
-    good = made_up_config("iq", "replay", "bandit", seeds=2, grid__critic_lr=(1e-3, 2e-3), **changes)
-    bad = made_up_config("iq", "replay", "bandit", seeds=2, grid__critic_lr=(1e-3, 1e30), **changes)
-    train(good, tmp_path / "good")
+def test_a_run_that_fails_is_frozen_and_changes_no_other(together, tmp_path, capsys):
+    """After an update at a rate of 1e18, squares of Q are infinite; the networks' parameters are not."""
+    names = ("iq", "replay", "walk")
+    good, bad = two_points(*names), two_points(*names, rates=(1e-3, 1e18))
     summary = train(bad, tmp_path / "bad")
-    (healthy, none), (state, failed_at) = states(tmp_path / "good", good), states(tmp_path / "bad", bad)
+    healthy, none = states(together(*names)[0], good)
+    state, failed_at = states(tmp_path / "bad", bad)
     assert none.tolist() == [-1] * 4
     assert (failed_at[:2] == -1).all()
     assert (failed_at[2:] >= 1).all()
@@ -82,30 +108,45 @@ def test_a_run_that_fails_is_frozen_and_changes_no_other(tmp_path, capsys):
     assert all(entry["not_finite"] for entry in summary["failed"])
     assert np.isfinite(summary["returns"]).all()
     said = capsys.readouterr().err
-    assert "run 2" in said and "critic_lr 1e+30" in said and "not finite at update" in said
+    assert "run 2" in said and "critic_lr 1e+18" in said and "not finite at update" in said
     page = write_report([tmp_path / "bad"], tmp_path / "bad").read_text()
     assert "not finite at update" in page
 
 
-def test_a_sweep_from_plan_to_table(tmp_path):
-    config = made_up_config("iq", "demos", "walk", seeds=5)
-    grid = {"temperature": (0.1, 1.0), "critics": (1, 2)}
-    found = run_sweep(plan(config, grid), grid, tmp_path / "s", runs_per_device=None)
+@pytest.fixture(scope="module")
+def swept(environments, tmp_path_factory):
+    """Folder, config and result of a sweep: two programs of two points of five seeds."""
+    folder = tmp_path_factory.mktemp("sweep") / "s"
+    config = made_up_config("bc", "demos", "walk", seeds=5)
+    return folder, config, run_sweep(plan(config, GRID), GRID, folder)
+
+
+def test_a_sweep_from_plan_to_table(swept):
+    folder, config, found = swept
     assert [p["folder"] for p in found["programs"]] == ["program-0", "program-1"]
     assert len(found["rows"]) == 4
     for row in found["rows"]:
-        assert row["point"].keys() == {"temperature", "critics"}
+        assert row["point"].keys() == {"critic_lr", "critics"}
         assert row["seeds"] == [config.first_seed + i for i in range(5)]
         assert row["ci95"][0] <= row["normalized_iqm"] <= row["ci95"][1]
     scores = [row["normalized_iqm"] for row in found["rows"]]
     assert scores == sorted(scores, reverse=True)
+    assert len(set(scores)) > 1
     assert found["best"]["point"] == found["rows"][0]["point"]
-    assert json.loads((tmp_path / "s" / "sweep.json").read_text()) == found
-    again = run_sweep(plan(config, grid), grid, tmp_path / "s", runs_per_device=None)
-    assert again == found  # nothing is run twice
-    page = write_report([tmp_path / "s"], tmp_path / "s").read_text()
-    assert all(f"critics {c}, temperature {t}" in page for c in (1, 2) for t in ("0.1", "1"))
-    assert (tmp_path / "s" / "figures" / "heat_walk.png").exists()
+    assert json.loads((folder / "sweep.json").read_text()) == found
+    assert run_sweep(plan(config, GRID), GRID, folder) == found  # nothing is run twice
+    page = write_report([folder], folder).read_text()
+    assert all(f"critics {c}, critic_lr {rate}" in page for c in (1, 2) for rate in ("0.001", "0.1"))
+    assert (folder / "figures" / "heat_walk.png").exists()
+
+
+def test_another_sweep_in_the_folder_is_refused(swept):
+    folder, config, _ = swept
+    other = {"critic_lr": (1e-2,)}
+    with pytest.raises(InputError, match="another sweep"):
+        run_sweep(plan(config, other), other, folder)
+    with pytest.raises(InputError, match="single run"):
+        run_sweep(plan(config, GRID), GRID, folder / "program-0")
 
 
 @pytest.mark.slow
@@ -119,17 +160,6 @@ def test_parts_give_the_same_table(tmp_path):
     for a, b in zip(by_point(whole["rows"]), by_point(cut["rows"]), strict=True):
         assert a["seeds"] == b["seeds"]
         np.testing.assert_allclose(a["returns"], b["returns"], **TOGETHER)
-
-
-def test_another_sweep_in_the_folder_is_refused(tmp_path):
-    config = made_up_config("bc", "demos", "walk", seeds=1)
-    grid = {"critic_lr": (1e-3,)}
-    run_sweep(plan(config, grid), grid, tmp_path, runs_per_device=None)
-    other = {"critic_lr": (1e-2,)}
-    with pytest.raises(InputError, match="another sweep"):
-        run_sweep(plan(config, other), other, tmp_path, runs_per_device=None)
-    with pytest.raises(InputError, match="single run"):
-        run_sweep(plan(config, grid), grid, tmp_path / "program-0", runs_per_device=None)
 
 
 def test_points_of_the_same_iqm_are_ordered_by_their_mean():
@@ -164,7 +194,7 @@ def test_estimate_counts_the_replay():
     """Memory grows with the replay by what its arrays take; more than there is does not fit."""
     sizes = (2**10, 2**16)
     changes = [{"seeds": 4, "online__capacity": size, "updates": size} for size in sizes]
-    configs = [made_up_config("iq", "replay", "walk", **change) for change in changes]
+    configs = [made_up_config("rl", "replay", "walk", **change) for change in changes]
     small, large = (memory_needed(make_problem(config)) for config in configs)
     row = 4 * (2 + 1 + 1 + 2) + 2  # obs, action, reward, next_obs in 32 bits, two flags
     assert 0.9 < (large - small) / (4 * (sizes[1] - sizes[0]) * row) < 1.3

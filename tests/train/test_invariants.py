@@ -22,6 +22,9 @@ ALL = [case for case in ALL if case[0] not in DISCRETE or case[2] != "bandit"]
 CASES = [
     pytest.param(case, marks=[] if case in FAST else pytest.mark.slow, id="-".join(case)) for case in ALL
 ]
+ALONE = [  # compiles a program of one run; test_sweep.py has an online one
+    pytest.param(case, marks=[] if case == FAST[0] else pytest.mark.slow, id="-".join(case)) for case in ALL
+]
 OPTIONS = {  # the fullest use of each method, so that nothing is left out by its defaults
     "iq": {"terminal": "absorbing", "learn_temperature": True, "target_network": True, "critics": 2},
     "bc": {},
@@ -144,6 +147,7 @@ def test_environment_steps_are_counted(played):
     assert jax.tree.leaves(plain(run.replay.experience))[0].shape[2] == 26  # no larger than the run needs
 
 
+@pytest.mark.parametrize("played", ALONE, indirect=True)
 def test_vmapped_runs_equal_runs_alone(played):
     """In float32 XLA orders sums differently for other batch shapes; nothing else may differ."""
     setup, _, run, seen = played
@@ -155,6 +159,21 @@ def test_vmapped_runs_equal_runs_alone(played):
         np.testing.assert_allclose(together[1:2], apart, rtol=2e-4, atol=2e-5)
     for name, value in metrics.items():
         np.testing.assert_allclose(seen[1][name][1:2], value, rtol=2e-3, atol=1e-4, err_msg=name)
+
+
+def test_a_run_depends_neither_on_its_neighbours_nor_on_its_place(played):
+    """Three copies of run 1 in the program that held three different runs."""
+    setup, _, run, seen = played
+    hparams, seeds, rows, picks = setup.inputs
+    hparams, seeds, picks = jax.tree.map(lambda x: x[np.array([1, 1, 1])], (hparams, seeds, picks))
+    copies = setup.loop.init(hparams, seeds, rows, picks)
+    for _ in range(2):
+        copies, metrics = setup.loop.chunk(hparams, rows, picks, copies)
+    before, after = (jax.tree.leaves(plain(found)) for found in ((run, seen[1]), (copies, metrics)))
+    for own, copied in zip(before, after, strict=True):
+        np.testing.assert_array_equal(own[1], copied[1])
+        for place in (0, 2):
+            np.testing.assert_allclose(own[1], copied[place], rtol=2e-4, atol=2e-5)
 
 
 def test_one_compile_for_all_chunks_and_hyperparameters(played):
