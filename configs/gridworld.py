@@ -46,4 +46,23 @@ def bc():
     return config
 
 
-CONFIGS = {"offline": offline, "state_only": state_only, "bc": bc}
+def max_entropy():
+    """Maximum causal entropy IRL with the exact model, a reward for each cell."""
+    return _tabular("max_entropy", inner_steps=4)
+
+
+def _tabular(method, inner_steps):
+    config = offline()
+    config.method = method
+    config.updates = 2000
+    config.reward_input = "state"
+    config.inner_steps = inner_steps
+    return config
+
+
+CONFIGS = {
+    "offline": offline,
+    "state_only": state_only,
+    "bc": bc,
+    "max_entropy": max_entropy,
+}

@@ -39,6 +39,9 @@ def base_config() -> ConfigDict:
     config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value
     config.clip_targets = False  # next values clipped to the range that the divergence allows
     config.state_only = False
+    config.reward_input = "state_action"  # tables of rewards: "state_action" or "state"
+    config.inner_steps = 10  # tabular methods: inner iterations (of policies, or backups) in each update
+    config.tolerance = 1e-3  # max_margin: distance of feature expectations at which it stops
     config.normalize_obs = True  # by the demonstrations; online: by them and random play, half each
 
     config.critics = 1
@@ -78,6 +81,8 @@ RANGES = {
     "temperature": (TINY, math.inf),
     "alpha": (TINY, math.inf),
     "target_rate": (0.0, 1.0),
+    "inner_steps": (1, math.inf),
+    "tolerance": (0, math.inf),
     "seeds": (1, math.inf),
     "batch_size": (1, math.inf),
     "critics": (1, math.inf),

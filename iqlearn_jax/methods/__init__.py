@@ -4,10 +4,16 @@ from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.iq import make_iq
+from iqlearn_jax.methods.max_entropy import make_max_entropy
 from iqlearn_jax.methods.rl import make_rl
 from iqlearn_jax.types import EnvSpec
 
-METHODS = {"iq": make_iq, "bc": make_bc, "rl": make_rl}
+METHODS = {
+    "iq": make_iq,
+    "bc": make_bc,
+    "rl": make_rl,
+    "max_entropy": make_max_entropy,
+}
 
 
 def make_method(config, spec: EnvSpec) -> Method:

@@ -53,3 +53,15 @@ def require(condition: bool, message: str) -> None:
     """Raises InputError(message) unless the condition holds."""
     if not condition:
         raise InputError(message)
+
+
+def require_plain(config) -> None:
+    """Refuses switches of the agents that a method without targets and with one network does not read."""
+    for field, wanted in {
+        "critics": 1, "target_network": False, "learn_temperature": False, "state_only": False,
+    }.items():  # fmt: skip
+        require(
+            config[field] == wanted,
+            f"config.{field} is {config[field]}, but method '{config.method}' is defined for {wanted} only; "
+            f"set --config.{field}={wanted}",
+        )
