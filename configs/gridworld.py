@@ -51,6 +51,13 @@ def max_entropy():
     return _tabular("max_entropy", inner_steps=4)
 
 
+def max_margin():
+    """Abbeel & Ng's projection with the exact model, one feature for each cell and action."""
+    config = _tabular("max_margin", inner_steps=10)
+    config.reward_input = "state_action"
+    return config
+
+
 def _tabular(method, inner_steps):
     config = offline()
     config.method = method
@@ -65,4 +72,5 @@ CONFIGS = {
     "state_only": state_only,
     "bc": bc,
     "max_entropy": max_entropy,
+    "max_margin": max_margin,
 }

@@ -33,14 +33,14 @@ def mean_return(problem, state, deterministic):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["max_entropy"])
+@pytest.mark.parametrize("name", ["max_entropy", "max_margin"])
 def test_returns_are_near_the_expert_s(name, monkeypatch):
     """Of drawn actions; the best action is asked only of methods that know where unseen pairs lead."""
     problem, state, metrics = learned(name, monkeypatch)
     expert = problem.demos.episode_returns.mean()
     assert expert > 40
     assert mean_return(problem, state, deterministic=False) > expert - 2.5
-    if name in ("max_entropy",):
+    if name in ("max_entropy", "max_margin"):
         assert mean_return(problem, state, deterministic=True) > expert - 2.5
     if name == "max_entropy":
         assert table_reward(problem, state).mean(axis=1).argmax() == 7  # the goal, upper right
