@@ -58,6 +58,11 @@ def max_margin():
     return config
 
 
+def max_likelihood():
+    """Maximum likelihood IRL from transitions alone, a reward for each cell; γ^50 = 0.08."""
+    return _tabular("max_likelihood", inner_steps=50)
+
+
 def _tabular(method, inner_steps):
     config = offline()
     config.method = method
@@ -73,4 +78,5 @@ CONFIGS = {
     "bc": bc,
     "max_entropy": max_entropy,
     "max_margin": max_margin,
+    "max_likelihood": max_likelihood,
 }

@@ -31,6 +31,7 @@ CASES = [
     ("iq", "replay", "picture", {}),
     pytest.param("bc", "demos", "bandit", {}, marks=pytest.mark.slow),
     pytest.param("max_margin", "demos", "rooms", {}, marks=pytest.mark.slow),
+    pytest.param("max_likelihood", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param(
         "rl", "replay", "walk", {"target_network": True, "target_period": 3}, marks=pytest.mark.slow
     ),
