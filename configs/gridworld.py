@@ -63,6 +63,11 @@ def max_likelihood():
     return _tabular("max_likelihood", inner_steps=50)
 
 
+def max_entropy_dynamics():
+    """Rewards and dynamics together, from transitions alone."""
+    return _tabular("max_entropy_dynamics", inner_steps=4)
+
+
 def _tabular(method, inner_steps):
     config = offline()
     config.method = method
@@ -79,4 +84,5 @@ CONFIGS = {
     "max_entropy": max_entropy,
     "max_margin": max_margin,
     "max_likelihood": max_likelihood,
+    "max_entropy_dynamics": max_entropy_dynamics,
 }

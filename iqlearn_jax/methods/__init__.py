@@ -5,6 +5,7 @@ from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.iq import make_iq
 from iqlearn_jax.methods.max_entropy import make_max_entropy
+from iqlearn_jax.methods.max_entropy_dynamics import make_max_entropy_dynamics
 from iqlearn_jax.methods.max_likelihood import make_max_likelihood
 from iqlearn_jax.methods.max_margin import make_max_margin
 from iqlearn_jax.methods.rl import make_rl
@@ -17,6 +18,7 @@ METHODS = {
     "max_entropy": make_max_entropy,
     "max_margin": make_max_margin,
     "max_likelihood": make_max_likelihood,
+    "max_entropy_dynamics": make_max_entropy_dynamics,
 }
 
 

@@ -16,7 +16,7 @@ from iqlearn_jax.types import Batch, discount
 
 SPEC = spec_of(obs_shape=(2,), num_actions=3)
 TABLE = table_spec(deterministic_mdp(4, 3, 0), 3)
-TABULAR = ("max_entropy", "max_margin", "max_likelihood")
+TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def mean_return(problem, state, deterministic):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["max_entropy", "max_margin", "max_likelihood"])
+@pytest.mark.parametrize("name", ["max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"])
 def test_returns_are_near_the_expert_s(name, monkeypatch):
     """Of drawn actions; the best action is asked only of methods that know where unseen pairs lead."""
     problem, state, metrics = learned(name, monkeypatch)

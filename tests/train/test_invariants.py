@@ -17,7 +17,7 @@ FEEDS = {"iq": ("demos", "replay"), "bc": ("demos",), "rl": ("replay",)}
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 FAST += [("max_entropy", "demos", "rooms")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
-TABULAR = ("max_entropy", "max_margin", "max_likelihood")
+TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
 ALL += [(m, "demos", "rooms") for m in TABULAR]
 CASES = [
     pytest.param(case, marks=[] if case in FAST else pytest.mark.slow, id="-".join(case)) for case in ALL
