@@ -46,4 +46,43 @@ def bc():
     return config
 
 
-CONFIGS = {"offline": offline, "state_only": state_only, "bc": bc}
+def max_entropy():
+    """Maximum causal entropy IRL with the exact model, a reward for each cell."""
+    return _tabular("max_entropy", inner_steps=4)
+
+
+def max_margin():
+    """Abbeel & Ng's projection with the exact model, one feature for each cell and action."""
+    config = _tabular("max_margin", inner_steps=10)
+    config.reward_input = "state_action"
+    return config
+
+
+def max_likelihood():
+    """Maximum likelihood IRL from transitions alone, a reward for each cell; γ^50 = 0.08."""
+    return _tabular("max_likelihood", inner_steps=50)
+
+
+def max_entropy_dynamics():
+    """Rewards and dynamics together, from transitions alone."""
+    return _tabular("max_entropy_dynamics", inner_steps=4)
+
+
+def _tabular(method, inner_steps):
+    config = offline()
+    config.method = method
+    config.updates = 2000
+    config.reward_input = "state"
+    config.inner_steps = inner_steps
+    return config
+
+
+CONFIGS = {
+    "offline": offline,
+    "state_only": state_only,
+    "bc": bc,
+    "max_entropy": max_entropy,
+    "max_margin": max_margin,
+    "max_likelihood": max_likelihood,
+    "max_entropy_dynamics": max_entropy_dynamics,
+}

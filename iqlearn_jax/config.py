@@ -42,6 +42,9 @@ def base_config() -> ConfigDict:
     config.state_only = False
     config.reward_shape = "log_odds"  # dac: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
     config.round_updates = 1000  # adril: updates in a round; a multiple of online.updates_per_step
+    config.reward_input = "state_action"  # tables of rewards: "state_action" or "state"
+    config.inner_steps = 10  # tabular methods: inner iterations (of policies, or backups) in each update
+    config.tolerance = 1e-3  # max_margin: distance of feature expectations at which it stops
     config.normalize_obs = True  # by the demonstrations; online: by them and random play, half each
 
     config.critics = 1
@@ -85,6 +88,8 @@ RANGES = {
     "alpha": (TINY, math.inf),
     "margin": (TINY, math.inf),
     "target_rate": (0.0, 1.0),
+    "inner_steps": (1, math.inf),
+    "tolerance": (0, math.inf),
     "seeds": (1, math.inf),
     "batch_size": (1, math.inf),
     "critics": (1, math.inf),

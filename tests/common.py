@@ -171,6 +171,13 @@ def deterministic_mdp(states, actions, seed, gamma=0.8) -> MDP:
     return MDP(transition, np.full(states, 1 / states), gamma)
 
 
+def rooms() -> Environment:
+    """Tabular: four states with noise in the dynamics."""
+    mdp = deterministic_mdp(4, 3, 1)
+    reward = np.random.default_rng(0).normal(size=(4, 3))
+    return tabular(mdp._replace(transition=0.7 * mdp.transition + 0.3 / 4), reward, limit=9)
+
+
 # Demonstrations -------------------------------------------------------------------------------------------
 
 
@@ -214,6 +221,7 @@ def demos_of(name: str) -> Demos:
         "bandit": (bandit(), bandit_action),
         "walk": (walk(), lambda obs: np.int32(2)),
         "picture": (picture(), picture_action),
+        "rooms": (rooms(), lambda obs: np.int32(obs % 3)),
     }
     return play_expert(*experts[name], episodes=6)
 
@@ -232,7 +240,7 @@ def cartpole_demos(path: Path, episodes=3, steps=60) -> Path:
 
 # Problems and loops on them -------------------------------------------------------------------------------
 
-MADE_UP = {"walk": walk, "bandit": bandit, "picture": picture}
+MADE_UP = {"walk": walk, "bandit": bandit, "picture": picture, "rooms": rooms}
 
 
 @functools.cache

@@ -6,6 +6,10 @@ from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.dac import make_dac
 from iqlearn_jax.methods.iq import make_iq
+from iqlearn_jax.methods.max_entropy import make_max_entropy
+from iqlearn_jax.methods.max_entropy_dynamics import make_max_entropy_dynamics
+from iqlearn_jax.methods.max_likelihood import make_max_likelihood
+from iqlearn_jax.methods.max_margin import make_max_margin
 from iqlearn_jax.methods.regularized_bc import make_regularized_bc
 from iqlearn_jax.methods.rl import make_rl
 from iqlearn_jax.methods.sqil import make_sqil
@@ -19,6 +23,10 @@ METHODS = {
     "sqil": make_sqil,
     "adril": make_adril,
     "dac": make_dac,
+    "max_entropy": make_max_entropy,
+    "max_margin": make_max_margin,
+    "max_likelihood": make_max_likelihood,
+    "max_entropy_dynamics": make_max_entropy_dynamics,
 }
 
 

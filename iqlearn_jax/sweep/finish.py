@@ -41,7 +41,7 @@ def finish(
         arrays = reward_arrays(problem, run.state)
         write_arrays(workdir / "rewards.npz", arrays)
         correlations = episode_correlations(arrays)
-    if problem.method.reward is not None and problem.spec.mdp is not None:
+    if problem.method.reward is not None and config.env.backend == "gridworld":
         write_arrays(workdir / "maps.npz", map_arrays(problem, run.state))
     rate = clock.warm_updates * place.runs / clock.warm_seconds if clock.warm_seconds else None
     summary = {

@@ -15,6 +15,8 @@ from iqlearn_jax.methods.iq import value_bounds
 from iqlearn_jax.types import Batch, discount
 
 SPEC = spec_of(obs_shape=(2,), num_actions=3)
+TABLE = table_spec(deterministic_mdp(4, 3, 0), 3)
+TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
 
 
 @pytest.mark.parametrize(
@@ -112,11 +114,58 @@ def test_matrix_observations_are_refused_or_give_one_value_per_row():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_records_are_complete(name):
-    feed = "demos" if name in ("iq", "bc", "regularized_bc") else "replay"
-    method = make_method(configure(method=name, feed=feed), SPEC)
+    online = ("rl", "sqil", "adril", "dac")
+    feed = "replay" if name in online else "demos"
+    method = make_method(configure(method=name, feed=feed), TABLE if name in TABULAR else SPEC)
     assert method.feeds <= {"demos", "replay"}
     assert feed in method.feeds
-    assert (method.reward is None) == (name not in ("iq", "regularized_bc", "dac"))
+    assert (method.reward is None) == (name not in ("iq", "regularized_bc", "dac", *TABULAR))
+
+
+@pytest.mark.parametrize("name", TABULAR)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"reward_input": "action"}, "unknown config.reward_input 'action'; .*state_action"),
+        (
+            {"critics": 2},
+            "config.critics is 2, but method '{}' is defined for 1 only; set --config",
+        ),
+        ({"state_only": True, "feed": "replay"}, "config.state_only is True, but method '{}'"),
+        ({"feed": "replay"}, "config.feed is 'replay', but method '{}' learns from demos"),
+    ],
+)
+def test_tabular_methods_refuse_what_they_do_not_read(name, changes, message):
+    assert make_method(configure(method=name), TABLE)
+    with pytest.raises(InputError, match=message.format(name)):
+        make_method(configure(method=name, **changes), TABLE)
+
+
+@pytest.mark.parametrize("name", TABULAR)
+@pytest.mark.parametrize("spec", [SPEC, spec_of(), TABLE._replace(mdp=None)])
+def test_tabular_methods_refuse_environments_without_a_finite_process(name, spec):
+    with pytest.raises(InputError, match=f"'{name}', which needs a finite process .*made-up is none: "):
+        make_method(configure(method=name), spec)
+
+
+@pytest.mark.parametrize("name", TABULAR)
+def test_tabular_methods_never_read_the_reward(name):
+    method, hparams = make_method(configure(method=name), TABLE), hyper(configure(), TABLE)
+    rows = jax.tree.map(jnp.asarray, random_rows(TABLE, 8))
+    state = method.init(jax.random.key(0), hparams)
+
+    def after(reward, shift):
+        batch = Batch(expert=rows.replace(reward=reward, obs=(rows.obs + shift) % 4), initial=rows.obs)
+        return jax.tree.leaves(method.update(hparams, state, batch, jax.random.key(0)))
+
+    one, other, moved = after(rows.reward, 0), after(rows.reward + 1, 0), after(rows.reward, 1)
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(one, moved, strict=True))
+
+
+def test_max_entropy_starts_where_it_can():
+    with pytest.raises(InputError, match=r"unknown config.value_term 'mixture'; .*v0"):
+        make_method(configure(method="max_entropy", value_term="mixture"), TABLE)
 
 
 def test_join_marks_the_experts():

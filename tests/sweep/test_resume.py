@@ -39,6 +39,8 @@ CASES = [
         {"terminal": "absorbing", "gradient_penalty": 10.0},
         marks=pytest.mark.slow,
     ),
+    pytest.param("max_margin", "demos", "rooms", {}, marks=pytest.mark.slow),
+    pytest.param("max_likelihood", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param(
         "rl", "replay", "walk", {"target_network": True, "target_period": 3}, marks=pytest.mark.slow
     ),

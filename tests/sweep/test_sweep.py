@@ -27,6 +27,8 @@ METHODS = [  # and a metric that the rate of learning moves
     pytest.param("adril", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("dac", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("regularized_bc", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
+    pytest.param("max_entropy", "demos", "rooms", "max_entropy/log_likelihood", marks=pytest.mark.slow),
+    pytest.param("max_likelihood", "demos", "rooms", "max_likelihood/log_likelihood", marks=pytest.mark.slow),
 ]
 GRID = {"critic_lr": (1e-3, 0.1), "critics": (1, 2)}
 EVERY = {"log_every": 2, "eval_every": 8, "checkpoint_every": 8}

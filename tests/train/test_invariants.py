@@ -17,8 +17,11 @@ FEEDS = {"iq": ("demos", "replay"), "bc": ("demos",), "regularized_bc": ("demos"
 FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac"), ("replay",))
 DISCRETE = ("regularized_bc",)  # refuse the bandit's continuous actions
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
+FAST += [("max_entropy", "demos", "rooms")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
 ALL = [case for case in ALL if case[0] not in DISCRETE or case[2] != "bandit"]
+TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
+ALL += [(m, "demos", "rooms") for m in TABULAR]
 CASES = [
     pytest.param(case, marks=[] if case in FAST else pytest.mark.slow, id="-".join(case)) for case in ALL
 ]
@@ -34,6 +37,7 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "dac": {"terminal": "absorbing", "target_network": True, "critics": 2, "gradient_penalty": 10.0},
     "regularized_bc": {},
 }
+OPTIONS |= {name: {"reward_input": "state", "inner_steps": 3} for name in TABULAR}
 SEEDS = 3
 COMPILED: list[str] = []  # one entry for each program that XLA compiled in this process
 
@@ -124,7 +128,7 @@ def test_everything_is_finite_and_moves(played):
     assert not all(map(np.array_equal, jax.tree.leaves(first.state), jax.tree.leaves(plain(run.state))))
     assert (run.updates == 8).all()
     assert all(metric.shape == (SEEDS,) for metric in seen[0].values())
-    assert any("grad_norm" in name or name == "bc/loss" for name in seen[0])
+    assert any("grad_norm" in name or name in ("bc/loss", "max_margin/distance") for name in seen[0])
 
 
 def test_runs_differ_from_each_other(played):
@@ -230,6 +234,7 @@ def test_actions_fit_the_action_space(played):
     spec = setup.spec
     hparams, state = jax.tree.map(lambda x: x[0], (setup.inputs[0], run.state))
     obs = 10 * jax.random.normal(jax.random.key(0), (50, *spec.obs_shape))
+    obs = obs if spec.obs_shape else jnp.arange(50) % len(spec.mdp.initial)
     drawn = [setup.method.act(hparams, state, obs, jax.random.key(k), False) for k in (1, 2)]
     fixed = [setup.method.act(hparams, state, obs, jax.random.key(k), True) for k in (1, 2)]
     np.testing.assert_array_equal(fixed[0], fixed[1])
