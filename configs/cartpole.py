@@ -1,7 +1,7 @@
 """CartPole-v1 (gymnax on the device, equal to gymnasium's)."""
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import stable_q
+from iqlearn_jax.presets import dice, stable_q
 
 BUNDLED = "iqlearn_jax/data/bundled/CartPole-v1.npz"
 
@@ -31,6 +31,13 @@ def regularized_bc():
     config.method = "regularized_bc"
     config.margin = 1.0
     config.reward_weight = 0.1
+    return config
+
+
+def value_dice():
+    """ValueDICE offline on the same data, with its paper's rates; untuned here."""
+    config = dice(offline())
+    config.batch_size = 64
     return config
 
 
@@ -98,5 +105,6 @@ CONFIGS = {
     "state_only": state_only,
     "bc": bc,
     "regularized_bc": regularized_bc,
+    "value_dice": value_dice,
     "expert": expert,
 }

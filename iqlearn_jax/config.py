@@ -14,6 +14,7 @@ TINY = 1e-12  # smallest weight or temperature that float32 arithmetic can still
 TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
     "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "margin", "reward_weight",
+    "replay_share", "orthogonal",
 )  # fmt: skip
 
 
@@ -70,7 +71,9 @@ def base_config() -> ConfigDict:
     config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper
     config.weight_decay = 0.0
     config.margin = 1.0  # regularized_bc: by how much the demonstrated action's Q is to lead, reward units
-    config.reward_weight = 0.1  # λ of the term on Q(s,a) − γQ(s'): regularized_bc's E|r|
+    config.reward_weight = 1.0  # λ of what Q(s,a) − γQ(s') enters: regularized_bc's |r|, avril's log-density
+    config.replay_share = 0.1  # value_dice online: share of the replay in both distributions (the paper: 0.1)
+    config.orthogonal = 1e-4  # value_dice: weight of the actor's orthogonal regularisation (the paper: 1e-4)
     return config.lock()
 
 
@@ -81,6 +84,7 @@ RANGES = {
     "alpha": (TINY, math.inf),
     "margin": (TINY, math.inf),
     "target_rate": (0.0, 1.0),
+    "replay_share": (0.0, math.nextafter(1.0, 0.0)),
     "seeds": (1, math.inf),
     "batch_size": (1, math.inf),
     "critics": (1, math.inf),
@@ -94,8 +98,8 @@ RANGES = {
 } | dict.fromkeys(
     (
         "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",
-        "reward_weight", "target_period", "online.learning_starts", "eval_every", "checkpoint_every",
-        "snapshot_every",
+        "reward_weight", "orthogonal", "target_period",
+        "online.learning_starts", "eval_every", "checkpoint_every", "snapshot_every",
     ),
     (0, math.inf),
 )  # fmt: skip

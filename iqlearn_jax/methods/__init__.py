@@ -6,12 +6,14 @@ from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.iq import make_iq
 from iqlearn_jax.methods.regularized_bc import make_regularized_bc
 from iqlearn_jax.methods.rl import make_rl
+from iqlearn_jax.methods.value_dice import make_value_dice
 from iqlearn_jax.types import EnvSpec
 
 METHODS = {
     "iq": make_iq,
     "bc": make_bc,
     "regularized_bc": make_regularized_bc,
+    "value_dice": make_value_dice,
     "rl": make_rl,
 }
 

@@ -21,6 +21,8 @@ from iqlearn_jax.sweep.problem import make_loop, make_problem
 LONG = {"updates": 1500, "log_every": 1500, "eval_every": 0, "checkpoint_every": 0, "seeds": 1,
         "online__num_envs": 4, "online__learning_starts": 400, "online__capacity": 10_000}  # fmt: skip
 
+DICE = {"actor_lr": 3e-4, "critic_lr": 3e-3, "gradient_penalty": 10.0}  # ν is to be the faster one
+
 
 def trained(config):
     """The problem and its state after all updates."""
@@ -97,6 +99,8 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
             marks=pytest.mark.slow,
         ),
         pytest.param("rl", "replay", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="rl", marks=pytest.mark.slow),
+        pytest.param("value_dice", "demos", DICE, id="value_dice offline", marks=pytest.mark.slow),
+        pytest.param("value_dice", "replay", DICE, id="value_dice online", marks=pytest.mark.slow),
     ],
 )
 def test_action_gradient_finds_the_linear_expert(method, feed, changes):
@@ -123,6 +127,7 @@ def test_action_gradient_finds_the_linear_expert(method, feed, changes):
         ("bc", "demos"),
         pytest.param("rl", "replay", marks=pytest.mark.slow),
         pytest.param("regularized_bc", "demos", marks=pytest.mark.slow),
+        pytest.param("value_dice", "demos", marks=pytest.mark.slow),
     ],
 )
 def test_pictures_choose_the_action(method, feed):
@@ -140,11 +145,31 @@ def test_pictures_choose_the_action(method, feed):
     assert np.mean(np.asarray(action) == picture_action(obs)) > 0.97
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "value_dice", "terminal": "absorbing", "gradient_penalty": 10.0, "actor_lr": 1e-3},
+    ],
+    ids=lambda changes: changes["method"],
+)
+def test_the_walk_is_learned_from_demonstrations(changes):
+    """By methods whose reward, if they have one, says nothing of actions that nobody took."""
+    config = made_up_config(
+        feed="demos", env_name="walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
+        critic_lr=1e-3, **changes,
+    )  # fmt: skip
+    problem, state = trained(config)
+    assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
         pytest.param({"method": "iq", "temperature": 0.05}, id="iq", marks=pytest.mark.slow),
-        pytest.param({"method": "regularized_bc"}, id="regularized_bc", marks=pytest.mark.slow),
+        pytest.param(
+            {"method": "regularized_bc", "reward_weight": 0.1}, id="regularized_bc", marks=pytest.mark.slow
+        ),
     ],
 )
 def test_the_recovered_reward_says_which_action_is_good(changes):
