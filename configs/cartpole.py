@@ -41,6 +41,16 @@ def value_dice():
     return config
 
 
+def avril():
+    """AVRIL on the same data, with the authors' values (β = λ = 1); untuned here."""
+    config = offline()
+    config.method = "avril"
+    config.batch_size = 64
+    config.temperature = 1.0
+    config.reward_weight = 1.0
+    return config
+
+
 def subsampled():
     """The paper's setting: several demonstrations, every 20th step."""
     config = offline()
@@ -106,5 +116,6 @@ CONFIGS = {
     "bc": bc,
     "regularized_bc": regularized_bc,
     "value_dice": value_dice,
+    "avril": avril,
     "expert": expert,
 }

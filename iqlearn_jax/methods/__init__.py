@@ -1,6 +1,7 @@
 """One file per method; METHODS is the only catalogue."""
 
 from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.iq import make_iq
@@ -14,6 +15,7 @@ METHODS = {
     "bc": make_bc,
     "regularized_bc": make_regularized_bc,
     "value_dice": make_value_dice,
+    "avril": make_avril,
     "rl": make_rl,
 }
 

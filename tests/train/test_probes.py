@@ -128,6 +128,7 @@ def test_action_gradient_finds_the_linear_expert(method, feed, changes):
         pytest.param("rl", "replay", marks=pytest.mark.slow),
         pytest.param("regularized_bc", "demos", marks=pytest.mark.slow),
         pytest.param("value_dice", "demos", marks=pytest.mark.slow),
+        pytest.param("avril", "demos", marks=pytest.mark.slow),
     ],
 )
 def test_pictures_choose_the_action(method, feed):
@@ -150,6 +151,7 @@ def test_pictures_choose_the_action(method, feed):
     "changes",
     [
         {"method": "value_dice", "terminal": "absorbing", "gradient_penalty": 10.0, "actor_lr": 1e-3},
+        {"method": "avril", "temperature": 1.0},
     ],
     ids=lambda changes: changes["method"],
 )
