@@ -51,6 +51,15 @@ def avril():
     return config
 
 
+def edm():
+    """EDM on the same data, with its paper's values for the chains; untuned here."""
+    config = offline()
+    config.method = "edm"
+    config.batch_size = 64
+    config.critic_lr = 1e-3
+    return config
+
+
 def subsampled():
     """The paper's setting: several demonstrations, every 20th step."""
     config = offline()
@@ -117,5 +126,6 @@ CONFIGS = {
     "regularized_bc": regularized_bc,
     "value_dice": value_dice,
     "avril": avril,
+    "edm": edm,
     "expert": expert,
 }

@@ -4,6 +4,7 @@ from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
+from iqlearn_jax.methods.edm import make_edm
 from iqlearn_jax.methods.iq import make_iq
 from iqlearn_jax.methods.regularized_bc import make_regularized_bc
 from iqlearn_jax.methods.rl import make_rl
@@ -16,6 +17,7 @@ METHODS = {
     "regularized_bc": make_regularized_bc,
     "value_dice": make_value_dice,
     "avril": make_avril,
+    "edm": make_edm,
     "rl": make_rl,
 }
 

@@ -99,7 +99,7 @@ def test_records_are_complete(name):
     method = make_method(configure(method=name, feed=feed), SPEC)
     assert method.feeds <= {"demos", "replay"}
     assert feed in method.feeds
-    assert (method.reward is None) == (name in ("bc", "rl"))
+    assert (method.reward is None) == (name in ("bc", "rl", "edm"))
 
 
 def test_join_marks_the_experts():

@@ -23,6 +23,7 @@ METHODS = [  # and a metric that the rate of learning moves
     pytest.param("regularized_bc", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("value_dice", "demos", "walk", "dice/objective", marks=pytest.mark.slow),
     pytest.param("avril", "demos", "walk", "avril/bound", marks=pytest.mark.slow),
+    pytest.param("edm", "demos", "walk", "edm/cloning_loss", marks=pytest.mark.slow),
 ]
 TOGETHER = {"rtol": 2e-3, "atol": 1e-4}  # sums of float32 in another order, over 8 updates
 

@@ -15,9 +15,9 @@ from iqlearn_jax.train.device import make_online
 ENVS = ("walk", "bandit")
 FEEDS = {
     "iq": ("demos", "replay"), "bc": ("demos",), "rl": ("replay",), "regularized_bc": ("demos",),
-    "value_dice": ("demos", "replay"), "avril": ("demos",),
+    "value_dice": ("demos", "replay"), "avril": ("demos",), "edm": ("demos",),
 }  # fmt: skip
-DISCRETE = ("regularized_bc", "avril")  # refuse the bandit's continuous actions
+DISCRETE = ("regularized_bc", "avril", "edm")  # refuse the bandit's continuous actions
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
 ALL = [case for case in ALL if case[0] not in DISCRETE or case[2] != "bandit"]
@@ -31,6 +31,7 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "regularized_bc": {},
     "value_dice": {"terminal": "absorbing", "gradient_penalty": 10.0, "value_term": "v0"},
     "avril": {},
+    "edm": {"chain_count": 12, "chain_steps": 3},
 }
 SEEDS = 3
 COMPILED: list[str] = []  # one entry for each program that XLA compiled in this process

@@ -152,6 +152,7 @@ def test_pictures_choose_the_action(method, feed):
     [
         {"method": "value_dice", "terminal": "absorbing", "gradient_penalty": 10.0, "actor_lr": 1e-3},
         {"method": "avril", "temperature": 1.0},
+        {"method": "edm", "chain_count": 100},
     ],
     ids=lambda changes: changes["method"],
 )
