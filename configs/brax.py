@@ -9,7 +9,7 @@ under different policies: a hint that the observation says less on `spring`, not
 from functools import partial
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import mujoco_online, stable_sac
+from iqlearn_jax.presets import dice, mujoco_online, stable_sac
 
 BUNDLED = "iqlearn_jax/data/bundled/{}-{}.npz"
 BACKENDS = {"inverted_pendulum": "generalized", "inverted_double_pendulum": "generalized"}
@@ -75,6 +75,14 @@ def imitation(task, method):
     return config
 
 
+def value_dice(task):
+    """ValueDICE with a replay, and its paper's values: networks, rates, share of the replay. Untuned here."""
+    config = dice(online(task))
+    config.hidden = (256, 256)
+    config.batch_size = 256
+    return config
+
+
 def halfcheetah_mjx():
     """MuJoCo's halfcheetah on the device; gymnasium's demonstrations fit: name a file with --demos."""
     config = mujoco_online("halfcheetah", "mjx")
@@ -93,4 +101,5 @@ CONFIGS |= {
     for method in ("sqil", "adril", "dac")
 }
 CONFIGS |= {"halfcheetah_mjx": halfcheetah_mjx}
+CONFIGS |= {f"{task}_value_dice": partial(value_dice, task) for task in BACKENDS}
 CONFIGS |= {f"{task}_expert": partial(expert, task) for task in BACKENDS}

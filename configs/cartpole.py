@@ -3,7 +3,7 @@
 from functools import partial
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import stable_q
+from iqlearn_jax.presets import dice, stable_q
 
 BUNDLED = "iqlearn_jax/data/bundled/CartPole-v1.npz"
 
@@ -33,6 +33,32 @@ def regularized_bc():
     config.method = "regularized_bc"
     config.margin = 1.0
     config.reward_weight = 0.1
+    return config
+
+
+def value_dice():
+    """ValueDICE offline on the same data, with its paper's rates; untuned here."""
+    config = dice(offline())
+    config.batch_size = 64
+    return config
+
+
+def avril():
+    """AVRIL on the same data, with the authors' values (β = λ = 1); untuned here."""
+    config = offline()
+    config.method = "avril"
+    config.batch_size = 64
+    config.temperature = 1.0
+    config.reward_weight = 1.0
+    return config
+
+
+def edm():
+    """EDM on the same data, with its paper's values for the chains; untuned here."""
+    config = offline()
+    config.method = "edm"
+    config.batch_size = 64
+    config.critic_lr = 1e-3
     return config
 
 
@@ -115,5 +141,8 @@ CONFIGS = {
     "dac": partial(imitation, "dac"),
     "bc": bc,
     "regularized_bc": regularized_bc,
+    "value_dice": value_dice,
+    "avril": avril,
+    "edm": edm,
     "expert": expert,
 }

@@ -14,7 +14,7 @@ TINY = 1e-12  # smallest weight or temperature that float32 arithmetic can still
 TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
     "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr", "margin",
-    "reward_weight",
+    "reward_weight", "replay_share", "orthogonal", "chain_step_size", "chain_noise", "chain_restart",
 )  # fmt: skip
 
 
@@ -77,7 +77,14 @@ def base_config() -> ConfigDict:
     config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper and for dac's discriminator in its own
     config.weight_decay = 0.0
     config.margin = 1.0  # regularized_bc: by how much the demonstrated action's Q is to lead, reward units
-    config.reward_weight = 0.1  # λ of the term on Q(s,a) − γQ(s'): regularized_bc's E|r|
+    config.reward_weight = 1.0  # λ of what Q(s,a) − γQ(s') enters: regularized_bc's |r|, avril's log-density
+    config.replay_share = 0.1  # value_dice online: share of the replay in both distributions (the paper: 0.1)
+    config.orthogonal = 1e-4  # value_dice: weight of the actor's orthogonal regularisation (the paper: 1e-4)
+    config.chain_count = 10_000  # edm: Langevin chains in the state, standardised observations
+    config.chain_steps = 20  # edm: moves of each chain that takes part in an update
+    config.chain_step_size = 0.01  # edm: weight of the energy's gradient in a move
+    config.chain_noise = 0.01  # edm: deviation of a move's noise; √(2·chain_step_size) samples exp(−E)
+    config.chain_restart = 0.05  # edm: probability that a chain starts anew before it moves
     return config.lock()
 
 
@@ -90,6 +97,10 @@ RANGES = {
     "target_rate": (0.0, 1.0),
     "inner_steps": (1, math.inf),
     "tolerance": (0, math.inf),
+    "replay_share": (0.0, math.nextafter(1.0, 0.0)),
+    "chain_restart": (0.0, 1.0),
+    "chain_count": (1, math.inf),
+    "chain_steps": (1, math.inf),
     "seeds": (1, math.inf),
     "batch_size": (1, math.inf),
     "critics": (1, math.inf),
@@ -104,8 +115,8 @@ RANGES = {
 } | dict.fromkeys(
     (
         "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",
-        "target_period", "online.learning_starts", "eval_every", "checkpoint_every",
-        "snapshot_every", "discriminator_lr", "reward_weight",
+        "target_period", "online.learning_starts", "eval_every", "checkpoint_every", "snapshot_every",
+        "discriminator_lr", "reward_weight", "orthogonal", "chain_step_size", "chain_noise",
     ),
     (0, math.inf),
 )  # fmt: skip

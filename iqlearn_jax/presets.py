@@ -56,6 +56,26 @@ def paper_sac(config, value_term="v0_all"):
     return config
 
 
+def dice(config):
+    """ValueDICE as its paper has it: ν's rate 1e-3, the actor's 1e-5, gradient penalty 10. Changes `config`
+    and returns it.
+    """
+    config.method = "value_dice"
+    config.critics = 1
+    config.layer_norm = False
+    config.target_network = False
+    config.clip_targets = False
+    config.regularize = "expert"
+    config.terminal = "absorbing"
+    config.value_term = "v0_all"  # start states are all expert states, as in the authors' code
+    config.critic_lr = 1e-3
+    config.actor_lr = 1e-5
+    config.gradient_penalty = 10.0
+    config.orthogonal = 1e-4
+    config.replay_share = 0.1
+    return config
+
+
 def mujoco(env_id, paper_term="v0_all", paper_temperature=0.01) -> dict[str, Callable]:
     """Configurations of a gymnasium MuJoCo task on the host (needs the extra mujoco).
 

@@ -42,11 +42,14 @@ class Batch(struct.PyTreeNode, kw_only=True):
     Attributes:
       policy: transitions of the learner, or None offline.
       expert: transitions of the demonstrations, or None for plain RL.
+      next_action: [B, ...] what the expert did after each of its transitions, in the full demonstration
+        whatever steps of it were kept; meaningless where `expert` ends an episode.
       initial: [B, *obs_shape] start observations for (1-γ)E_ρ0[V(s0)], or None.
     """
 
     policy: Transition | None = None
     expert: Transition | None = None
+    next_action: Array | None = None
     initial: Array | None = None
 
 

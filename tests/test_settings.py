@@ -175,7 +175,9 @@ def test_unusable_problems_are_refused_before_anything_is_compiled(changes, fiel
         ("critic_lr", -1e-3), ("target_rate", 2.0), ("gradient_penalty", -1.0), ("weight_decay", -1.0),
         ("batch_size", 0), ("critics", 0), ("eval_episodes", 0), ("first_seed", -1), ("target_period", -1),
         ("online.num_envs", 0), ("online.learning_starts", -1), ("online.capacity", 0), ("hidden", (0,)),
-        ("hidden", ("a",)), ("eval_every", -500), ("checkpoint_every", -500),
+        ("hidden", ("a",)), ("eval_every", -500), ("checkpoint_every", -500), ("margin", 0.0),
+        ("reward_weight", -1.0), ("replay_share", 1.0), ("orthogonal", -1.0), ("chain_count", 0),
+        ("chain_steps", 0), ("chain_step_size", -1.0), ("chain_noise", -1.0), ("chain_restart", 1.5),
     ],
 )  # fmt: skip
 def test_numbers_out_of_range_are_refused_by_name(key, value):

@@ -127,6 +127,12 @@ def take_rows(rows: Transition | FrameRows, index: jax.Array) -> Transition:
     return jax.tree.map(lambda x: x[index], rows)
 
 
+def take_next_actions(rows: Transition | FrameRows, index: jax.Array) -> jax.Array:
+    """Actions [B, ...] of the rows after number `index` [B]; another episode's where `index` ends one."""
+    action = rows.facts.action if isinstance(rows, FrameRows) else rows.action
+    return action[jnp.minimum(index + 1, action.shape[0] - 1)]
+
+
 def frame_rows(demos: Demos, stack: int, source: str) -> FrameRows:
     """Image demonstrations with each frame kept once.
 

@@ -2,9 +2,11 @@
 
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods.adril import make_adril
+from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.dac import make_dac
+from iqlearn_jax.methods.edm import make_edm
 from iqlearn_jax.methods.iq import make_iq
 from iqlearn_jax.methods.max_entropy import make_max_entropy
 from iqlearn_jax.methods.max_entropy_dynamics import make_max_entropy_dynamics
@@ -13,12 +15,16 @@ from iqlearn_jax.methods.max_margin import make_max_margin
 from iqlearn_jax.methods.regularized_bc import make_regularized_bc
 from iqlearn_jax.methods.rl import make_rl
 from iqlearn_jax.methods.sqil import make_sqil
+from iqlearn_jax.methods.value_dice import make_value_dice
 from iqlearn_jax.types import EnvSpec
 
 METHODS = {
     "iq": make_iq,
     "bc": make_bc,
     "regularized_bc": make_regularized_bc,
+    "value_dice": make_value_dice,
+    "avril": make_avril,
+    "edm": make_edm,
     "rl": make_rl,
     "sqil": make_sqil,
     "adril": make_adril,

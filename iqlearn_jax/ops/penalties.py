@@ -1,4 +1,4 @@
-"""Penalties on the gradient of a function with respect to its input."""
+"""Penalties on the gradient of a function with respect to its input, and on weights."""
 
 from collections.abc import Callable
 from typing import Any
@@ -57,6 +57,23 @@ def gradient_penalty(
     gradients = jax.vmap(jax.grad(at))([leaves[i] for i in moving], leaves)
     gap = _norm(gradients) - target
     return jnp.mean(jnp.square(jnp.maximum(gap, 0.0) if one_sided else gap))
+
+
+def orthogonality(kernels: list[jax.Array]) -> jax.Array:
+    """Σ over kernels of ‖WᵀW − diag(WᵀW)‖²_F: columns may have any length, but no angle (Brock et al. 2019,
+    eq. 3).
+
+    Args:
+      kernels: weights [..., out]; leading axes count as inputs.
+    Returns:
+      [] penalty.
+    """
+    total = jnp.zeros(())
+    for kernel in kernels:
+        flat = kernel.reshape(-1, kernel.shape[-1])
+        products = flat.T @ flat
+        total += jnp.sum(jnp.square(products * (1.0 - jnp.eye(flat.shape[-1]))))
+    return total
 
 
 def interpolate(expert_x: PyTree, policy_x: PyTree, key: jax.Array) -> PyTree:

@@ -62,9 +62,9 @@ def expert_episodes(problem: Problem, most: int) -> list[Transition]:
 def map_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.ndarray]:
     """Figure 4: rewards and values per state [H, W], recovered beside true and exact ones.
 
-    A state's reward is the mean of r(s, ·) under the soft-optimal policy of that reward. `exact` (of `iq`) is
-    the maximiser of J for the exact occupancy of the expert that is soft-optimal for the true reward at the
-    run's temperature: what infinite data would give.
+    A state's reward is the mean of r(s, ·) under the soft-optimal policy of that reward. `exact`, for method
+    iq only, is the maximiser of J for the exact occupancy of the expert that is soft-optimal for the true
+    reward at the run's temperature: what infinite data would give.
     """
     hparams, own = jax.tree.map(np.asarray, problem.placement.one((problem.hparams, state), run))
     temperature, gamma = float(own.temperature), float(hparams["gamma"])

@@ -41,8 +41,8 @@ def make_offline(config, method: Method, map_runs: Callable = vmap) -> Loop:
 
     def step(hparams, rows, picks, run):
         sample_key, update_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
-        expert, initial = sample_expert(rows, picks, sample_key, config.batch_size)
-        return update_run(method, hparams, run, Batch(expert=expert, initial=initial), update_key)
+        batch = sample_expert(rows, picks, sample_key, config.batch_size)
+        return update_run(method, hparams, run, batch, update_key)
 
     return compile_loop(init, step, config.log_every, map_runs)
 
@@ -116,10 +116,8 @@ def make_learner(config, method: Method, replay: Replay) -> Callable:
 
     def update(hparams, rows, picks, replayed, run, key):
         policy_key, expert_key, update_key = jax.random.split(key, 3)
-        batch = Batch(policy=replay.sample(replayed, policy_key))
-        if rows is not None:
-            expert, initial = sample_expert(rows, picks, expert_key, config.batch_size)
-            batch = batch.replace(expert=expert, initial=initial)
+        expert = Batch() if rows is None else sample_expert(rows, picks, expert_key, config.batch_size)
+        batch = expert.replace(policy=replay.sample(replayed, policy_key))
         return update_run(method, hparams, run, batch, update_key)
 
     def learn(hparams, rows, picks, run, key):

@@ -11,9 +11,9 @@ from flax import struct
 
 from iqlearn_jax.config import TRACED
 from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.data.frame_replay import FrameRows, take_rows
+from iqlearn_jax.data.frame_replay import FrameRows, take_next_actions, take_rows
 from iqlearn_jax.data.select import select, stack_selections
-from iqlearn_jax.types import Hparams, Transition
+from iqlearn_jax.types import Batch, Hparams, Transition
 
 NORMALIZATION = ("obs_mean", "obs_std")
 MIN_STD = 1e-3  # an observation entry that varies less is left unscaled
@@ -138,11 +138,13 @@ def moments(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
 
-def sample_expert(
-    rows: Transition | FrameRows, picks: Picks, key: jax.Array, size: int
-) -> tuple[Transition, jax.Array]:
-    """Uniform sample of one run's demonstrations: transitions [size] and start observations [size]."""
+def sample_expert(rows: Transition | FrameRows, picks: Picks, key: jax.Array, size: int) -> Batch:
+    """Uniform sample of one run's demonstrations: transitions, the actions after them, start observations."""
     row_key, initial_key = jax.random.split(key)
     index = picks.indices[jax.random.randint(row_key, (size,), 0, picks.count)]
     initial = jax.random.choice(initial_key, picks.initial, (size,))
-    return take_rows(rows, index), take_rows(rows, initial).obs
+    return Batch(
+        expert=take_rows(rows, index),
+        next_action=take_next_actions(rows, index),
+        initial=take_rows(rows, initial).obs,
+    )

@@ -119,7 +119,7 @@ def test_records_are_complete(name):
     method = make_method(configure(method=name, feed=feed), TABLE if name in TABULAR else SPEC)
     assert method.feeds <= {"demos", "replay"}
     assert feed in method.feeds
-    assert (method.reward is None) == (name not in ("iq", "regularized_bc", "dac", *TABULAR))
+    assert (method.reward is None) == (name in ("bc", "rl", "sqil", "adril", "edm"))
 
 
 @pytest.mark.parametrize("name", TABULAR)

@@ -6,7 +6,7 @@ from ops_oracles import lipschitz_reward, random_mdps, transport_cost
 
 from iqlearn_jax.ops.divergences import DIVERGENCES
 from iqlearn_jax.ops.objectives import initial_value_term, iq_loss
-from iqlearn_jax.ops.penalties import gradient_penalty, interpolate
+from iqlearn_jax.ops.penalties import gradient_penalty, interpolate, orthogonality
 from iqlearn_jax.ops.tabular import MDP, occupancy, policy_value, q_from_reward
 
 WEIGHTS = jnp.array([3.0, 0.0, -4.0])  # of norm 5
@@ -105,3 +105,12 @@ def test_lipschitz_rewards_attain_wasserstein_1(index):
     cost = bound * transport_cost(np.ravel(expert), np.ravel(own), distance)
     assert cost > 1e-3
     np.testing.assert_allclose(attained, cost, atol=1e-9)
+
+
+def test_orthogonality_counts_angles_between_columns_and_not_their_lengths():
+    square = np.array([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]])
+    angle = square[:, 0] @ square[:, 1]
+    wide = jnp.ones((1, 2, 3))  # an ensemble of one: three equal columns of squared length 2
+    assert orthogonality([jnp.array(square)]) == pytest.approx(2 * angle**2)
+    assert orthogonality([jnp.array(square), wide]) == pytest.approx(2 * angle**2 + 6 * 2**2)
+    assert orthogonality([5.0 * jnp.eye(3)]) == 0

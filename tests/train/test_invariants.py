@@ -13,9 +13,10 @@ from iqlearn_jax.train import evaluate
 from iqlearn_jax.train.device import make_online
 
 ENVS = ("walk", "bandit")
-FEEDS = {"iq": ("demos", "replay"), "bc": ("demos",), "regularized_bc": ("demos",)}
+FEEDS = {"iq": ("demos", "replay"), "value_dice": ("demos", "replay")}
+FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm"), ("demos",))
 FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac"), ("replay",))
-DISCRETE = ("regularized_bc",)  # refuse the bandit's continuous actions
+DISCRETE = ("regularized_bc", "avril", "edm")  # refuse the bandit's continuous actions
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 FAST += [("max_entropy", "demos", "rooms")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
@@ -36,6 +37,9 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "adril": {"terminal": "absorbing", "target_network": True, "critics": 2, "round_updates": 2},
     "dac": {"terminal": "absorbing", "target_network": True, "critics": 2, "gradient_penalty": 10.0},
     "regularized_bc": {},
+    "value_dice": {"terminal": "absorbing", "gradient_penalty": 10.0, "value_term": "v0"},
+    "avril": {},
+    "edm": {"chain_count": 12, "chain_steps": 3},
 }
 OPTIONS |= {name: {"reward_input": "state", "inner_steps": 3} for name in TABULAR}
 SEEDS = 3

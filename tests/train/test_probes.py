@@ -21,6 +21,8 @@ from iqlearn_jax.sweep.problem import make_loop, make_problem
 LONG = {"updates": 1500, "log_every": 1500, "eval_every": 0, "checkpoint_every": 0, "seeds": 1,
         "online__num_envs": 4, "online__learning_starts": 400, "online__capacity": 10_000}  # fmt: skip
 
+DICE = {"actor_lr": 3e-4, "critic_lr": 3e-3, "gradient_penalty": 10.0}  # ν is to be the faster one
+
 
 def trained(config):
     """The problem and its state after all updates."""
@@ -114,6 +116,8 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
             id="dac",
             marks=pytest.mark.slow,
         ),
+        pytest.param("value_dice", "demos", DICE, id="value_dice offline", marks=pytest.mark.slow),
+        pytest.param("value_dice", "replay", DICE, id="value_dice online", marks=pytest.mark.slow),
     ],
 )
 def test_action_gradient_finds_the_linear_expert(method, feed, changes):
@@ -140,6 +144,8 @@ def test_action_gradient_finds_the_linear_expert(method, feed, changes):
         ("bc", "demos"),
         pytest.param("rl", "replay", marks=pytest.mark.slow),
         pytest.param("regularized_bc", "demos", marks=pytest.mark.slow),
+        pytest.param("value_dice", "demos", marks=pytest.mark.slow),
+        pytest.param("avril", "demos", marks=pytest.mark.slow),
     ],
 )
 def test_pictures_choose_the_action(method, feed):
@@ -159,10 +165,30 @@ def test_pictures_choose_the_action(method, feed):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
+    "changes",
+    [
+        {"method": "value_dice", "terminal": "absorbing", "gradient_penalty": 10.0, "actor_lr": 1e-3},
+        {"method": "avril", "temperature": 1.0},
+        {"method": "edm", "chain_count": 100},
+    ],
+    ids=lambda changes: changes["method"],
+)
+def test_the_walk_is_learned_from_demonstrations(changes):
+    """By methods whose reward, if they have one, says nothing of actions that nobody took."""
+    config = made_up_config(
+        feed="demos", env_name="walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
+        critic_lr=1e-3, **changes,
+    )  # fmt: skip
+    problem, state = trained(config)
+    assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
     ("method", "feed", "changes"),
     [
         ("iq", "demos", {}),
-        ("regularized_bc", "demos", {}),
+        ("regularized_bc", "demos", {"reward_weight": 0.1}),
         ("sqil", "replay", {"terminal": "absorbing", "gamma": 0.9}),  # with "zero" it learns to live on
         ("adril", "replay", {"round_updates": 300}),
         ("dac", "replay", {"terminal": "absorbing", "gradient_penalty": 1.0}),

@@ -1,0 +1,122 @@
+"""EDM: Langevin chains against a known density, its loss and slope in NumPy, its chains move by move."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+from scipy.special import log_softmax, logsumexp
+from scipy.stats import kstest, norm
+
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.methods import make_method
+from iqlearn_jax.ops.langevin import langevin
+from iqlearn_jax.types import Batch
+
+CENTRES, SPREADS = np.array([-1.2, 1.0]), np.array([0.8, 0.5])
+
+
+def energy(x):
+    """E(s) = −log Σ_a exp f(s)_a [B], with f quadratic in s [B, 1]: exp(−E) is a mixture of two Gaussians."""
+    f = -0.5 * ((x - CENTRES) / SPREADS) ** 2 - np.log(SPREADS)
+    return -jax.nn.logsumexp(f, axis=-1)
+
+
+def test_chains_have_the_density_of_their_energy():
+    """4000 chains from far away, small steps, noise √(2·step): Kolmogorov-Smirnov against the mixture."""
+    step, start = 0.01, jnp.linspace(-3, 3, 4000)[:, None]
+    slope = jax.grad(lambda x: jnp.sum(energy(x)))
+    walk = jax.jit(lambda x, key: langevin(slope, x, key, step, np.sqrt(2 * step), 2000))
+    drawn = np.asarray(walk(start, jax.random.key(0)))[:, 0]
+
+    def mixture(x):
+        return np.mean([norm.cdf(x, c, s) for c, s in zip(CENTRES, SPREADS, strict=True)], axis=0)
+
+    assert kstest(drawn, mixture).statistic < 0.03  # 0.026 is the 1 % point for 4000 draws
+    assert kstest(np.asarray(start)[:, 0], mixture).statistic > 0.1
+
+
+def test_without_noise_a_chain_descends():
+    found = langevin(lambda x: 2 * x, jnp.ones((1, 1)), jax.random.key(0), 0.1, 0.0, 3)
+    assert float(found[0, 0]) == pytest.approx(0.8**3)
+
+
+def setup(**changes):
+    """A linear network f = sW + b on unscaled vectors, as many chains as a batch has rows."""
+    config = configure(method="edm", hidden=(), batch_size=16, chain_count=16, **changes)
+    spec = spec_of(obs_shape=(2,), num_actions=3)
+    method, hparams = make_method(config, spec), hyper(config, spec)
+    state = jax.jit(method.init)(jax.random.key(0), hparams)
+    layer = state.critic["net"]["params"]["Dense_0"]
+    kernel, bias = np.asarray(layer["kernel"])[0], np.asarray(layer["bias"])[0]
+    after, metrics = jax.jit(method.update)(
+        hparams, state, Batch(expert=random_rows(spec, 16)), jax.random.key(1)
+    )
+    return random_rows(spec, 16), kernel, bias, state, after, metrics
+
+
+def test_loss_and_slope_are_those_of_the_paper():
+    rows, kernel, bias, _, after, metrics = setup()
+    f, model = rows.obs @ kernel + bias, np.asarray(after.chains) @ kernel + bias
+    cloning = -log_softmax(f, axis=1)[np.arange(16), rows.action].mean()
+    expert, drawn = -logsumexp(f, axis=1).mean(), -logsumexp(model, axis=1).mean()
+    assert float(metrics["edm/cloning_loss"]) == pytest.approx(cloning, rel=1e-4)
+    assert float(metrics["edm/energy_chains"]) == pytest.approx(drawn, rel=1e-4)
+    assert float(metrics["edm/loss"]) == pytest.approx(cloning + expert - drawn, rel=1e-4)
+    chosen, policy, other = (np.eye(3)[rows.action], *(np.exp(log_softmax(x, axis=1)) for x in (f, model)))
+    by_logits = policy - chosen - policy  # the energy's slope cancels the normaliser of the policy's
+    slope = (rows.obs.T @ by_logits + np.asarray(after.chains).T @ other) / 16
+    moment = after.critic_opt.mu["net"]["params"]["Dense_0"]["kernel"][0] / 0.1
+    np.testing.assert_allclose(moment, slope, atol=1e-4)
+
+
+def test_chains_persist_and_follow_the_networks_energy():
+    _, kernel, bias, before, after, _ = setup(
+        chain_steps=1, chain_noise=0.0, chain_restart=0.0, chain_step_size=0.3
+    )
+    x = np.asarray(before.chains)
+    expected = x + 0.3 * np.exp(log_softmax(x @ kernel + bias, axis=1)) @ kernel.T
+    np.testing.assert_allclose(after.chains, expected, atol=1e-5)
+    assert np.abs(after.chains - x).max() > 0.05
+
+
+@pytest.mark.parametrize("restart", [0.0, 0.5, 1.0])
+def test_chains_start_anew_with_their_probability(restart):
+    *_, before, after, _ = setup(chain_step_size=0.0, chain_noise=0.0, chain_restart=restart)
+    kept = (np.asarray(before.chains) == np.asarray(after.chains)).all(axis=1).mean()
+    assert kept == pytest.approx(1 - restart, abs=0.3 if restart == 0.5 else 0)
+
+
+def test_only_a_block_of_the_chains_moves():
+    config = configure(method="edm", hidden=(4,), batch_size=4, chain_count=10)
+    spec = spec_of(obs_shape=(2,), num_actions=3)
+    method, hparams = make_method(config, spec), hyper(config, spec)
+    state = jax.jit(method.init)(jax.random.key(0), hparams)
+    update = jax.jit(method.update)
+    moved = np.zeros(10, bool)
+    for number in range(20):
+        after, _ = update(hparams, state, Batch(expert=random_rows(spec, 4)), jax.random.key(number))
+        changed = (np.asarray(after.chains) != np.asarray(state.chains)).any(axis=1)
+        assert changed.sum() == 4
+        moved, state = moved | changed, after
+    assert moved.all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "spec", "message"),
+    [
+        ({}, spec_of(), r"edm.*discrete actions.*sum over all actions"),
+        ({}, spec_of(obs_shape=(6, 6, 1), num_actions=2), r"shape \[6, 6, 1\].*'edm'.*--config.method=bc"),
+        ({"chain_count": 8}, spec_of(num_actions=3), r"config.chain_count is 8.*--config.chain_count=32"),
+        ({"critics": 2}, spec_of(num_actions=3), r"config.critics is 2"),
+    ],
+)
+def test_what_has_no_meaning_is_refused(changes, spec, message):
+    with pytest.raises(InputError, match=message):
+        make_method(configure(method="edm", **changes), spec)
+
+
+def test_integer_states_are_refused():
+    spec = table_spec(deterministic_mdp(4, 3, 0), 3)
+    with pytest.raises(InputError, match=r"shape \[\].*'edm'"):
+        make_method(configure(method="edm"), spec)
