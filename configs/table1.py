@@ -1,0 +1,52 @@
+"""Table 1: every method on the same data, networks, batches, updates and evaluation. TASK_SETTING_METHOD.
+
+Settings, never mixed: `full` (whole demonstrations, standardised inputs) and `sparse` (every 20th step on
+CartPole, every 5th elsewhere; raw inputs, since few rows say little of their spread). What differs between
+methods is in RECIPES (their papers' choices) and in TUNED: what `experiments/tuning.py` found, with the same
+number of points, seeds and updates for each. None has bundled demonstrations: name a file with --demos.
+"""
+
+from functools import partial
+
+from iqlearn_jax.config import base_config
+
+TASKS = {
+    "cartpole": ("CartPole-v1", "gymnax"),
+    "acrobot": ("Acrobot-v1", "gymnax"),
+    "lunarlander": ("LunarLander-v3", "gymnasium"),
+}
+EVERY = {"cartpole": 20, "acrobot": 5, "lunarlander": 5}
+UPDATES = {"cartpole": 10_000, "acrobot": 10_000, "lunarlander": 20_000}
+RECIPES = {
+    "iq": {"target_network": True},
+    "bc": {},
+    "regularized_bc": {"margin": 1.0},
+    "value_dice": {"terminal": "absorbing", "value_term": "v0_all", "critic_lr": 1e-3, "orthogonal": 1e-4},
+    "avril": {},
+    "edm": {"chain_count": 10_000, "chain_steps": 20, "chain_restart": 0.05},
+}
+TUNED: dict[str, dict[str, dict[str, float]]] = {}
+
+
+def offline(task, setting, method):
+    """One method on one task from demonstrations alone."""
+    config = base_config()
+    config.env.id, config.env.backend = TASKS[task]
+    config.method = method
+    config.seeds = 10
+    config.batch_size = 64
+    config.updates = config.eval_every = UPDATES[task]
+    config.checkpoint_every = 0
+    config.demos.subsample = EVERY[task] if setting == "sparse" else 1
+    config.normalize_obs = setting == "full"
+    config.update(RECIPES[method])
+    config.update(TUNED.get(f"{task}_{setting}", {}).get(method, {}))
+    return config
+
+
+CONFIGS = {
+    f"{task}_{setting}_{method}": partial(offline, task, setting, method)
+    for task in TASKS
+    for setting in ("full", "sparse")
+    for method in RECIPES
+}
