@@ -1,14 +1,16 @@
 """Table 1: every method on the same data, networks, batches, updates and evaluation. TASK_SETTING_METHOD.
 
-Settings, never mixed: `full` (whole demonstrations, standardised inputs) and `sparse` (every 20th step on
-CartPole, every 5th elsewhere; raw inputs, since few rows say little of their spread). What differs between
-methods is in RECIPES (their papers' choices) and in TUNED: what `experiments/tuning.py` found, with the same
-number of points, seeds and updates for each. None has bundled demonstrations: name a file with --demos.
+Offline settings, never mixed: `full` (whole demonstrations, standardised inputs) and `sparse` (every 20th
+step on CartPole, every 5th elsewhere; raw inputs, since few rows say little of their spread). `online`: one
+demonstration, thinned out in the same way, and few steps. What differs between methods is in RECIPES (their
+papers' choices) and in TUNED: what `experiments/tuning.py` found, with the same number of points, seeds and
+updates for each. None has bundled demonstrations: name a file with --demos.
 """
 
 from functools import partial
 
 from iqlearn_jax.config import base_config
+from iqlearn_jax.presets import stable_q
 
 TASKS = {
     "cartpole": ("CartPole-v1", "gymnax"),
@@ -24,6 +26,13 @@ RECIPES = {
     "value_dice": {"terminal": "absorbing", "value_term": "v0_all", "critic_lr": 1e-3, "orthogonal": 1e-4},
     "avril": {},
     "edm": {"chain_count": 10_000, "chain_steps": 20, "chain_restart": 0.05},
+}
+ONLINE_UPDATES = 20_000  # one step of the environment each, after 1000 random ones
+ONLINE_RECIPES = {
+    "iq": {},
+    "sqil": {"terminal": "absorbing"},
+    "adril": {"terminal": "absorbing", "round_updates": 1000},
+    "dac": {"terminal": "absorbing"},
 }
 TUNED: dict[str, dict[str, dict[str, float]]] = {}
 
@@ -44,9 +53,29 @@ def offline(task, setting, method):
     return config
 
 
+def online(task, method):
+    """One method on one task from one demonstration and few steps."""
+    config = offline(task, "full", "iq")
+    config.feed = "replay"
+    config = stable_q(config)
+    if method != "iq":  # choices of IQ-Learn that nothing else reads
+        config.value_term, config.regularize = "expert", "expert"
+    config.method = method
+    config.updates = ONLINE_UPDATES
+    config.eval_every = 1000
+    config.demos.subsample = EVERY[task]
+    config.update(ONLINE_RECIPES[method])
+    config.update(TUNED.get(f"{task}_online", {}).get(method, {}))
+    return config
+
+
 CONFIGS = {
     f"{task}_{setting}_{method}": partial(offline, task, setting, method)
     for task in TASKS
     for setting in ("full", "sparse")
     for method in RECIPES
+} | {
+    f"{task}_online_{method}": partial(online, task, method)
+    for task in ("cartpole", "acrobot")
+    for method in ONLINE_RECIPES
 }

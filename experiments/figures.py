@@ -57,3 +57,41 @@ def _panel(ax, title: str, rows: list[dict[str, Any]]) -> None:
     ax.set_ylabel("normalised return")
     style.thousands(ax)
     style.legend_below(ax, [row["label"] for row in rows], columns=2)
+
+
+def write_scores(name: str, panels: Mapping[str, Mapping[str, list]], demos: Sequence[int]) -> bool:
+    """docs/images/NAME_scores.png: normalised scores over numbers of demonstrations, one panel per title.
+
+    Args:
+      panels: title -> {method: [(demonstrations, score, (low, high))]}.
+      demos: all numbers of demonstrations, the ticks.
+    Returns:
+      whether there was anything to draw.
+    """
+    if not panels:
+        return False
+    columns = min(2, len(panels))
+    lines = -(-len(panels) // columns)
+    methods = list(dict.fromkeys(method for found in panels.values() for method in found))
+    with style.figure((5.6 * columns, 3.6 * lines), columns, lines) as (fig, axes):
+        for ax, (title, found) in zip(axes.flat, panels.items(), strict=False):
+            _scores_panel(ax, title, found, methods)
+            ax.set_xticks(demos)
+        for ax in axes.flat[len(panels) :]:
+            ax.set_visible(False)
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        (IMAGES / f"{name}_scores.png").write_bytes(style.png(fig))
+    return True
+
+
+def _scores_panel(ax, title: str, found: Mapping[str, list], methods: Sequence[str]) -> None:
+    for method, points in found.items():
+        x, y, interval = (np.asarray(part, float) for part in zip(*points, strict=True))
+        colour = style.colour(methods.index(method))
+        ax.errorbar(x, y, np.abs(interval.T - y), label=method, color=colour, capsize=2)
+    for value in (0.0, 1.0):
+        ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)
+    ax.set_title(title)
+    ax.set_xlabel("demonstrations")
+    ax.set_ylabel("normalised return")
+    style.legend_below(ax, list(found), columns=3)

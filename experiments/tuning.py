@@ -39,11 +39,21 @@ OFFLINE: dict[str, dict[str, tuple]] = {
     "avril": {"reward_weight": (0.1, 1.0), "temperature": (0.1, 1.0), "critic_lr": RATES},
     "edm": {"chain_step_size": (0.01, 0.1), "chain_noise": (0.01, 0.1), "critic_lr": RATES},
 }
+ONLINE: dict[str, dict[str, tuple]] = {
+    "iq": {"temperature": (0.01, 0.1), "alpha": (0.1, 0.5), "critic_lr": (3e-4, 1e-3)},
+    "sqil": {"temperature": (0.003, 0.01, 0.03, 0.1), "critic_lr": (3e-4, 1e-3)},
+    "adril": {"temperature": (0.003, 0.01, 0.03, 0.1), "critic_lr": (3e-4, 1e-3)},
+    "dac": {"temperature": (0.01, 0.1), "discriminator_lr": (3e-4, 1e-3), "gradient_penalty": (1.0, 10.0)},
+}
 SEARCHES = {
     f"{task}_{setting}_{method}": (task, grid)
     for task in SHARED
     for setting in ("full", "sparse")
     for method, grid in OFFLINE.items()
+} | {
+    f"{task}_online_{method}": (task, grid)
+    for task in ("cartpole", "acrobot")
+    for method, grid in ONLINE.items()
 }
 assert all(np.prod([len(x) for x in grid.values()]) == POINTS for _, grid in SEARCHES.values())
 PREFACE = f"""# How Table 1's settings were found

@@ -1,0 +1,135 @@
+"""The paper's Table 1 as a table one can run: every method on the same data, networks, budget, evaluation.
+
+    python -m experiments.table1 [--list] [--only=NAME,...] [--quick]
+
+Settings come from configs/table1.py (tuned by experiments/tuning.py on other seeds). `--quick` runs a few
+rows with 3 seeds and few updates to see that everything works; its scores are worth nothing.
+"""
+
+import sys
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+
+from experiments.comparison import compare, compare_table
+from experiments.figures import write_scores
+from experiments.table import Row, Table, full_markdown, main, markdown_table, score
+from experiments.tuning import OFFLINE, ONLINE, SHARED
+
+FIRST_SEED = 8000
+DEMOS = (1, 3, 7, 10, 15)
+SETTINGS = {"full": "whole demonstrations", "sparse": "every 20th step (CartPole) or 5th"}
+GRIDWORLD = ("offline", "bc", "max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
+QUICK = {"seeds": 3, "updates": 1000, "eval_every": 1000, "first_seed": 100, "checkpoint_every": 0}
+
+
+def offline_rows() -> dict[str, Row]:
+    """Classic control from demonstrations alone."""
+    return {
+        f"{task}_{setting}_{method}_{demos}": Row(
+            f"configs/table1.py:{task}_{setting}_{method}", shared, {"demos.trajectories": demos}
+        )
+        for task, shared in SHARED.items()
+        for setting in SETTINGS
+        for method in OFFLINE
+        for demos in DEMOS
+    }
+
+
+def online_rows() -> dict[str, Row]:
+    """Classic control from one demonstration and few steps of interaction."""
+    return {
+        f"{task}_online_{method}": Row(f"configs/table1.py:{task}_online_{method}", SHARED[task])
+        for task in ("cartpole", "acrobot")
+        for method in ONLINE
+    }
+
+
+def gridworld_rows() -> dict[str, Row]:
+    """Finite processes: bundled demonstrations of a soft-optimal expert."""
+    return {
+        f"gridworld_{name}": Row(f"configs/gridworld.py:{name}", None, {"seeds": 10}) for name in GRIDWORLD
+    }
+
+
+ROWS = gridworld_rows() | offline_rows() | online_rows()
+ROWS = {name: row._replace(changes={"first_seed": FIRST_SEED, **row.changes}) for name, row in ROWS.items()}
+QUICK_NAMES = [f"gridworld_{name}" for name in GRIDWORLD]
+QUICK_NAMES += [f"cartpole_full_{method}_1" for method in OFFLINE]
+QUICK_NAMES += [f"cartpole_online_{method}" for method in ONLINE]
+PREFACE = """# Table 1
+
+`python -m experiments.table1` (shared demonstrations beside the checkout). Interquartile means over seeds
+[95 % bootstrap] of final policies, 10 deterministic episodes each, seeds from 8000 on; 0 is the uniform
+policy, 1 the mean of all episodes of the file; nothing is clipped. Each method's settings were found by the
+same search: [tuning.md](tuning.md). What a method needs and promises: [properties.md](properties.md).
+Hardware: {hardware}. Every row with its returns, commit and command: [table1.json](table1.json).
+
+"""
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+    """Where IQ-Learn is beaten, a table of scores for each task and setting, then every pair."""
+    done = {found["name"]: found for found in results if "method" in found}
+    page = compare_table(compare(done))
+    for task in SHARED:
+        for setting, words in SETTINGS.items():
+            page += f"\n## {task}, offline, {words}\n\n" + offline_table(done, task, setting)
+        if task != "lunarlander":
+            names = {method: f"{task}_online_{method}" for method in ONLINE}
+            page += f"\n## {task}, online, one demonstration\n\n" + one_column(done, names)
+    names = {name.replace("offline", "iq"): f"gridworld_{name}" for name in GRIDWORLD}
+    page += "\n## Gridworld, 30 demonstrations\n\n" + one_column(done, names)
+    if write_scores("table1", scores(done), DEMOS):
+        page += "\n![Scores over demonstrations](../images/table1_scores.png)\n"
+    return page + f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
+
+
+def offline_table(done: Mapping[str, Any], task: str, setting: str) -> str:
+    """Methods by numbers of demonstrations."""
+    lines = []
+    for method in OFFLINE:
+        cells = (done.get(f"{task}_{setting}_{method}_{demos}") for demos in DEMOS)
+        lines.append((method, *(score(cell) if cell else "pending" for cell in cells)))
+    return markdown_table(("method", *map(str, DEMOS)), lines)
+
+
+def one_column(done: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Methods with their score, steps and time."""
+    lines = []
+    for method, name in names.items():
+        found = done.get(name)
+        cells = (score(found), f"{found['env_steps']:,}", f"{found['wall_seconds']:.0f}") if found else ()
+        lines.append((method, *(cells or ("pending", "", ""))))
+    return markdown_table(("method", "score", "environment steps", "seconds"), lines)
+
+
+def scores(done: Mapping[str, Any]) -> dict[str, dict[str, list]]:
+    """{panel: {method: [(demonstrations, score, interval)]}} of the offline rows that are done."""
+    found: dict[str, dict[str, list]] = {}
+    for task, setting, method in product(SHARED, SETTINGS, OFFLINE):
+        rows = {demos: done.get(f"{task}_{setting}_{method}_{demos}") for demos in DEMOS}
+        points = [(demos, *_scored(row)) for demos, row in rows.items() if row]
+        if points:
+            found.setdefault(f"{task}, {setting}", {})[method] = points
+    return found
+
+
+def _scored(row: dict[str, Any]) -> tuple[float, list[float]]:
+    return row["normalized_iqm"], row["ci95"] or [np.nan, np.nan]
+
+
+TABLE = Table("table1", ROWS, PREFACE, markdown)
+QUICK_TABLE = Table(
+    "table1_quick",
+    {name: ROWS[name]._replace(changes=dict(ROWS[name].changes) | QUICK) for name in QUICK_NAMES},
+    "# A quick look that everything runs; {hardware}\n\n",
+    full_markdown,
+)
+
+if __name__ == "__main__":
+    quick = "--quick" in sys.argv
+    sys.argv = [word for word in sys.argv if word != "--quick"]
+    main(QUICK_TABLE if quick else TABLE, __doc__)

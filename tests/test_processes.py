@@ -1,0 +1,55 @@
+"""Chains on random processes (`experiments.processes`): their rows are those of the exact occupancies."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import processes
+from experiments.processes import Walkers, demonstrate, learn, random_worlds, remembered, shuffled
+from experiments.properties import targets, total_variation
+from iqlearn_jax.ops.tabular import occupancy
+
+STATES, ACTIONS = processes.STATES, processes.ACTIONS
+
+
+def one(worlds):
+    return jax.tree.map(lambda x: x[0], worlds)
+
+
+def test_rows_have_the_discounted_occupancy_and_the_successors_that_are_shown():
+    world, steps, chains = one(shuffled(random_worlds(1, deterministic=False))), 400, 512
+    start = Walkers(*[jnp.zeros(chains, jnp.int32)] * 3)
+    keys = jax.random.split(jax.random.key(0), steps)
+    _, rows = jax.lax.scan(lambda walkers, key: demonstrate(world, walkers, key), start, keys)
+    s, a, after = (np.asarray(x[100:]).ravel() for x in (rows.obs, rows.action, rows.next_obs))
+    counts = np.zeros((STATES, ACTIONS, STATES))
+    np.add.at(counts, (s, a, after), 1)
+    visits = counts.sum(axis=-1)
+    np.testing.assert_allclose(visits / visits.sum(), occupancy(world.true, world.expert), atol=0.004)
+    np.testing.assert_allclose(counts / visits[..., None], world.seen.transition, atol=0.03)
+    assert np.abs(world.seen.transition - world.true.transition).max() > 0.2
+
+
+def test_memory_gives_back_rows_as_they_were_kept():
+    numbers = np.arange(processes.KEPT)[:, None] * processes.CHAINS + np.arange(processes.CHAINS)
+    memory = jnp.asarray(np.stack([numbers + k * 10**6 for k in range(4)]))
+    blank = jnp.zeros(processes.CHAINS, jnp.int32)
+    last = 3 * processes.KEPT - 1
+    rows = remembered(Walkers(blank, blank, memory), last, True, jax.random.key(0))
+    for k, found in enumerate((rows.obs, rows.action, rows.next_obs, rows.round)):
+        np.testing.assert_array_equal(found - k * 10**6, rows.obs)
+    assert len(set(np.asarray(rows.obs) // processes.CHAINS)) > processes.KEPT // 3
+    np.testing.assert_array_equal(np.asarray(rows.obs) % processes.CHAINS, np.arange(processes.CHAINS))
+
+
+@pytest.mark.parametrize("name", ["bc", pytest.param("iq", marks=pytest.mark.slow)])
+def test_learning_nears_its_target_and_only_cloning_ignores_transitions(name):
+    worlds, seeds = random_worlds(4, deterministic=True), jnp.arange(4)
+    train = jax.jit(jax.vmap(lambda world, seed: learn(name, (5, 300), 0, world, seed)))
+    policies = train(worlds, seeds)
+    visits = jax.vmap(jax.vmap(occupancy, (None, 0)))(worlds.true, policies)
+    early, late = total_variation(visits, targets(name, worlds)[:, None]).mean(axis=0)
+    assert late < 0.03 < 2 * 0.03 < early
+    moved = total_variation(policies[:, -1], train(shuffled(worlds), seeds)[:, -1]).max()
+    assert moved == 0 if name == "bc" else moved > 0
