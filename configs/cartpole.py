@@ -103,12 +103,13 @@ def state_only():
 
 
 def imitation(method):
-    """SQIL, AdRIL or DAC on the demonstrations and steps of `online`. Untuned starting values: losses,
-    penalty and the discriminator's rate are the papers' and their authors' code's, the rest is as there."""
+    """SQIL, AdRIL, DAC or deep maximum entropy on the demonstrations and steps of `online`. Untuned starting
+    values: losses, penalty and the discriminator's rate are the papers' and their authors' code's, the rest
+    is as there."""
     config = online()
     config.method = method
     config.value_term, config.regularize = "expert", "expert"  # of IQ-Learn; nothing reads them here
-    config.terminal = "absorbing" if method == "dac" else "zero"
+    config.terminal = "absorbing" if method in ("dac", "max_entropy_deep") else "zero"
     config.temperature = 0.1
     config.gradient_penalty = 10.0 if method == "dac" else 0.0
     return config
@@ -139,6 +140,7 @@ CONFIGS = {
     "sqil": partial(imitation, "sqil"),
     "adril": partial(imitation, "adril"),
     "dac": partial(imitation, "dac"),
+    "max_entropy_deep": partial(imitation, "max_entropy_deep"),
     "bc": bc,
     "regularized_bc": regularized_bc,
     "value_dice": value_dice,

@@ -42,7 +42,7 @@ def base_config() -> ConfigDict:
     config.state_only = False
     config.reward_shape = "log_odds"  # dac: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
     config.round_updates = 1000  # adril: updates in a round; a multiple of online.updates_per_step
-    config.reward_input = "state_action"  # tables of rewards: "state_action" or "state"
+    config.reward_input = "state_action"  # what a learned reward sees: "state_action" or "state"
     config.inner_steps = 10  # tabular methods: inner iterations (of policies, or backups) in each update
     config.tolerance = 1e-3  # max_margin: distance of feature expectations at which it stops
     config.normalize_obs = True  # by the demonstrations; online: by them and random play, half each
@@ -67,11 +67,11 @@ def base_config() -> ConfigDict:
 
     config.temperature = 0.01  # τ, reward units per nat; the start when it is learned
     config.gamma = 0.99
-    config.alpha = 0.5  # weight of the divergence (χ²'s α, TV's R, W1's K)
+    config.alpha = 0.5  # weight of the divergence (χ²'s α, TV's R, W1's K); max_entropy_deep: |r| ≤ 4α
     config.critic_lr = 1e-4
     config.actor_lr = 3e-4
     config.temperature_lr = 3e-4
-    config.discriminator_lr = 1e-3  # dac
+    config.discriminator_lr = 1e-3  # dac; max_entropy_deep: of the reward
     config.target_rate = 0.005
     config.target_entropy = 0.0  # nats
     config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper and for dac's discriminator in its own

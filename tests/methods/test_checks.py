@@ -55,6 +55,18 @@ TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"
             "unknown config.reward_shape 'logodds'; did you mean log_odds",
         ),
         (
+            {"method": "max_entropy_deep", "feed": "replay", "gradient_penalty": 10.0},
+            "config.gradient_penalty is 10.0.*'max_entropy_deep'.*config.alpha.*--config.gradient_penalty=0",
+        ),
+        (
+            {"method": "max_entropy_deep", "feed": "replay", "reward_input": "action"},
+            "unknown config.reward_input 'action'",
+        ),
+        (
+            {"method": "max_entropy_deep", "feed": "replay", "terminal": "bounded"},
+            "config.terminal is 'bounded'.*'max_entropy_deep'.*--config.terminal=absorbing",
+        ),
+        (
             {"method": "adril", "feed": "demos"},
             "config.feed is 'demos', but .*'adril' .*--config.feed=replay",
         ),
@@ -114,7 +126,7 @@ def test_matrix_observations_are_refused_or_give_one_value_per_row():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_records_are_complete(name):
-    online = ("rl", "sqil", "adril", "dac")
+    online = ("rl", "sqil", "adril", "dac", "max_entropy_deep")
     feed = "replay" if name in online else "demos"
     method = make_method(configure(method=name, feed=feed), TABLE if name in TABULAR else SPEC)
     assert method.feeds <= {"demos", "replay"}

@@ -39,6 +39,7 @@ CASES = [
         {"terminal": "absorbing", "gradient_penalty": 10.0},
         marks=pytest.mark.slow,
     ),
+    pytest.param("max_entropy_deep", "replay", "walk", {"terminal": "absorbing"}, marks=pytest.mark.slow),
     pytest.param("max_margin", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param("max_likelihood", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param(

@@ -26,6 +26,7 @@ METHODS = [  # and a metric that the rate of learning moves
     pytest.param("sqil", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("adril", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("dac", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
+    pytest.param("max_entropy_deep", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("regularized_bc", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("max_entropy", "demos", "rooms", "max_entropy/log_likelihood", marks=pytest.mark.slow),
     pytest.param("max_likelihood", "demos", "rooms", "max_likelihood/log_likelihood", marks=pytest.mark.slow),

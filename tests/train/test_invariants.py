@@ -15,7 +15,7 @@ from iqlearn_jax.train.device import make_online
 ENVS = ("walk", "bandit")
 FEEDS = {"iq": ("demos", "replay"), "value_dice": ("demos", "replay")}
 FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm"), ("demos",))
-FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac"), ("replay",))
+FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), ("replay",))
 DISCRETE = ("regularized_bc", "avril", "edm")  # refuse the bandit's continuous actions
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 FAST += [("max_entropy", "demos", "rooms")]
@@ -36,6 +36,7 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "sqil": {"terminal": "absorbing", "target_network": True, "critics": 2, "learn_temperature": True},
     "adril": {"terminal": "absorbing", "target_network": True, "critics": 2, "round_updates": 2},
     "dac": {"terminal": "absorbing", "target_network": True, "critics": 2, "gradient_penalty": 10.0},
+    "max_entropy_deep": {"terminal": "absorbing", "target_network": True, "critics": 2},
     "regularized_bc": {},
     "value_dice": {"terminal": "absorbing", "gradient_penalty": 10.0, "value_term": "v0"},
     "avril": {},

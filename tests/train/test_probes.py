@@ -116,6 +116,13 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
             id="dac",
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            "max_entropy_deep",
+            "replay",
+            {"actor_lr": 3e-3, "critic_lr": 3e-3},
+            id="max_entropy_deep",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("value_dice", "demos", DICE, id="value_dice offline", marks=pytest.mark.slow),
         pytest.param("value_dice", "replay", DICE, id="value_dice online", marks=pytest.mark.slow),
     ],
@@ -192,6 +199,7 @@ def test_the_walk_is_learned_from_demonstrations(changes):
         ("sqil", "replay", {"terminal": "absorbing", "gamma": 0.9}),  # with "zero" it learns to live on
         ("adril", "replay", {"round_updates": 300}),
         ("dac", "replay", {"terminal": "absorbing", "gradient_penalty": 1.0}),
+        ("max_entropy_deep", "replay", {"terminal": "absorbing"}),
     ],
 )
 def test_the_expert_of_the_walk_is_recovered(method, feed, changes):
