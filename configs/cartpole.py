@@ -62,6 +62,32 @@ def edm():
     return config
 
 
+def lstd_mu():
+    """LSTD-μ and LSPI on the same data: one round on 512 rows of 500 in each update. Untuned."""
+    config = offline()
+    config.method = "lstd_mu"
+    config.batch_size = 512
+    config.updates = 100
+    config.log_every = 10
+    config.eval_every = 50
+    config.checkpoint_every = 100
+    return config
+
+
+def dsfn():
+    """DSFN on the same data; rates, rounds and sizes are ours and untuned."""
+    config = offline()
+    config.method = "dsfn"
+    config.batch_size = 64
+    config.target_network = True
+    config.target_rate = 0.02
+    config.critic_lr = 1e-3
+    config.actor_lr = 1e-3
+    config.features = 32
+    config.round_updates = 3000
+    return config
+
+
 def subsampled():
     """The paper's setting: several demonstrations, every 20th step."""
     config = offline()
@@ -146,5 +172,7 @@ CONFIGS = {
     "value_dice": value_dice,
     "avril": avril,
     "edm": edm,
+    "lstd_mu": lstd_mu,
+    "dsfn": dsfn,
     "expert": expert,
 }

@@ -30,6 +30,7 @@ METHODS = [  # and a metric that the rate of learning moves
     pytest.param("regularized_bc", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("max_entropy", "demos", "rooms", "max_entropy/log_likelihood", marks=pytest.mark.slow),
     pytest.param("max_likelihood", "demos", "rooms", "max_likelihood/log_likelihood", marks=pytest.mark.slow),
+    pytest.param("dsfn", "demos", "walk", "dsfn/td_loss_expert", marks=pytest.mark.slow),
     pytest.param("value_dice", "demos", "walk", "dice/objective", marks=pytest.mark.slow),
     pytest.param("avril", "demos", "walk", "avril/bound", marks=pytest.mark.slow),
     pytest.param("edm", "demos", "walk", "edm/cloning_loss", marks=pytest.mark.slow),

@@ -14,9 +14,9 @@ from iqlearn_jax.train.device import make_online
 
 ENVS = ("walk", "bandit")
 FEEDS = {"iq": ("demos", "replay"), "value_dice": ("demos", "replay")}
-FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm"), ("demos",))
+FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm", "lstd_mu", "dsfn"), ("demos",))
 FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), ("replay",))
-DISCRETE = ("regularized_bc", "avril", "edm")  # refuse the bandit's continuous actions
+DISCRETE = ("regularized_bc", "avril", "edm", "lstd_mu", "dsfn")  # refuse the bandit's continuous actions
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 FAST += [("max_entropy", "demos", "rooms")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
@@ -41,6 +41,8 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "value_dice": {"terminal": "absorbing", "gradient_penalty": 10.0, "value_term": "v0"},
     "avril": {},
     "edm": {"chain_count": 12, "chain_steps": 3},
+    "lstd_mu": {"features": 12, "inner_steps": 3},
+    "dsfn": {"features": 6, "round_updates": 2, "target_network": True},
 }
 OPTIONS |= {name: {"reward_input": "state", "inner_steps": 3} for name in TABULAR}
 SEEDS = 3

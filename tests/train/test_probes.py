@@ -177,14 +177,16 @@ def test_pictures_choose_the_action(method, feed):
         {"method": "value_dice", "terminal": "absorbing", "gradient_penalty": 10.0, "actor_lr": 1e-3},
         {"method": "avril", "temperature": 1.0},
         {"method": "edm", "chain_count": 100},
+        {"method": "dsfn", "target_network": True, "round_updates": 250, "gamma": 0.9, "features": 16},
+        {"method": "lstd_mu", "updates": 30, "log_every": 30, "gamma": 0.9},
     ],
     ids=lambda changes: changes["method"],
 )
 def test_the_walk_is_learned_from_demonstrations(changes):
     """By methods whose reward, if they have one, says nothing of actions that nobody took."""
     config = made_up_config(
-        feed="demos", env_name="walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
-        critic_lr=1e-3, **changes,
+        feed="demos", env_name="walk", hidden=(32,), demos__trajectories=6, demos__subsample=1,
+        critic_lr=1e-3, **LONG | changes,
     )  # fmt: skip
     problem, state = trained(config)
     assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)
