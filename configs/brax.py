@@ -61,15 +61,16 @@ def state_only(task):
 
 
 def imitation(task, method):
-    """SQIL, AdRIL or DAC on the same data. Untuned starting values: losses, rounds (1250 on PyBullet),
-    penalty and the discriminator's rate are the papers' and their authors' code's, sizes those of `sac`."""
+    """SQIL, AdRIL, DAC or deep maximum entropy on the same data. Untuned starting values: losses, rounds
+    (1250 on PyBullet), penalty and the discriminator's rate are the papers' and their authors' code's, sizes
+    those of `sac`."""
     config = sac(task)
     config.method = method
     config.demos.path = BUNDLED.format(task, BACKENDS[task])
     config.seeds = 5
     config.updates = UPDATES[task]
     config.round_updates = 1250
-    config.terminal = "absorbing" if method == "dac" else "zero"
+    config.terminal = "absorbing" if method in ("dac", "max_entropy_deep") else "zero"
     config.temperature = 0.1
     config.gradient_penalty = 10.0 if method == "dac" else 0.0
     return config
@@ -98,7 +99,7 @@ CONFIGS |= {f"{task}_state_only": partial(state_only, task) for task in BACKENDS
 CONFIGS |= {
     f"{task}_{method}": partial(imitation, task, method)
     for task in BACKENDS
-    for method in ("sqil", "adril", "dac")
+    for method in ("sqil", "adril", "dac", "max_entropy_deep")
 }
 CONFIGS |= {"halfcheetah_mjx": halfcheetah_mjx}
 CONFIGS |= {f"{task}_value_dice": partial(value_dice, task) for task in BACKENDS}

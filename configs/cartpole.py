@@ -62,6 +62,32 @@ def edm():
     return config
 
 
+def lstd_mu():
+    """LSTD-μ and LSPI on the same data: one round on 512 rows of 500 in each update. Untuned."""
+    config = offline()
+    config.method = "lstd_mu"
+    config.batch_size = 512
+    config.updates = 100
+    config.log_every = 10
+    config.eval_every = 50
+    config.checkpoint_every = 100
+    return config
+
+
+def dsfn():
+    """DSFN on the same data; rates, rounds and sizes are ours and untuned."""
+    config = offline()
+    config.method = "dsfn"
+    config.batch_size = 64
+    config.target_network = True
+    config.target_rate = 0.02
+    config.critic_lr = 1e-3
+    config.actor_lr = 1e-3
+    config.features = 32
+    config.round_updates = 3000
+    return config
+
+
 def subsampled():
     """The paper's setting: several demonstrations, every 20th step."""
     config = offline()
@@ -103,12 +129,13 @@ def state_only():
 
 
 def imitation(method):
-    """SQIL, AdRIL or DAC on the demonstrations and steps of `online`. Untuned starting values: losses,
-    penalty and the discriminator's rate are the papers' and their authors' code's, the rest is as there."""
+    """SQIL, AdRIL, DAC or deep maximum entropy on the demonstrations and steps of `online`. Untuned starting
+    values: losses, penalty and the discriminator's rate are the papers' and their authors' code's, the rest
+    is as there."""
     config = online()
     config.method = method
     config.value_term, config.regularize = "expert", "expert"  # of IQ-Learn; nothing reads them here
-    config.terminal = "absorbing" if method == "dac" else "zero"
+    config.terminal = "absorbing" if method in ("dac", "max_entropy_deep") else "zero"
     config.temperature = 0.1
     config.gradient_penalty = 10.0 if method == "dac" else 0.0
     return config
@@ -139,10 +166,13 @@ CONFIGS = {
     "sqil": partial(imitation, "sqil"),
     "adril": partial(imitation, "adril"),
     "dac": partial(imitation, "dac"),
+    "max_entropy_deep": partial(imitation, "max_entropy_deep"),
     "bc": bc,
     "regularized_bc": regularized_bc,
     "value_dice": value_dice,
     "avril": avril,
     "edm": edm,
+    "lstd_mu": lstd_mu,
+    "dsfn": dsfn,
     "expert": expert,
 }

@@ -15,6 +15,7 @@ TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
     "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr", "margin",
     "reward_weight", "replay_share", "orthogonal", "chain_step_size", "chain_noise", "chain_restart",
+    "ridge", "bandwidth", "transition_weight",
 )  # fmt: skip
 
 
@@ -41,10 +42,11 @@ def base_config() -> ConfigDict:
     config.clip_targets = False  # next values clipped to the range that the divergence allows
     config.state_only = False
     config.reward_shape = "log_odds"  # dac: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
-    config.round_updates = 1000  # adril: updates in a round; a multiple of online.updates_per_step
-    config.reward_input = "state_action"  # tables of rewards: "state_action" or "state"
-    config.inner_steps = 10  # tabular methods: inner iterations (of policies, or backups) in each update
-    config.tolerance = 1e-3  # max_margin: distance of feature expectations at which it stops
+    config.round_updates = 1000  # updates in a round; adril: a multiple of online.updates_per_step; dsfn
+    config.reward_input = "state_action"  # what a learned reward sees: "state_action" or "state"
+    config.inner_steps = 10  # tabular methods, lstd_mu: inner iterations (of policies, or backups) per update
+    config.tolerance = 1e-3  # max_margin, lstd_mu, dsfn: distance of feature expectations at which it stops
+    config.features = 64  # lstd_mu, dsfn: number of features of an observation
     config.normalize_obs = True  # by the demonstrations; online: by them and random play, half each
 
     config.critics = 1
@@ -67,11 +69,11 @@ def base_config() -> ConfigDict:
 
     config.temperature = 0.01  # τ, reward units per nat; the start when it is learned
     config.gamma = 0.99
-    config.alpha = 0.5  # weight of the divergence (χ²'s α, TV's R, W1's K)
+    config.alpha = 0.5  # weight of the divergence (χ²'s α, TV's R, W1's K); max_entropy_deep: |r| ≤ 4α
     config.critic_lr = 1e-4
     config.actor_lr = 3e-4
     config.temperature_lr = 3e-4
-    config.discriminator_lr = 1e-3  # dac
+    config.discriminator_lr = 1e-3  # dac; max_entropy_deep: of the reward
     config.target_rate = 0.005
     config.target_entropy = 0.0  # nats
     config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper and for dac's discriminator in its own
@@ -85,6 +87,9 @@ def base_config() -> ConfigDict:
     config.chain_step_size = 0.01  # edm: weight of the energy's gradient in a move
     config.chain_noise = 0.01  # edm: deviation of a move's noise; √(2·chain_step_size) samples exp(−E)
     config.chain_restart = 0.05  # edm: probability that a chain starts anew before it moves
+    config.ridge = 1e-3  # lstd_mu: added to the diagonal of its linear systems
+    config.bandwidth = 1.0  # lstd_mu: length of its random features, in standard deviations of observations
+    config.transition_weight = 1.0  # dsfn: of the error in predicted successors, beside the action's
     return config.lock()
 
 
@@ -99,6 +104,8 @@ RANGES = {
     "tolerance": (0, math.inf),
     "replay_share": (0.0, math.nextafter(1.0, 0.0)),
     "chain_restart": (0.0, 1.0),
+    "bandwidth": (TINY, math.inf),
+    "features": (2, math.inf),
     "chain_count": (1, math.inf),
     "chain_steps": (1, math.inf),
     "seeds": (1, math.inf),
@@ -117,6 +124,7 @@ RANGES = {
         "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",
         "target_period", "online.learning_starts", "eval_every", "checkpoint_every", "snapshot_every",
         "discriminator_lr", "reward_weight", "orthogonal", "chain_step_size", "chain_noise",
+        "ridge", "transition_weight",
     ),
     (0, math.inf),
 )  # fmt: skip

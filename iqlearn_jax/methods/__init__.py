@@ -6,9 +6,12 @@ from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.dac import make_dac
+from iqlearn_jax.methods.dsfn import make_dsfn
 from iqlearn_jax.methods.edm import make_edm
 from iqlearn_jax.methods.iq import make_iq
+from iqlearn_jax.methods.lstd_mu import make_lstd_mu
 from iqlearn_jax.methods.max_entropy import make_max_entropy
+from iqlearn_jax.methods.max_entropy_deep import make_max_entropy_deep
 from iqlearn_jax.methods.max_entropy_dynamics import make_max_entropy_dynamics
 from iqlearn_jax.methods.max_likelihood import make_max_likelihood
 from iqlearn_jax.methods.max_margin import make_max_margin
@@ -30,7 +33,10 @@ METHODS = {
     "adril": make_adril,
     "dac": make_dac,
     "max_entropy": make_max_entropy,
+    "max_entropy_deep": make_max_entropy_deep,
     "max_margin": make_max_margin,
+    "lstd_mu": make_lstd_mu,
+    "dsfn": make_dsfn,
     "max_likelihood": make_max_likelihood,
     "max_entropy_dynamics": make_max_entropy_dynamics,
 }

@@ -68,11 +68,14 @@ def require_discrete(config, spec: EnvSpec, why: str) -> None:
     )
 
 
-def require_plain(config) -> None:
-    """Refuses switches of the agents that a method without targets and with one network does not read."""
-    for field, wanted in {
-        "critics": 1, "target_network": False, "learn_temperature": False, "state_only": False,
-    }.items():  # fmt: skip
+def require_plain(config, targets: bool = False) -> None:
+    """Refuses switches of the agents that a method with one network does not read.
+
+    Args:
+      targets: whether it may have a target network.
+    """
+    plain = {"critics": 1, "learn_temperature": False, "state_only": False}
+    for field, wanted in (plain if targets else plain | {"target_network": False}).items():
         require(
             config[field] == wanted,
             f"config.{field} is {config[field]}, but method '{config.method}' is defined for {wanted} only; "

@@ -125,3 +125,19 @@ def projection(gap: jax.Array, towards: jax.Array) -> jax.Array:
     """Step in [0, 1] along `towards` = μ − μ̄ that comes nearest to `gap` = μ_E − μ̄. []"""
     square = jnp.sum(jnp.square(towards))
     return jnp.clip(jnp.sum(gap * towards) / jnp.where(square > 0, square, 1.0), 0.0, 1.0)
+
+
+def nearer(weights: jax.Array, gap: jax.Array, tolerance, first) -> tuple[jax.Array, jax.Array]:
+    """The projection's step in terms of w = μ_E − μ̄ and of one more policy's gap μ_E − μ_π.
+
+    Args:
+      weights, gap: [q].
+      tolerance: ‖w‖ at which nothing changes any more.
+      first: [] whether μ_π is the first policy's: it then takes the place of μ̄.
+    Returns:
+      (new w [q], step [] in [0, 1]).
+    """
+    towards = weights - gap
+    size = jnp.where(jnp.linalg.norm(weights) <= tolerance, 0.0, projection(weights, towards))
+    size = jnp.where(first, 1.0, size)
+    return weights - size * towards, size

@@ -47,7 +47,7 @@ def check_table(config, spec, why: str) -> None:
         spec.obs_shape == () and spec.discrete and spec.mdp is not None,
         f"config.method is '{config.method}', which needs a finite process (integer states, discrete "
         f"actions, spec.mdp), but {spec.id} is none: {why}; set --config.env.backend=gridworld "
-        "--config.env.id=Gridworld-8x8, or --config.method=iq (its variant with networks is not here yet)",
+        "--config.env.id=Gridworld-8x8, or --config.method=iq",
     )
     require_plain(config)
     choose(config, "reward_input", REWARD_INPUTS)

@@ -55,5 +55,19 @@ def tail(hparams, rows: Transition, critic, bootstrap, entropy) -> Tail:
     gamma = hparams["gamma"]
     value = absorbing_value(hparams, critic, entropy)
     drop = value - gamma * absorbing_value(hparams, bootstrap, entropy)
-    weight = rows.terminated * gamma / (1.0 - gamma)
-    return Tail(reward=drop - entropy, drop=drop, weight=weight)
+    return Tail(reward=drop - entropy, drop=drop, weight=loop_weight(hparams, rows))
+
+
+def loop_weight(hparams, rows: Transition):
+    """Weight [B] of the absorbing state's self-loop beside each row: γ/(1−γ) at terminals, else 0."""
+    return rows.terminated * hparams["gamma"] / (1.0 - hparams["gamma"])
+
+
+def density(mask, end_weight):
+    """Weights [N] of one kind of rows that sum to 1 together with their absorbing self-loops.
+
+    Args:
+      mask: [N] 1 for rows of that kind, else 0; end_weight: [N] weight of the self-loop beside each row.
+    """
+    mass = jnp.sum(mask * (1.0 + end_weight))
+    return mask / jnp.where(mass > 0, mass, 1.0)

@@ -161,7 +161,7 @@ def objective(config, parts: Parts, hparams, state, critic, actor, batch, key):
     rows, expert = join(batch)
     found = ratios(config, parts, hparams, state, critic, actor, rows, ratio_key)
     share = 0.0 if batch.policy is None else hparams["replay_share"]
-    demonstrated, replayed = (density(mask, found.end_weight) for mask in (expert, 1.0 - expert))
+    demonstrated, replayed = (terminal.density(mask, found.end_weight) for mask in (expert, 1.0 - expert))
     weight = (1.0 - share) * demonstrated + share * replayed
     value = partial(parts.expected, hparams, state, critic, actor, key=linear_key)
     linear = (1.0 - share) * policy_mean(config, hparams, value, rows, batch, found, demonstrated)
@@ -174,12 +174,6 @@ def objective(config, parts: Parts, hparams, state, critic, actor, batch, key):
         "dice/log_ratio_expert": jnp.sum(demonstrated * found.x),
         "dice/log_ratio_max": jnp.max(found.x),
     }
-
-
-def density(mask, end_weight):
-    """Weights [N] of one kind of rows that sum to 1 together with their absorbing self-loops."""
-    mass = jnp.sum(mask * (1.0 + end_weight))
-    return mask / jnp.where(mass > 0, mass, 1.0)
 
 
 def policy_mean(config, hparams, value: Callable, rows, batch, found: Ratios, demonstrated):

@@ -1,5 +1,5 @@
 """Networks (flax.linen)."""
 
-from iqlearn_jax.nets.networks import Actor, Critic, Ensemble, QNetwork
+from iqlearn_jax.nets.networks import Actor, Critic, Ensemble, QNetwork, TransitionEncoder
 
-__all__ = ["Actor", "Critic", "Ensemble", "QNetwork"]
+__all__ = ["Actor", "Critic", "Ensemble", "QNetwork", "TransitionEncoder"]

@@ -152,6 +152,26 @@ class Actor(nn.Module):
         return mean, log_std
 
 
+class TransitionEncoder(nn.Module):
+    """Features of a vector in (0, 1), and from them alone the action that is taken there and what it does
+    (TRIL, the transition-regularised imitation network of Lee et al. 2019).
+
+    Takes [B, D] and returns features [B, features], logits [B, A], successors [B, A, D].
+    """
+
+    num_actions: int
+    features: int
+    hidden: Sequence[int]
+
+    @nn.compact
+    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        size = x.shape[-1]
+        features = nn.sigmoid(nn.Dense(self.features, kernel_init=orthogonal(1.0))(MLP(self.hidden)(x)))
+        logits = nn.Dense(self.num_actions, kernel_init=orthogonal(1.0))(features)
+        change = nn.Dense(self.num_actions * size, kernel_init=orthogonal(0.1))(features)
+        return features, logits, x[..., None, :] + change.reshape(*x.shape[:-1], self.num_actions, size)
+
+
 class Ensemble(NamedTuple):
     """A network with `size` independent parameter sets: leaves and outputs have a leading axis [size, ...].
 

@@ -1,9 +1,11 @@
-"""Discriminators of expert and learner: their loss and the rewards made of their logit, D = σ(logit)."""
+"""Judges of expert and learner: discriminators, the rewards made of their logit, and rewards themselves."""
 
 from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+
+from iqlearn_jax.ops.objectives import chi2_regularizer
 
 REWARD_SHAPES: dict[str, Callable[[jax.Array], jax.Array]] = {
     "log_odds": lambda logit: logit,
@@ -42,3 +44,23 @@ def logistic_loss(logit: jax.Array, expert: jax.Array | bool) -> jax.Array:
       [...] losses, in nats.
     """
     return jax.nn.softplus(jnp.where(expert, -logit, logit))
+
+
+def feature_matching_loss(
+    reward: jax.Array, expert: jax.Array, policy: jax.Array, alpha: jax.Array | float
+) -> jax.Array:
+    """E_policy[r] − E_expert[r] + E_mixture[r²]/(4α), the mixture half and half  (Ziebart et al. 2008, §3).
+
+    Without the last term (α = ∞) its slope by the parameters of r is the difference of feature counts,
+    E_policy[∇r] − E_expert[∇r], and it has no minimum: any reward that separates the two may grow without
+    bound. With it the reward that minimises it is 4α(ρ_E − ρ)/(ρ_E + ρ), so |r| ≤ 4α.
+
+    Args:
+      reward: [N] rewards.
+      expert, policy: [N] weights ≥ 0 of the points under each of the two; each sums to 1.
+      alpha: [] weight of the regularisation's inverse, > 0, in reward units.
+    Returns:
+      [] loss, in reward units; minimise it over r.
+    """
+    gap = jnp.sum((policy - expert) * reward)
+    return gap + chi2_regularizer(reward, alpha, 0.5 * (expert + policy))

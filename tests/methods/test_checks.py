@@ -55,6 +55,28 @@ TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"
             "unknown config.reward_shape 'logodds'; did you mean log_odds",
         ),
         (
+            {"method": "max_entropy_deep", "feed": "replay", "gradient_penalty": 10.0},
+            "config.gradient_penalty is 10.0.*'max_entropy_deep'.*config.alpha.*--config.gradient_penalty=0",
+        ),
+        (
+            {"method": "max_entropy_deep", "feed": "replay", "reward_input": "action"},
+            "unknown config.reward_input 'action'",
+        ),
+        (
+            {"method": "max_entropy_deep", "feed": "replay", "terminal": "bounded"},
+            "config.terminal is 'bounded'.*'max_entropy_deep'.*--config.terminal=absorbing",
+        ),
+        (
+            {"method": "lstd_mu", "target_network": True},
+            "config.target_network is True, but method 'lstd_mu' is defined for False only; set --config",
+        ),
+        (
+            {"method": "dsfn", "learn_temperature": True},
+            "config.learn_temperature is True, but method 'dsfn' is defined for False only; set --config",
+        ),
+        ({"method": "dsfn", "reward_input": "action"}, "unknown config.reward_input 'action'"),
+        ({"method": "lstd_mu", "reward_input": "action"}, "unknown config.reward_input 'action'"),
+        (
             {"method": "adril", "feed": "demos"},
             "config.feed is 'demos', but .*'adril' .*--config.feed=replay",
         ),
@@ -114,12 +136,22 @@ def test_matrix_observations_are_refused_or_give_one_value_per_row():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_records_are_complete(name):
-    online = ("rl", "sqil", "adril", "dac")
+    online = ("rl", "sqil", "adril", "dac", "max_entropy_deep")
     feed = "replay" if name in online else "demos"
     method = make_method(configure(method=name, feed=feed), TABLE if name in TABULAR else SPEC)
     assert method.feeds <= {"demos", "replay"}
     assert feed in method.feeds
     assert (method.reward is None) == (name in ("bc", "rl", "sqil", "adril", "edm"))
+
+
+@pytest.mark.parametrize("name", ["lstd_mu", "dsfn"])
+def test_methods_of_linear_features_refuse_continuous_actions_and_images(name):
+    with pytest.raises(
+        InputError, match=f"'{name}', which needs discrete actions.*values linear in features"
+    ):
+        make_method(configure(method=name), spec_of())
+    with pytest.raises(InputError, match=rf"shape \[8, 8, 1\], but method '{name}' has features of vectors"):
+        make_method(configure(method=name), spec_of(obs_shape=(8, 8, 1), num_actions=3))
 
 
 @pytest.mark.parametrize("name", TABULAR)

@@ -39,7 +39,12 @@ CASES = [
         {"terminal": "absorbing", "gradient_penalty": 10.0},
         marks=pytest.mark.slow,
     ),
+    pytest.param("max_entropy_deep", "replay", "walk", {"terminal": "absorbing"}, marks=pytest.mark.slow),
     pytest.param("max_margin", "demos", "rooms", {}, marks=pytest.mark.slow),
+    pytest.param("lstd_mu", "demos", "walk", {"features": 12}, marks=pytest.mark.slow),
+    pytest.param(
+        "dsfn", "demos", "walk", {"round_updates": 3, "target_network": True}, marks=pytest.mark.slow
+    ),
     pytest.param("max_likelihood", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param(
         "rl", "replay", "walk", {"target_network": True, "target_period": 3}, marks=pytest.mark.slow

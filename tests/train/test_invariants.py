@@ -14,9 +14,9 @@ from iqlearn_jax.train.device import make_online
 
 ENVS = ("walk", "bandit")
 FEEDS = {"iq": ("demos", "replay"), "value_dice": ("demos", "replay")}
-FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm"), ("demos",))
-FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac"), ("replay",))
-DISCRETE = ("regularized_bc", "avril", "edm")  # refuse the bandit's continuous actions
+FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm", "lstd_mu", "dsfn"), ("demos",))
+FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), ("replay",))
+DISCRETE = ("regularized_bc", "avril", "edm", "lstd_mu", "dsfn")  # refuse the bandit's continuous actions
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 FAST += [("max_entropy", "demos", "rooms")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
@@ -36,10 +36,13 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "sqil": {"terminal": "absorbing", "target_network": True, "critics": 2, "learn_temperature": True},
     "adril": {"terminal": "absorbing", "target_network": True, "critics": 2, "round_updates": 2},
     "dac": {"terminal": "absorbing", "target_network": True, "critics": 2, "gradient_penalty": 10.0},
+    "max_entropy_deep": {"terminal": "absorbing", "target_network": True, "critics": 2},
     "regularized_bc": {},
     "value_dice": {"terminal": "absorbing", "gradient_penalty": 10.0, "value_term": "v0"},
     "avril": {},
     "edm": {"chain_count": 12, "chain_steps": 3},
+    "lstd_mu": {"features": 12, "inner_steps": 3},
+    "dsfn": {"features": 6, "round_updates": 2, "target_network": True},
 }
 OPTIONS |= {name: {"reward_input": "state", "inner_steps": 3} for name in TABULAR}
 SEEDS = 3

@@ -116,6 +116,13 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
             id="dac",
             marks=pytest.mark.slow,
         ),
+        pytest.param(
+            "max_entropy_deep",
+            "replay",
+            {"actor_lr": 3e-3, "critic_lr": 3e-3},
+            id="max_entropy_deep",
+            marks=pytest.mark.slow,
+        ),
         pytest.param("value_dice", "demos", DICE, id="value_dice offline", marks=pytest.mark.slow),
         pytest.param("value_dice", "replay", DICE, id="value_dice online", marks=pytest.mark.slow),
     ],
@@ -170,14 +177,16 @@ def test_pictures_choose_the_action(method, feed):
         {"method": "value_dice", "terminal": "absorbing", "gradient_penalty": 10.0, "actor_lr": 1e-3},
         {"method": "avril", "temperature": 1.0},
         {"method": "edm", "chain_count": 100},
+        {"method": "dsfn", "target_network": True, "round_updates": 250, "gamma": 0.9, "features": 16},
+        {"method": "lstd_mu", "updates": 30, "log_every": 30, "gamma": 0.9},
     ],
     ids=lambda changes: changes["method"],
 )
 def test_the_walk_is_learned_from_demonstrations(changes):
     """By methods whose reward, if they have one, says nothing of actions that nobody took."""
     config = made_up_config(
-        feed="demos", env_name="walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
-        critic_lr=1e-3, **changes,
+        feed="demos", env_name="walk", hidden=(32,), demos__trajectories=6, demos__subsample=1,
+        critic_lr=1e-3, **LONG | changes,
     )  # fmt: skip
     problem, state = trained(config)
     assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)
@@ -192,6 +201,7 @@ def test_the_walk_is_learned_from_demonstrations(changes):
         ("sqil", "replay", {"terminal": "absorbing", "gamma": 0.9}),  # with "zero" it learns to live on
         ("adril", "replay", {"round_updates": 300}),
         ("dac", "replay", {"terminal": "absorbing", "gradient_penalty": 1.0}),
+        ("max_entropy_deep", "replay", {"terminal": "absorbing"}),
     ],
 )
 def test_the_expert_of_the_walk_is_recovered(method, feed, changes):
