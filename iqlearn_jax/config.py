@@ -15,6 +15,7 @@ TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
     "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr", "margin",
     "reward_weight", "replay_share", "orthogonal", "chain_step_size", "chain_noise", "chain_restart",
+    "clip_range", "gae_lambda",
 )  # fmt: skip
 
 
@@ -22,7 +23,7 @@ def base_config() -> ConfigDict:
     """Typed, locked configuration; assigning an unknown key or another type is an error."""
     config = ConfigDict()
     config.method = "iq"  # a name in iqlearn_jax.methods.METHODS
-    config.feed = "demos"  # "demos" (offline) or "replay" (online)
+    config.feed = "demos"  # "demos" (offline), "replay" (online) or "rollout" (online, on-policy)
     config.seeds = 4  # runs of each point of the grid; all runs are one array axis
     config.first_seed = 5000  # reports use 5000 and above, tuning stays below 1000
     config.grid = ConfigDict(dict.fromkeys(TRACED, ()))  # values to be tried of what is traced
@@ -40,9 +41,11 @@ def base_config() -> ConfigDict:
     config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value
     config.clip_targets = False  # next values clipped to the range that the divergence allows
     config.state_only = False
-    config.reward_shape = "log_odds"  # dac: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
+    config.reward_shape = "log_odds"  # dac, gail: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
+    config.epochs = 4  # ppo, gail, airl: passes of the policy and its values over each rollout
+    config.minibatches = 4  # ppo, gail, airl: steps in a pass; the discriminator takes one pass
     config.round_updates = 1000  # adril: updates in a round; a multiple of online.updates_per_step
-    config.reward_input = "state_action"  # tables of rewards: "state_action" or "state"
+    config.reward_input = "state_action"  # airl, tables of rewards: "state_action" or "state"
     config.inner_steps = 10  # tabular methods: inner iterations (of policies, or backups) in each update
     config.tolerance = 1e-3  # max_margin: distance of feature expectations at which it stops
     config.normalize_obs = True  # by the demonstrations; online: by them and random play, half each
@@ -55,8 +58,9 @@ def base_config() -> ConfigDict:
     config.layer_norm = False
 
     config.online = ConfigDict(
-        {"num_envs": 1, "updates_per_step": 1, "learning_starts": 1000, "capacity": 100_000}
-    )
+        {"num_envs": 1, "updates_per_step": 1, "learning_starts": 1000, "capacity": 100_000,
+         "rollout_steps": 128}  # of each environment in an update; feed "rollout" reads only it and num_envs
+    )  # fmt: skip
     config.log_every = 500  # updates in one compiled chunk; one return to the host each
     config.eval_every = 2000  # updates; a multiple of log_every
     config.eval_episodes = 10
@@ -71,7 +75,7 @@ def base_config() -> ConfigDict:
     config.critic_lr = 1e-4
     config.actor_lr = 3e-4
     config.temperature_lr = 3e-4
-    config.discriminator_lr = 1e-3  # dac
+    config.discriminator_lr = 1e-3  # dac, gail, airl
     config.target_rate = 0.005
     config.target_entropy = 0.0  # nats
     config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper and for dac's discriminator in its own
@@ -85,6 +89,8 @@ def base_config() -> ConfigDict:
     config.chain_step_size = 0.01  # edm: weight of the energy's gradient in a move
     config.chain_noise = 0.01  # edm: deviation of a move's noise; √(2·chain_step_size) samples exp(−E)
     config.chain_restart = 0.05  # edm: probability that a chain starts anew before it moves
+    config.clip_range = 0.2  # ppo: by how much π_new/π_old may leave 1
+    config.gae_lambda = 0.95  # ppo: λ of generalised advantage estimation; 0: one step, 1: whole returns
     return config.lock()
 
 
@@ -99,6 +105,11 @@ RANGES = {
     "tolerance": (0, math.inf),
     "replay_share": (0.0, math.nextafter(1.0, 0.0)),
     "chain_restart": (0.0, 1.0),
+    "clip_range": (TINY, math.inf),
+    "gae_lambda": (0.0, 1.0),
+    "epochs": (1, math.inf),
+    "minibatches": (1, math.inf),
+    "online.rollout_steps": (1, math.inf),
     "chain_count": (1, math.inf),
     "chain_steps": (1, math.inf),
     "seeds": (1, math.inf),

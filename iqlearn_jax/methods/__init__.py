@@ -12,6 +12,7 @@ from iqlearn_jax.methods.max_entropy import make_max_entropy
 from iqlearn_jax.methods.max_entropy_dynamics import make_max_entropy_dynamics
 from iqlearn_jax.methods.max_likelihood import make_max_likelihood
 from iqlearn_jax.methods.max_margin import make_max_margin
+from iqlearn_jax.methods.ppo import make_ppo
 from iqlearn_jax.methods.regularized_bc import make_regularized_bc
 from iqlearn_jax.methods.rl import make_rl
 from iqlearn_jax.methods.sqil import make_sqil
@@ -26,6 +27,7 @@ METHODS = {
     "avril": make_avril,
     "edm": make_edm,
     "rl": make_rl,
+    "ppo": make_ppo,
     "sqil": make_sqil,
     "adril": make_adril,
     "dac": make_dac,
@@ -34,6 +36,9 @@ METHODS = {
     "max_likelihood": make_max_likelihood,
     "max_entropy_dynamics": make_max_entropy_dynamics,
 }
+
+FEEDS = ("demos", "replay", "rollout")  # offline; online with a replay; online with fresh play alone
+FORWARD_RL = ("rl", "ppo")  # learn from the environment's reward, without demonstrations
 
 
 def make_method(config, spec: EnvSpec) -> Method:
@@ -53,4 +58,4 @@ def make_method(config, spec: EnvSpec) -> Method:
     return method
 
 
-__all__ = ["METHODS", "Method", "make_method"]
+__all__ = ["FEEDS", "FORWARD_RL", "METHODS", "Method", "make_method"]
