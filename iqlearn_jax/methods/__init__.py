@@ -2,11 +2,13 @@
 
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods.adril import make_adril
+from iqlearn_jax.methods.airl import make_airl
 from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.dac import make_dac
 from iqlearn_jax.methods.edm import make_edm
+from iqlearn_jax.methods.gail import make_gail
 from iqlearn_jax.methods.iq import make_iq
 from iqlearn_jax.methods.max_entropy import make_max_entropy
 from iqlearn_jax.methods.max_entropy_dynamics import make_max_entropy_dynamics
@@ -31,6 +33,8 @@ METHODS = {
     "sqil": make_sqil,
     "adril": make_adril,
     "dac": make_dac,
+    "gail": make_gail,
+    "airl": make_airl,
     "max_entropy": make_max_entropy,
     "max_margin": make_max_margin,
     "max_likelihood": make_max_likelihood,
