@@ -9,7 +9,7 @@ under different policies: a hint that the observation says less on `spring`, not
 from functools import partial
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import dice, mujoco_online, stable_sac
+from iqlearn_jax.presets import dice, mujoco_online, on_policy, stable_sac
 
 BUNDLED = "iqlearn_jax/data/bundled/{}-{}.npz"
 BACKENDS = {"inverted_pendulum": "generalized", "inverted_double_pendulum": "generalized"}
@@ -76,6 +76,34 @@ def imitation(task, method):
     return config
 
 
+def adversarial(task, method):
+    """GAIL or AIRL on the same data, a million steps: untuned starting values, sizes those of `sac`."""
+    config = rollouts(on_policy(sac(task), method))
+    config.demos.path = BUNDLED.format(task, BACKENDS[task])
+    config.seeds = 5
+    return config
+
+
+def ppo_expert(task):
+    """PPO on the true reward."""
+    config = rollouts(on_policy(sac(task), "ppo"))
+    config.seeds = 3
+    config.first_seed = 0
+    return config
+
+
+def rollouts(config):
+    """Eight environments, 2048 steps in each update."""
+    config.online.num_envs = 8
+    config.online.rollout_steps = 256
+    config.updates = 500
+    config.minibatches = 32  # of 64 rows
+    config.log_every = 10
+    config.eval_every = 50
+    config.checkpoint_every = 500
+    return config
+
+
 def value_dice(task):
     """ValueDICE with a replay, and its paper's values: networks, rates, share of the replay. Untuned here."""
     config = dice(online(task))
@@ -101,6 +129,10 @@ CONFIGS |= {
     for task in BACKENDS
     for method in ("sqil", "adril", "dac", "max_entropy_deep")
 }
+CONFIGS |= {
+    f"{task}_{method}": partial(adversarial, task, method) for task in BACKENDS for method in ("gail", "airl")
+}
+CONFIGS |= {f"{task}_ppo_expert": partial(ppo_expert, task) for task in BACKENDS}
 CONFIGS |= {"halfcheetah_mjx": halfcheetah_mjx}
 CONFIGS |= {f"{task}_value_dice": partial(value_dice, task) for task in BACKENDS}
 CONFIGS |= {f"{task}_expert": partial(expert, task) for task in BACKENDS}

@@ -3,7 +3,7 @@
 from functools import partial
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import dice, stable_q
+from iqlearn_jax.presets import dice, on_policy, stable_q
 
 BUNDLED = "iqlearn_jax/data/bundled/CartPole-v1.npz"
 
@@ -157,6 +157,29 @@ def expert():
     return config
 
 
+def adversarial(method):
+    """GAIL or AIRL on the demonstrations of `online`, 300,000 steps: untuned starting values."""
+    config = rollouts(on_policy(offline(), method))
+    config.demos.subsample = 20
+    return config
+
+
+def ppo_expert():
+    """PPO on the true reward."""
+    return rollouts(on_policy(expert(), "ppo"))
+
+
+def rollouts(config):
+    """Eight environments, 1024 steps in each update."""
+    config.online.num_envs = 8
+    config.online.rollout_steps = 128
+    config.updates = 300
+    config.log_every = 10
+    config.eval_every = 30
+    config.checkpoint_every = 300
+    return config
+
+
 CONFIGS = {
     "offline": offline,
     "subsampled": subsampled,
@@ -167,6 +190,9 @@ CONFIGS = {
     "adril": partial(imitation, "adril"),
     "dac": partial(imitation, "dac"),
     "max_entropy_deep": partial(imitation, "max_entropy_deep"),
+    "gail": partial(adversarial, "gail"),
+    "airl": partial(adversarial, "airl"),
+    "ppo_expert": ppo_expert,
     "bc": bc,
     "regularized_bc": regularized_bc,
     "value_dice": value_dice,

@@ -16,6 +16,7 @@ TRACED = (
     "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr", "margin",
     "reward_weight", "replay_share", "orthogonal", "chain_step_size", "chain_noise", "chain_restart",
     "ridge", "bandwidth", "transition_weight",
+    "clip_range", "gae_lambda",
 )  # fmt: skip
 
 
@@ -23,7 +24,7 @@ def base_config() -> ConfigDict:
     """Typed, locked configuration; assigning an unknown key or another type is an error."""
     config = ConfigDict()
     config.method = "iq"  # a name in iqlearn_jax.methods.METHODS
-    config.feed = "demos"  # "demos" (offline) or "replay" (online)
+    config.feed = "demos"  # "demos" (offline), "replay" (online) or "rollout" (online, on-policy)
     config.seeds = 4  # runs of each point of the grid; all runs are one array axis
     config.first_seed = 5000  # reports use 5000 and above, tuning stays below 1000
     config.grid = ConfigDict(dict.fromkeys(TRACED, ()))  # values to be tried of what is traced
@@ -41,9 +42,11 @@ def base_config() -> ConfigDict:
     config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value
     config.clip_targets = False  # next values clipped to the range that the divergence allows
     config.state_only = False
-    config.reward_shape = "log_odds"  # dac: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
+    config.reward_shape = "log_odds"  # dac, gail: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
+    config.epochs = 4  # ppo, gail, airl: passes of the policy and its values over each rollout
+    config.minibatches = 4  # ppo, gail, airl: steps in a pass; the discriminator takes one pass
     config.round_updates = 1000  # updates in a round; adril: a multiple of online.updates_per_step; dsfn
-    config.reward_input = "state_action"  # what a learned reward sees: "state_action" or "state"
+    config.reward_input = "state_action"  # what a learned reward sees (airl, tables, max_entropy_deep): "state_action" or "state"
     config.inner_steps = 10  # tabular methods, lstd_mu: inner iterations (of policies, or backups) per update
     config.tolerance = 1e-3  # max_margin, lstd_mu, dsfn: distance of feature expectations at which it stops
     config.features = 64  # lstd_mu, dsfn: number of features of an observation
@@ -57,8 +60,9 @@ def base_config() -> ConfigDict:
     config.layer_norm = False
 
     config.online = ConfigDict(
-        {"num_envs": 1, "updates_per_step": 1, "learning_starts": 1000, "capacity": 100_000}
-    )
+        {"num_envs": 1, "updates_per_step": 1, "learning_starts": 1000, "capacity": 100_000,
+         "rollout_steps": 128}  # of each environment in an update; feed "rollout" reads only it and num_envs
+    )  # fmt: skip
     config.log_every = 500  # updates in one compiled chunk; one return to the host each
     config.eval_every = 2000  # updates; a multiple of log_every
     config.eval_episodes = 10
@@ -73,7 +77,7 @@ def base_config() -> ConfigDict:
     config.critic_lr = 1e-4
     config.actor_lr = 3e-4
     config.temperature_lr = 3e-4
-    config.discriminator_lr = 1e-3  # dac; max_entropy_deep: of the reward
+    config.discriminator_lr = 1e-3  # dac, gail, airl; max_entropy_deep: of the reward
     config.target_rate = 0.005
     config.target_entropy = 0.0  # nats
     config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper and for dac's discriminator in its own
@@ -90,6 +94,8 @@ def base_config() -> ConfigDict:
     config.ridge = 1e-3  # lstd_mu: added to the diagonal of its linear systems
     config.bandwidth = 1.0  # lstd_mu: length of its random features, in standard deviations of observations
     config.transition_weight = 1.0  # dsfn: of the error in predicted successors, beside the action's
+    config.clip_range = 0.2  # ppo: by how much π_new/π_old may leave 1
+    config.gae_lambda = 0.95  # ppo: λ of generalised advantage estimation; 0: one step, 1: whole returns
     return config.lock()
 
 
@@ -106,6 +112,11 @@ RANGES = {
     "chain_restart": (0.0, 1.0),
     "bandwidth": (TINY, math.inf),
     "features": (2, math.inf),
+    "clip_range": (TINY, math.inf),
+    "gae_lambda": (0.0, 1.0),
+    "epochs": (1, math.inf),
+    "minibatches": (1, math.inf),
+    "online.rollout_steps": (1, math.inf),
     "chain_count": (1, math.inf),
     "chain_steps": (1, math.inf),
     "seeds": (1, math.inf),

@@ -56,6 +56,27 @@ def paper_sac(config, value_term="v0_all"):
     return config
 
 
+def on_policy(config, method):
+    """PPO's usual values (Schulman et al. 2017, Table 3) for method "ppo", "gail" or "airl". Changes `config`
+    and returns it.
+
+    Sizes of rollouts are a task's own. AIRL's reward holds the policy's entropy already.
+    """
+    config.method = method
+    config.feed = "rollout"
+    config.critics = 1
+    config.target_network = False
+    config.terminal = "zero"
+    config.critic_lr = 1e-3
+    config.actor_lr = 3e-4
+    config.discriminator_lr = 3e-4
+    config.temperature = 1e-3 if method == "airl" else 0.01
+    config.gae_lambda = 0.95
+    config.clip_range = 0.2
+    config.epochs = 10
+    return config
+
+
 def dice(config):
     """ValueDICE as its paper has it: ν's rate 1e-3, the actor's 1e-5, gradient penalty 10. Changes `config`
     and returns it.

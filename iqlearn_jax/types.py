@@ -40,8 +40,8 @@ class Batch(struct.PyTreeNode, kw_only=True):
     """What one update learns from.
 
     Attributes:
-      policy: transitions of the learner, or None offline.
-      expert: transitions of the demonstrations, or None for plain RL.
+      policy: transitions of the learner [B], [T, N] (time, environments) from rollouts, or None offline.
+      expert: transitions of the demonstrations [B], or None for plain RL.
       next_action: [B, ...] what the expert did after each of its transitions, in the full demonstration
         whatever steps of it were kept; meaningless where `expert` ends an episode.
       initial: [B, *obs_shape] start observations for (1-γ)E_ρ0[V(s0)], or None.

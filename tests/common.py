@@ -13,6 +13,7 @@ import pytest
 from iqlearn_jax.config import TRACED, base_config
 from iqlearn_jax.data.demos import Demos, save
 from iqlearn_jax.envs.api import Environment, Step
+from iqlearn_jax.methods import FORWARD_RL
 from iqlearn_jax.ops.tabular import MDP
 from iqlearn_jax.settings import assign
 from iqlearn_jax.sweep import problem
@@ -273,5 +274,5 @@ def made_up_config(method, feed, env_name, **changes):
         "demos__trajectories": 2, "demos__subsample": 2, "online__num_envs": 2,
         "online__learning_starts": 10, "online__capacity": 64,
     }  # fmt: skip
-    path = {} if method == "rl" else {"demos__path": demos_path(env_name)}
+    path = {} if method in FORWARD_RL else {"demos__path": demos_path(env_name)}
     return configure(**small | path | changes)

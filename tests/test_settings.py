@@ -148,6 +148,7 @@ def test_keys_that_scripts_rely_on(name):
         ({"checkpoint_every": 700}, ("config.checkpoint_every", "config.log_every")),
         ({"snapshot_every": 700}, ("config.snapshot_every", "config.log_every")),
         ({"feed": "replay", "online__updates_per_step": 3}, ("config.log_every", "online.updates_per_step")),
+        ({"feed": "rollout", "env__backend": "gymnasium"}, ("config.feed", "config.env.backend", "gymnax")),
         ({"log_every": 0}, ("config.log_every",)),
         ({"updates": -500}, ("config.updates",)),
         ({"seeds": 0}, ("config.seeds",)),
@@ -178,6 +179,8 @@ def test_unusable_problems_are_refused_before_anything_is_compiled(changes, fiel
         ("hidden", ("a",)), ("eval_every", -500), ("checkpoint_every", -500), ("margin", 0.0),
         ("reward_weight", -1.0), ("replay_share", 1.0), ("orthogonal", -1.0), ("chain_count", 0),
         ("chain_steps", 0), ("chain_step_size", -1.0), ("chain_noise", -1.0), ("chain_restart", 1.5),
+        ("clip_range", 0.0), ("gae_lambda", 1.5), ("epochs", 0), ("minibatches", 0),
+        ("online.rollout_steps", 0),
     ],
 )  # fmt: skip
 def test_numbers_out_of_range_are_refused_by_name(key, value):

@@ -2,12 +2,14 @@
 
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods.adril import make_adril
+from iqlearn_jax.methods.airl import make_airl
 from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
 from iqlearn_jax.methods.dac import make_dac
 from iqlearn_jax.methods.dsfn import make_dsfn
 from iqlearn_jax.methods.edm import make_edm
+from iqlearn_jax.methods.gail import make_gail
 from iqlearn_jax.methods.iq import make_iq
 from iqlearn_jax.methods.lstd_mu import make_lstd_mu
 from iqlearn_jax.methods.max_entropy import make_max_entropy
@@ -15,6 +17,7 @@ from iqlearn_jax.methods.max_entropy_deep import make_max_entropy_deep
 from iqlearn_jax.methods.max_entropy_dynamics import make_max_entropy_dynamics
 from iqlearn_jax.methods.max_likelihood import make_max_likelihood
 from iqlearn_jax.methods.max_margin import make_max_margin
+from iqlearn_jax.methods.ppo import make_ppo
 from iqlearn_jax.methods.regularized_bc import make_regularized_bc
 from iqlearn_jax.methods.rl import make_rl
 from iqlearn_jax.methods.sqil import make_sqil
@@ -29,9 +32,12 @@ METHODS = {
     "avril": make_avril,
     "edm": make_edm,
     "rl": make_rl,
+    "ppo": make_ppo,
     "sqil": make_sqil,
     "adril": make_adril,
     "dac": make_dac,
+    "gail": make_gail,
+    "airl": make_airl,
     "max_entropy": make_max_entropy,
     "max_entropy_deep": make_max_entropy_deep,
     "max_margin": make_max_margin,
@@ -40,6 +46,9 @@ METHODS = {
     "max_likelihood": make_max_likelihood,
     "max_entropy_dynamics": make_max_entropy_dynamics,
 }
+
+FEEDS = ("demos", "replay", "rollout")  # offline; online with a replay; online with fresh play alone
+FORWARD_RL = ("rl", "ppo")  # learn from the environment's reward, without demonstrations
 
 
 def make_method(config, spec: EnvSpec) -> Method:
@@ -59,4 +68,4 @@ def make_method(config, spec: EnvSpec) -> Method:
     return method
 
 
-__all__ = ["METHODS", "Method", "make_method"]
+__all__ = ["FEEDS", "FORWARD_RL", "METHODS", "Method", "make_method"]

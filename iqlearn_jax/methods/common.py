@@ -20,7 +20,7 @@ class Method(NamedTuple):
       update: (hparams, state, batch, key) -> (State, Metrics).
       act: (hparams, state, obs [B, ...], key, deterministic) -> actions [B, ...].
       reward: (hparams, state, transition [B], key) -> recovered reward [B]; None where the method has none.
-      feeds: what it can learn from: a subset of {"demos", "replay"}; the config's `feed` picks one.
+      feeds: what it can learn from: some of "demos", "replay" and "rollout"; the config's `feed` picks one.
       round_updates: updates in a round, where it asks for `RoundTransition`s from the replay; else 0.
     """
 

@@ -20,12 +20,11 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from iqlearn_jax.agents import make_agent
-from iqlearn_jax.agents.common import ADAM, AgentState, adam_step
+from iqlearn_jax.agents.common import ADAM, AgentState
 from iqlearn_jax.methods.common import Method, choose
-from iqlearn_jax.methods.discriminator import make_discriminator
+from iqlearn_jax.methods.discriminator import discriminator_step, make_discriminator
 from iqlearn_jax.methods.soft_rl import check_imitation, soft_rl_step
 from iqlearn_jax.ops.adversarial import REWARD_SHAPES, shaped_reward
 
@@ -59,22 +58,14 @@ def make_dac(config, spec) -> Method:
             discriminator_opt=ADAM.init(params),
         )
 
-    def discriminate(hparams, state, batch, key):
-        grads, metrics = jax.grad(lambda p: judge.loss(hparams, p, batch, key), has_aux=True)(
-            state.discriminator
-        )
-        params, opt = adam_step(
-            state.discriminator, state.discriminator_opt, grads, hparams["discriminator_lr"]
-        )
-        metrics |= {"discriminator/grad_norm": optax.tree.norm(grads)}
-        return state.replace(discriminator=params, discriminator_opt=opt), metrics
-
     def reward(hparams, state, transition, key=None):
         return shaped_reward(judge.logit(hparams, state.discriminator, transition), shape)
 
     def update(hparams, state, batch, key):
         judge_key, rl_key = jax.random.split(key)
-        state, metrics = discriminate(hparams, state, batch, judge_key)
+        state, metrics = discriminator_step(
+            hparams, state, lambda params: judge.loss(hparams, params, batch, judge_key)
+        )
         own, end = reward(hparams, state, batch.policy), None
         if config.terminal == "absorbing":
             end = shaped_reward(judge.end_logit(state.discriminator), shape)

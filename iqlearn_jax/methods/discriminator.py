@@ -6,16 +6,18 @@ by every terminal transition, whose logit is learned like any other (Kostrikov e
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
+from iqlearn_jax.agents.common import adam_step
 from iqlearn_jax.nets import Critic
 from iqlearn_jax.ops.adversarial import logistic_loss
 from iqlearn_jax.ops.penalties import gradient_penalty
-from iqlearn_jax.types import EnvSpec
+from iqlearn_jax.types import EnvSpec, Metrics
 
 Point = tuple[jax.Array, jax.Array]  # observations [B, ...], and actions with the indicator [B, A + 1]
 
@@ -77,11 +79,23 @@ def make_discriminator(config, spec: EnvSpec, preprocess: Callable) -> Discrimin
         cost = jnp.zeros(())
         if config.gradient_penalty > 0:
             cost = hparams["gradient_penalty"] * penalty(hparams, params, batch, key)
-        right = 0.5 * (jnp.mean(expert > 0) + jnp.mean(policy < 0))
-        metrics = {"loss": value, "penalty": cost, "accuracy": right}
-        return value + cost, {f"discriminator/{name}": metric for name, metric in metrics.items()}
+        return value + cost, verdict(value, cost, expert, policy)
 
     return Discriminator(lambda key: net.init(key, *end_point(spec)), logit, end_logit, loss)
+
+
+def verdict(value, cost, expert, policy) -> Metrics:
+    """Metrics of a loss and its penalty [], and of the logits [B] of both sides."""
+    right = 0.5 * (jnp.mean(expert > 0) + jnp.mean(policy < 0))
+    return {"discriminator/loss": value, "discriminator/penalty": cost, "discriminator/accuracy": right}
+
+
+def discriminator_step(hparams, state, loss: Callable) -> tuple[Any, Metrics]:
+    """One Adam step of `state.discriminator` on loss(params) -> (value [], metrics)."""
+    grads, metrics = jax.grad(loss, has_aux=True)(state.discriminator)
+    params, opt = adam_step(state.discriminator, state.discriminator_opt, grads, hparams["discriminator_lr"])
+    metrics |= {"discriminator/grad_norm": optax.tree.norm(grads)}
+    return state.replace(discriminator=params, discriminator_opt=opt), metrics
 
 
 def inputs_of(spec: EnvSpec, x: jax.Array, action: jax.Array) -> Point:

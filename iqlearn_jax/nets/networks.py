@@ -97,10 +97,11 @@ def encode(obs: jax.Array, image: bool) -> jax.Array:
 
 
 class QNetwork(nn.Module):
-    """Action values [..., A] of an observation.
+    """Action values (or logits) [..., A] of an observation.
 
     Attributes:
       num_states: set for tabular observations (integer states): the network is then a table of zeros.
+      head_scale: of the last layer's weights; a small one makes logits alike at the start.
     """
 
     num_actions: int
@@ -108,6 +109,7 @@ class QNetwork(nn.Module):
     image: bool = False
     num_states: int | None = None
     layer_norm: bool = False
+    head_scale: float = 1.0
 
     @nn.compact
     def __call__(self, obs: jax.Array) -> jax.Array:
@@ -115,7 +117,7 @@ class QNetwork(nn.Module):
             table = nn.Embed(self.num_states, self.num_actions, embedding_init=nn.initializers.zeros)
             return table(obs)
         x = MLP(self.hidden, self.layer_norm)(encode(obs, self.image))
-        return nn.Dense(self.num_actions, kernel_init=orthogonal(1.0))(x)
+        return nn.Dense(self.num_actions, kernel_init=orthogonal(self.head_scale))(x)
 
 
 class Critic(nn.Module):

@@ -25,10 +25,10 @@ def mode(mean, low, high):
     return _squash(mean, low, high)
 
 
-def log_prob(action, mean, log_std, low, high):
-    """Log-density [...] of given actions, which are clipped to ±(1 − EDGE) of the box first."""
+def log_prob(action, mean, log_std, low, high, edge=EDGE):
+    """Log-density [...] of given actions, which are clipped to ±(1 − edge) of the box first."""
     half = 0.5 * (high - low)
-    unit = jnp.clip((action - low) / half - 1.0, -1.0 + EDGE, 1.0 - EDGE)
+    unit = jnp.clip((action - low) / half - 1.0, -1.0 + edge, 1.0 - edge)
     raw = jnp.arctanh(unit)
     noise = (raw - mean) * jnp.exp(-log_std)
     return _log_density(noise, raw, log_std, half)

@@ -18,8 +18,9 @@ def shaped_reward(logit: jax.Array, shape: str) -> jax.Array:
     """Reward made of D = σ(logit), the probability that a sample is the expert's.
 
     log_odds: log D − log(1 − D), of both signs (AIRL, Fu et al. 2018, §A.1; DAC). At the optimum log(ρ_E/ρ).
-    positive: −log(1 − D) > 0 (GAIL's usual code): where episodes can end, it favours staying alive.
-    negative: log D < 0 (Ho & Ermon 2016 as a cost): it favours ending soon.
+    positive: −log(1 − D) > 0 (GAIL, Ho & Ermon 2016, Algorithm 1, whose D is 1 − D here): where episodes can
+      end, it favours staying alive.
+    negative: log D < 0 (other codes of GAIL): it favours ending soon.
     The bias is that of a terminal worth 0; a learned absorbing state takes it away (Kostrikov et al. 2019).
     log_odds = positive + negative.
 

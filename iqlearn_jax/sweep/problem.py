@@ -10,16 +10,17 @@ import numpy as np
 from iqlearn_jax.config import RANGES
 from iqlearn_jax.data import demos as demos_lib
 from iqlearn_jax.data.frame_replay import FrameRows, frame_rows
-from iqlearn_jax.envs import is_host, make_env
+from iqlearn_jax.envs import DEVICE_BACKENDS, is_host, make_env
 from iqlearn_jax.envs.api import Environment
 from iqlearn_jax.envs.gymnasium import borrowed, read_spec
 from iqlearn_jax.envs.host import HostEnvs
 from iqlearn_jax.errors import InputError, unknown
-from iqlearn_jax.methods import Method, make_method
+from iqlearn_jax.methods import FEEDS, FORWARD_RL, Method, make_method
 from iqlearn_jax.sweep.mesh import Placement, place_runs
 from iqlearn_jax.train.device import Loop, make_offline, make_online
 from iqlearn_jax.train.evaluate import random_observations
 from iqlearn_jax.train.host import make_host, random_play
+from iqlearn_jax.train.rollout import make_rollout
 from iqlearn_jax.train.state import (
     NORMALIZATION,
     Picks,
@@ -76,6 +77,7 @@ def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> 
     Raises:
       InputError: whatever is wrong with the configuration, the environment or the demonstrations.
     """
+    check_feed(config)
     check_schedule(config)
     env = None if is_host(config.env.backend) else make_env(config.env.id, config.env.backend)
     spec = host_spec(config.env.id) if env is None else env.spec
@@ -110,7 +112,7 @@ def find_normalization(
     if not config.normalize_obs or len(spec.obs_shape) != 1:
         return identity_normalization(runs, spec.obs_shape)
     found = [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
-    if config.feed == "replay":
+    if config.feed != "demos":
         play = (
             random_play(config.env.id, spec) if env is None else random_observations(env, jax.random.key(0))
         )
@@ -135,6 +137,8 @@ def make_loop(problem: Problem) -> Loop:
     config, method, map_runs = problem.config, problem.method, problem.placement.map_runs
     if config.feed == "demos":
         return make_offline(config, method, map_runs)
+    if config.feed == "rollout":
+        return make_rollout(config, method, problem.env, map_runs)
     if problem.env is not None:
         return make_online(config, method, problem.env, map_runs)
     return make_host(config, method, HostEnvs(config.env.id, problem.seeds.tolist(), config.online.num_envs))
@@ -151,7 +155,7 @@ def load_demos(config, spec: EnvSpec) -> demos_lib.Demos | None:
 
     With `state_only` the actions are replaced by zeros, so that nothing can learn from them.
     """
-    if config.method == "rl":
+    if config.method in FORWARD_RL:
         return None
     if not config.demos.path:
         raise InputError(
@@ -166,14 +170,27 @@ def load_demos(config, spec: EnvSpec) -> demos_lib.Demos | None:
     return dataclasses.replace(demos, actions=blank)
 
 
+def check_feed(config) -> None:
+    """Refuses feeds that do not exist, or not for the environment's backend.
+
+    Raises:
+      InputError: names the field and what it may be.
+    """
+    if config.feed not in FEEDS:
+        raise unknown("config.feed", str(config.feed), FEEDS)
+    if config.feed == "rollout" and is_host(config.env.backend):
+        raise InputError(
+            f"config.feed is 'rollout', which plays on the device only, but config.env.backend is "
+            f"'{config.env.backend}'; set --config.env.backend to one of {', '.join(DEVICE_BACKENDS)}"
+        )
+
+
 def check_schedule(config) -> None:
     """Refuses intervals that do not fit into each other.
 
     Raises:
       InputError: names the two fields.
     """
-    if config.feed not in ("demos", "replay"):
-        raise unknown("config.feed", str(config.feed), ("demos", "replay"))
     check_numbers(config)
     pairs = [
         (outer, "log_every") for outer in ("updates", "eval_every", "checkpoint_every", "snapshot_every")

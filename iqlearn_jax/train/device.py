@@ -8,9 +8,9 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.data.replay import Replay, make_replay
-from iqlearn_jax.envs.api import Environment, advance_and_reset, start
+from iqlearn_jax.envs.api import Environment, EnvState, advance_and_reset, start
 from iqlearn_jax.methods import Method
-from iqlearn_jax.train.evaluate import uniform_policy
+from iqlearn_jax.train.evaluate import Act, uniform_policy
 from iqlearn_jax.train.mapping import vmap
 from iqlearn_jax.train.state import RunState, sample_expert
 from iqlearn_jax.types import Batch, EnvSpec, Metrics, RoundTransition, Transition
@@ -54,15 +54,9 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
     learn = make_learner(config, method, replay)
 
     def collect(run, choose_action, key):
-        act_key, step_key = jax.random.split(key)
-        action = choose_action(run.env.obs, act_key)
-        keys = jax.random.split(step_key, online.num_envs)
-        env_state, transition = vmap(partial(advance_and_reset, env))(run.env, action, keys)
-        ended = transition.terminated | transition.truncated
-        returns = run.env.episode_return + transition.reward
-        counts = {"episodes": jnp.sum(ended) * 1.0, "return_sum": jnp.sum(jnp.where(ended, returns, 0.0))}
+        envs, transition, counts = step_envs(env, run.env, choose_action, key)
         run = run.replace(
-            env=env_state,
+            env=envs,
             replay=replay.add(run.replay, in_round(method, run, transition)),
             env_steps=run.env_steps + online.num_envs,
         )
@@ -87,6 +81,24 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
         return run, metrics | counts
 
     return compile_loop(init, step, config.log_every // online.updates_per_step, map_runs)
+
+
+def step_envs(
+    env: Environment, states: EnvState, choose_action: Act, key: jax.Array
+) -> tuple[EnvState, Transition, Metrics]:
+    """One step of every environment [num_envs], new episodes where one ended; and counts of those that did.
+
+    Returns:
+      states, transitions [num_envs], {"episodes", "return_sum"} [] of the episodes that ended here.
+    """
+    act_key, step_key = jax.random.split(key)
+    action = choose_action(states.obs, act_key)
+    keys = jax.random.split(step_key, states.steps.size)
+    following, transition = vmap(partial(advance_and_reset, env))(states, action, keys)
+    ended = transition.terminated | transition.truncated
+    returns = states.episode_return + transition.reward
+    counts = {"episodes": jnp.sum(ended) * 1.0, "return_sum": jnp.sum(jnp.where(ended, returns, 0.0))}
+    return following, transition, counts
 
 
 def online_replay(config, spec: EnvSpec, rounds: bool = False) -> Replay:

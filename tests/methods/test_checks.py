@@ -9,7 +9,7 @@ import pytest
 from common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import METHODS, make_method
+from iqlearn_jax.methods import FEEDS, METHODS, make_method
 from iqlearn_jax.methods.common import join
 from iqlearn_jax.methods.iq import value_bounds
 from iqlearn_jax.types import Batch, discount
@@ -81,6 +81,42 @@ TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"
             "config.feed is 'demos', but .*'adril' .*--config.feed=replay",
         ),
         ({"method": "rl", "feed": "demos"}, "config.feed is 'demos', but method 'rl' .*--config.feed=replay"),
+        (
+            {"method": "ppo", "feed": "replay"},
+            "config.feed is 'replay', but method 'ppo' .*--config.feed=rollout",
+        ),
+        (
+            {"method": "gail", "feed": "rollout", "terminal": "bounded"},
+            "config.terminal is 'bounded'.*'gail'.*--config.terminal=absorbing",
+        ),
+        (
+            {"method": "gail", "feed": "rollout", "minibatches": 3},
+            "config.minibatches is 3, .* a rollout of 128 steps",
+        ),
+        (
+            {"method": "gail", "feed": "rollout", "reward_shape": "logodds"},
+            "unknown config.reward_shape 'logodds'; did you mean log_odds",
+        ),
+        (
+            {"method": "airl", "feed": "rollout", "terminal": "absorbing"},
+            "config.terminal is 'absorbing', but method 'airl' .*--config.terminal=zero",
+        ),
+        (
+            {"method": "airl", "feed": "rollout", "reward_input": "action"},
+            "unknown config.reward_input 'action'",
+        ),
+        (
+            {"method": "airl", "feed": "rollout", "learn_temperature": True},
+            "config.learn_temperature is True.*'airl'",
+        ),
+        (
+            {"method": "ppo", "feed": "rollout", "minibatches": 3},
+            "config.minibatches is 3, .* a rollout of 128 steps",
+        ),
+        (
+            {"method": "ppo", "feed": "rollout", "target_network": True},
+            "config.target_network is True.*'ppo'.*--config.target_network=False",
+        ),
     ],
 )
 def test_meaningless_configurations_are_refused(changes, message):
@@ -136,12 +172,13 @@ def test_matrix_observations_are_refused_or_give_one_value_per_row():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_records_are_complete(name):
-    online = ("rl", "sqil", "adril", "dac", "max_entropy_deep")
-    feed = "replay" if name in online else "demos"
+    online = dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), "replay")
+    online |= dict.fromkeys(("ppo", "gail", "airl"), "rollout")
+    feed = online.get(name, "demos")
     method = make_method(configure(method=name, feed=feed), TABLE if name in TABULAR else SPEC)
-    assert method.feeds <= {"demos", "replay"}
+    assert method.feeds <= set(FEEDS)
     assert feed in method.feeds
-    assert (method.reward is None) == (name in ("bc", "rl", "sqil", "adril", "edm"))
+    assert (method.reward is None) == (name in ("bc", "rl", "ppo", "sqil", "adril", "edm"))
 
 
 @pytest.mark.parametrize("name", ["lstd_mu", "dsfn"])

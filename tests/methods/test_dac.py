@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, spec_of
-from soft_rl_reference import ACTIONS, GAMMA, STATES, check_update, setup, uneven_batch
+from common import configure, hyper, random_rows, spec_of
+from densities import drawn_from, every_pair, two_occupancies
+from soft_rl_reference import STATES, check_update, setup, uneven_batch
 
 from iqlearn_jax.agents.common import make_preprocess
 from iqlearn_jax.methods.discriminator import end_point, make_discriminator, with_ends
 from iqlearn_jax.ops.adversarial import REWARD_SHAPES, logistic_loss, shaped_reward
-from iqlearn_jax.ops.tabular import MDP, occupancy
-from iqlearn_jax.types import Batch, Transition
+from iqlearn_jax.types import Batch
 
 CLOSED = {
     "log_odds": lambda d: np.log(d) - np.log(1 - d),
@@ -44,29 +44,9 @@ def test_logistic_loss_is_cross_entropy():
     np.testing.assert_allclose(logistic_loss(jnp.asarray(logit), False), -np.log(1 - d), rtol=1e-4)
 
 
-def drawn_from(density, size, ends):
-    """About `size` rows with the frequencies of a density [S, A], the first `ends` of them terminal."""
-    counts = np.rint(size * density).astype(int)
-    s, a = (np.repeat(x.ravel(), counts.ravel()) for x in np.indices(counts.shape))
-    s, a = s.astype(np.int32), a.astype(np.int32)
-    rows = Transition(
-        obs=s, action=a, reward=np.zeros(len(s)), next_obs=s,
-        terminated=np.arange(len(s)) < ends, truncated=np.zeros(len(s), bool),
-    )  # fmt: skip
-    return jax.tree.map(jnp.asarray, rows), counts / counts.sum()
-
-
 def test_trained_log_odds_are_the_log_ratio_of_occupancies():
     """Of every (s, a), and of the absorbing state: log of the shares of ends. The reward is the logit."""
-    rng = np.random.default_rng(0)
-    with jax.enable_x64(True):
-        mdp = deterministic_mdp(STATES, ACTIONS, 3, GAMMA)
-        mixed = jnp.asarray(0.7 * mdp.transition + 0.3 / STATES)
-        model = MDP(mixed, jnp.asarray(mdp.initial), GAMMA)
-        densities = [
-            np.asarray(occupancy(model, jnp.asarray(rng.dirichlet(2 * np.ones(ACTIONS), STATES))))
-            for _ in range(2)
-        ]
+    densities = two_occupancies()
     (expert, p), (policy, q) = drawn_from(densities[0], 1000, 30), drawn_from(densities[1], 1000, 120)
     np.testing.assert_allclose([p, q], densities, atol=1e-3)
     _, made, hparams, state, _ = setup("dac", terminal="absorbing", hidden=(32,))
@@ -81,9 +61,7 @@ def test_trained_log_odds_are_the_log_ratio_of_occupancies():
         return jax.lax.scan(step, state, jnp.geomspace(0.02, 1e-4, 1500))[0]
 
     state = train(state)
-    s, a = (jnp.asarray(x.ravel(), jnp.int32) for x in np.indices(p.shape))
-    every = Transition(obs=s, action=a, reward=s * 0.0, next_obs=s, terminated=s < 0, truncated=s < 0)
-    found = made.reward(hparams, state, every, jax.random.key(0))
+    found = made.reward(hparams, state, every_pair(), jax.random.key(0))
     wanted = np.log(p / q).ravel()
     np.testing.assert_allclose(found, wanted, atol=0.03)
     assert np.abs(wanted).max() > 0.5

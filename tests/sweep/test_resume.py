@@ -16,6 +16,7 @@ from iqlearn_jax.sweep.resuming import check_same_config
 from iqlearn_jax.sweep.run import Stopped, load_run, load_snapshot, opened, train
 from iqlearn_jax.train.state import RunState
 
+ROLLOUT = {"online__rollout_steps": 4, "minibatches": 2}
 CASES = [
     pytest.param(
         "iq", "demos", "walk", {"terminal": "absorbing", "target_network": True}, marks=pytest.mark.slow
@@ -40,6 +41,9 @@ CASES = [
         marks=pytest.mark.slow,
     ),
     pytest.param("max_entropy_deep", "replay", "walk", {"terminal": "absorbing"}, marks=pytest.mark.slow),
+    pytest.param("ppo", "rollout", "bandit", ROLLOUT, marks=pytest.mark.slow),
+    pytest.param("gail", "rollout", "walk", ROLLOUT | {"terminal": "absorbing"}, marks=pytest.mark.slow),
+    pytest.param("airl", "rollout", "walk", ROLLOUT, marks=pytest.mark.slow),
     pytest.param("max_margin", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param("lstd_mu", "demos", "walk", {"features": 12}, marks=pytest.mark.slow),
     pytest.param(

@@ -17,6 +17,8 @@ FEEDS = {"iq": ("demos", "replay"), "value_dice": ("demos", "replay")}
 FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm", "lstd_mu", "dsfn"), ("demos",))
 FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), ("replay",))
 DISCRETE = ("regularized_bc", "avril", "edm", "lstd_mu", "dsfn")  # refuse the bandit's continuous actions
+ON_POLICY = ("ppo", "gail", "airl")
+FEEDS |= dict.fromkeys(ON_POLICY, ("rollout",))
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
 FAST += [("max_entropy", "demos", "rooms")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
@@ -45,6 +47,9 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "dsfn": {"features": 6, "round_updates": 2, "target_network": True},
 }
 OPTIONS |= {name: {"reward_input": "state", "inner_steps": 3} for name in TABULAR}
+ROLLOUT = {"online__rollout_steps": 4, "epochs": 2, "minibatches": 2}
+OPTIONS |= {"ppo": ROLLOUT, "gail": ROLLOUT | {"terminal": "absorbing", "gradient_penalty": 10.0}}
+OPTIONS |= {"airl": ROLLOUT | {"reward_input": "state", "gradient_penalty": 10.0}}
 SEEDS = 3
 COMPILED: list[str] = []  # one entry for each program that XLA compiled in this process
 
@@ -149,8 +154,10 @@ def test_runs_differ_from_each_other(played):
 
 def test_environment_steps_are_counted(played):
     setup, first, run, _ = played
-    if setup.config.feed == "demos":
-        assert (run.env_steps == 0).all()
+    if setup.config.feed != "replay":
+        rollout = 4 * 2 if setup.config.feed == "rollout" else 0
+        assert (first.env_steps == 0).all()
+        assert (run.env_steps == 8 * rollout).all()
         assert run.replay is None
         return
     assert (first.env_steps == 10).all()

@@ -24,6 +24,10 @@ LONG = {"updates": 1500, "log_every": 1500, "eval_every": 0, "checkpoint_every":
 DICE = {"actor_lr": 3e-4, "critic_lr": 3e-3, "gradient_penalty": 10.0}  # ν is to be the faster one
 
 
+ON_POLICY = {"updates": 150, "log_every": 150, "online__num_envs": 8, "online__rollout_steps": 32,
+             "critic_lr": 3e-3, "actor_lr": 3e-3}  # fmt: skip
+
+
 def trained(config):
     """The problem and its state after all updates."""
     with made_up_environments():
@@ -99,6 +103,9 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
             marks=pytest.mark.slow,
         ),
         pytest.param("rl", "replay", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="rl", marks=pytest.mark.slow),
+        pytest.param("ppo", "rollout", ON_POLICY, id="ppo", marks=pytest.mark.slow),
+        pytest.param("gail", "rollout", ON_POLICY, id="gail", marks=pytest.mark.slow),
+        pytest.param("airl", "rollout", ON_POLICY, id="airl", marks=pytest.mark.slow),
         pytest.param(
             "sqil", "replay", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="sqil", marks=pytest.mark.slow
         ),
@@ -133,8 +140,8 @@ def test_action_gradient_finds_the_linear_expert(method, feed, changes):
     Random actions are off by 0.9 per dimension (root mean square), the best constant one by 0.4.
     """
     config = made_up_config(
-        method, feed, "bandit", **LONG, hidden=(32,), gamma=0.5, temperature=0.02, demos__trajectories=6,
-        demos__subsample=1, **{"batch_size": 32} | changes,
+        method, feed, "bandit", hidden=(32,), gamma=0.5, temperature=0.02, demos__trajectories=6,
+        demos__subsample=1, **LONG | {"batch_size": 32} | changes,
     )  # fmt: skip
     problem, state = trained(config)
     obs = np.random.default_rng(0).uniform(-1, 1, (500, 2)).astype(np.float32)
@@ -202,13 +209,16 @@ def test_the_walk_is_learned_from_demonstrations(changes):
         ("adril", "replay", {"round_updates": 300}),
         ("dac", "replay", {"terminal": "absorbing", "gradient_penalty": 1.0}),
         ("max_entropy_deep", "replay", {"terminal": "absorbing"}),
+        ("ppo", "rollout", ON_POLICY),
+        ("gail", "rollout", ON_POLICY | {"terminal": "absorbing"}),
+        ("airl", "rollout", ON_POLICY),
     ],
 )
 def test_the_expert_of_the_walk_is_recovered(method, feed, changes):
     """It pushes right: the return is the expert's, a recovered reward is higher there."""
     config = made_up_config(
-        method, feed, "walk", **LONG, hidden=(32,), demos__trajectories=6, demos__subsample=1,
-        critic_lr=1e-3, temperature=0.05, **changes,
+        method, feed, "walk", hidden=(32,), demos__trajectories=6, demos__subsample=1,
+        **LONG | {"critic_lr": 1e-3, "temperature": 0.05} | changes,
     )  # fmt: skip
     problem, state = trained(config)
     assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)

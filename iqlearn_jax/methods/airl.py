@@ -1,0 +1,178 @@
+"""AIRL: adversarial inverse RL (Fu, Luo & Levine 2018, arXiv 1710.11248, Algorithm 1), on PPO.
+
+The discriminator is D = e^f/(e^f + π(a|s)) with f(s,a,s') = g(s[,a]) + γh(s') − h(s), the policy's reward
+log D − log(1 − D) = f − log π. Under deterministic dynamics, with g of the state alone, the optimum has
+f = log π_E, so that g is the expert's reward and h its soft value (at temperature 1), each up to a constant
+(theorems 5.1 and 5.2, for processes whose states can be told apart by their successors).
+
+An end: h(s') = 0 behind it, by the discount γ(1 − terminated). It stands for an absorbing state with reward
+and value 0, whose self-loop then has f = log π = 0. Behind a cut h(s') is that of the true successor.
+
+Departures from the paper, each with the switch that restores its choice:
+  the policy's step is PPO's, the paper's is TRPO's: no switch;
+  f − log π holds the entropy with weight 1 already; PPO's bonus comes on top: a `temperature` close to 0;
+  D sees the last rollout only, the paper those of the last 20 iterations: no switch;
+  D takes one pass over it in `minibatches` steps; g and h have the policy's widths (the paper: g linear or
+    32-32, h 32-32): `hidden`;
+  observations are standardised: `normalize_obs=False`;
+  a gradient penalty on f by (s, a, s'), 0 by default as in the paper: `gradient_penalty`;
+  continuous actions: log π is taken off the edge of the box (`nets.tanh_gaussian.EDGE`) on both sides.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from iqlearn_jax.agents import make_ppo_agent
+from iqlearn_jax.agents.ppo import flat, one_pass
+from iqlearn_jax.methods.common import Method, choose, require
+from iqlearn_jax.methods.discriminator import discriminator_step, end_point, inputs_of, verdict
+from iqlearn_jax.methods.gail import judged
+from iqlearn_jax.methods.ppo import check_rollout
+from iqlearn_jax.methods.tabular import REWARD_INPUTS
+from iqlearn_jax.nets import Critic
+from iqlearn_jax.nets.tanh_gaussian import EDGE
+from iqlearn_jax.ops.adversarial import logistic_loss
+from iqlearn_jax.ops.penalties import gradient_penalty
+from iqlearn_jax.types import discount
+
+
+class Side(NamedTuple):
+    """One side of the discriminator's batch: transitions [B] and log π(a|s) [B] of the policy that acted."""
+
+    rows: Any
+    log_pi: jax.Array
+
+
+class Shaping(NamedTuple):
+    """f, its reward and its smoothness, as pure functions.
+
+    Attributes:
+      init: (key) -> {"g", "h"} parameters.
+      reward: (hparams, params, rows) -> g [B].
+      shaped: (hparams, params, rows) -> f [B], in nats.
+      penalty: (hparams, params, expert rows, policy rows, key) -> [].
+    """
+
+    init: Callable
+    reward: Callable
+    shaped: Callable
+    penalty: Callable
+
+
+def make_airl(config, spec) -> Method:
+    """min_f E_expert[−log D] + E_rollout[−log(1 − D)], then PPO on f − log π. `reward` is g.
+
+    Raises:
+      InputError: an unknown input of g, a terminal treatment or a switch that it does not know.
+    """
+    check(config)
+    agent = make_ppo_agent(config, spec)
+    shaping = make_shaping(config, spec, agent.preprocess)
+
+    def init(key, hparams):
+        agent_key, judge_key = jax.random.split(key)
+        return judged(agent.init(agent_key, hparams), shaping.init(judge_key))
+
+    def side(hparams, state, rows):
+        return Side(rows, agent.log_prob(hparams, state.actor, rows.obs, inside(spec, rows.action)))
+
+    def logit(hparams, params, part):
+        return shaping.shaped(hparams, params, part.rows) - part.log_pi
+
+    def loss(hparams, sides, key, params):
+        expert, policy = (logit(hparams, params, part) for part in sides)
+        value = jnp.mean(logistic_loss(expert, True)) + jnp.mean(logistic_loss(policy, False))
+        cost = jnp.zeros(())
+        if config.gradient_penalty > 0:
+            rows = (part.rows for part in sides)
+            cost = hparams["gradient_penalty"] * shaping.penalty(hparams, params, *rows, key)
+        return value + cost, verdict(value, cost, expert, policy)
+
+    def judge_step(hparams, state, sides, key):
+        return discriminator_step(hparams, state, lambda params: loss(hparams, sides, key, params))
+
+    def update(hparams, state, batch, key):
+        judge_key, rl_key = jax.random.split(key)
+        sides = [side(hparams, state, rows) for rows in (batch.expert, flat(batch.policy))]
+        state, metrics = one_pass(
+            lambda *step: judge_step(hparams, *step), state, sides, config.minibatches, judge_key
+        )
+        gain = logit(hparams, state.discriminator, sides[1])
+        state, rl_metrics = agent.learn(
+            hparams, state, batch.policy, gain.reshape(batch.policy.reward.shape), rl_key
+        )
+        rewards = [jnp.mean(shaping.reward(hparams, state.discriminator, part.rows)) for part in sides]
+        found = {"airl/reward_expert": rewards[0], "airl/reward_policy": rewards[1]}
+        return state, jax.tree.map(jnp.mean, metrics) | rl_metrics | found
+
+    def reward(hparams, state, transition, key=None):
+        return shaping.reward(hparams, state.discriminator, transition)
+
+    return Method(init=init, update=update, act=agent.act, reward=reward, feeds=frozenset({"rollout"}))
+
+
+def check(config) -> None:
+    """Refuses configurations that have no meaning, before anything is compiled."""
+    check_rollout(config)
+    choose(config, "reward_input", REWARD_INPUTS)
+    require(
+        config.terminal == "zero",
+        f"config.terminal is '{config.terminal}', but method 'airl' gives the state behind an end reward and "
+        "value 0; set --config.terminal=zero, or --config.method=gail",
+    )
+
+
+def make_shaping(config, spec, preprocess: Callable) -> Shaping:
+    """g and h: MLPs (behind the encoder for images) with the critic's layers.
+
+    Args:
+      preprocess: the agent's, (hparams, obs) -> network input.
+    """
+    net = Critic(hidden=tuple(config.hidden), image=len(spec.obs_shape) == 3)
+    with_action = config.reward_input == "state_action"
+
+    def g(params, x, action):
+        return net.apply(params["g"], x, action if with_action else action[..., :0])
+
+    def h(params, x, action):
+        return net.apply(params["h"], x, action[..., :0])
+
+    def inputs(hparams, rows):
+        x, action = inputs_of(spec, preprocess(hparams, rows.obs), rows.action)
+        return x, action, inputs_of(spec, preprocess(hparams, rows.next_obs), rows.action)[0], rows.terminated
+
+    def f(hparams, params, x, action, after, terminated):
+        drop = discount(hparams["gamma"], terminated) * h(params, after, action) - h(params, x, action)
+        return g(params, x, action) + drop
+
+    def init(key):
+        g_key, h_key = jax.random.split(key)
+        x, action = end_point(spec)
+        return {
+            "g": net.init(g_key, x, action if with_action else action[..., :0]),
+            "h": net.init(h_key, x, action[..., :0]),
+        }
+
+    def penalty(hparams, params, expert, policy, key):
+        def one(point):
+            return f(hparams, params, *jax.tree.map(lambda x: x[None], point))[0]
+
+        return gradient_penalty(one, inputs(hparams, expert), inputs(hparams, policy), key)
+
+    return Shaping(
+        init=init,
+        reward=lambda hparams, params, rows: g(params, *inputs(hparams, rows)[:2]),
+        shaped=lambda hparams, params, rows: f(hparams, params, *inputs(hparams, rows)),
+        penalty=penalty,
+    )
+
+
+def inside(spec, action: jax.Array) -> jax.Array:
+    """Continuous actions at least EDGE of half the box away from its sides; discrete ones as they are."""
+    if spec.discrete:
+        return action
+    rim = 0.5 * EDGE * (spec.action_high - spec.action_low)
+    return jnp.clip(action, spec.action_low + rim, spec.action_high - rim)
