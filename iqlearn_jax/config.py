@@ -46,7 +46,7 @@ def base_config() -> ConfigDict:
     config.epochs = 4  # ppo, gail, airl: passes of the policy and its values over each rollout
     config.minibatches = 4  # ppo, gail, airl: steps in a pass; the discriminator takes one pass
     config.round_updates = 1000  # updates in a round; adril: a multiple of online.updates_per_step; dsfn
-    config.reward_input = "state_action"  # what a learned reward sees (airl, tables, max_entropy_deep): "state_action" or "state"
+    config.reward_input = "state_action"  # what a learned reward sees: "state_action" or "state"
     config.inner_steps = 10  # tabular methods, lstd_mu: inner iterations (of policies, or backups) per update
     config.tolerance = 1e-3  # max_margin, lstd_mu, dsfn: distance of feature expectations at which it stops
     config.features = 64  # lstd_mu, dsfn: number of features of an observation
