@@ -13,7 +13,10 @@ from numpy.typing import NDArray
 
 from iqlearn_jax.errors import InputError
 
-NAMES = {"iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL"}
+NAMES = {
+    "iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL",
+    "lstd_mu": "LSTD-μ",
+}  # fmt: skip
 REQUIRED = ("method", "env", "seeds", "returns")
 
 Arrays = Mapping[str, NDArray]

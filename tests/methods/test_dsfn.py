@@ -48,7 +48,9 @@ def test_the_loss_is_the_squared_error_to_the_td_target_row_by_row(reward_input)
     value, metrics = td_loss(nets, hparams, state, rows, batch.next_action)(state.critic)
     features = np.asarray(nets.encoder.apply(state.actor, rows.obs)[0])
     table = {name: np.asarray(nets.psi(p, rows.obs)) for name, p in state.critic["net"].items()}
-    after = {name: np.asarray(nets.psi(p, rows.next_obs)) for name, p in state.target_critic["net"].items()}
+    raw = {name: np.asarray(nets.psi(p, rows.next_obs)) for name, p in state.target_critic["net"].items()}
+    after = {name: np.minimum(np.maximum(values, 0), 1) for name, values in raw.items()}
+    assert (after["policy"] != raw["policy"]).mean() > 0.2
     weights, total = np.asarray(state.weights), {"policy": [], "expert": []}
     for i, action in enumerate(np.asarray(rows.action)):
         if rows.truncated[i]:
@@ -120,7 +122,8 @@ def test_successor_features_converge_to_the_exact_ones():
 
 def means(nets, state, rows):
     """(μ_E, μ_π) over the rows, by the networks of a state."""
-    table = {name: np.asarray(nets.psi(p, rows.obs)) for name, p in state.critic["net"].items()}
+    found = {name: np.asarray(nets.psi(p, rows.obs)) for name, p in state.critic["net"].items()}
+    table = {name: np.minimum(np.maximum(values, 0), 1) for name, values in found.items()}
     chosen = (table["policy"] @ np.asarray(state.weights)).argmax(axis=1)
     index = np.arange(len(chosen))
     return table["expert"][index, np.asarray(rows.action)].mean(axis=0), table["policy"][index, chosen].mean(
@@ -168,7 +171,7 @@ def test_it_acts_by_imitation_until_a_policy_was_compared_and_by_the_best_afterw
     best = state.best.replace(
         distance=jnp.float32(1), weights=state.weights, net=state.critic["net"]["policy"]
     )
-    chosen = np.asarray(nets.psi(best.net, obs) @ best.weights).argmax(axis=1)
+    chosen = np.asarray(np.clip(nets.psi(best.net, obs), 0, 1) @ best.weights).argmax(axis=1)
     np.testing.assert_array_equal(act(state.replace(best=best)), chosen)
     assert (chosen != imitated).any()
 
