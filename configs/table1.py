@@ -10,7 +10,7 @@ updates for each. None has bundled demonstrations: name a file with --demos.
 from functools import partial
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import stable_q
+from iqlearn_jax.presets import on_policy, stable_q
 
 TASKS = {
     "cartpole": ("CartPole-v1", "gymnax"),
@@ -26,13 +26,19 @@ RECIPES = {
     "value_dice": {"terminal": "absorbing", "value_term": "v0_all", "critic_lr": 1e-3, "orthogonal": 1e-4},
     "avril": {},
     "edm": {"chain_count": 10_000, "chain_steps": 20, "chain_restart": 0.05},
+    "lstd_mu": {"features": 32, "batch_size": 512, "updates": 100, "eval_every": 100, "log_every": 10},
+    "dsfn": {"features": 32, "target_network": True, "target_rate": 0.02, "round_updates": 1000},
 }
 ONLINE_UPDATES = 20_000  # one step of the environment each, after 1000 random ones
+ROLLOUTS = {"updates": 40, "log_every": 2, "eval_every": 2}  # of 512 steps: the same number of steps
 ONLINE_RECIPES = {
     "iq": {},
     "sqil": {"terminal": "absorbing"},
     "adril": {"terminal": "absorbing", "round_updates": 1000},
     "dac": {"terminal": "absorbing"},
+    "max_entropy_deep": {"terminal": "absorbing"},
+    "gail": {"terminal": "absorbing"},
+    "airl": {},
 }
 TUNED: dict[str, dict[str, dict[str, float]]] = {}
 
@@ -56,14 +62,18 @@ def offline(task, setting, method):
 def online(task, method):
     """One method on one task from one demonstration and few steps."""
     config = offline(task, "full", "iq")
-    config.feed = "replay"
-    config = stable_q(config)
-    if method != "iq":  # choices of IQ-Learn that nothing else reads
-        config.value_term, config.regularize = "expert", "expert"
-    config.method = method
+    config.demos.subsample = EVERY[task]
     config.updates = ONLINE_UPDATES
     config.eval_every = 1000
-    config.demos.subsample = EVERY[task]
+    config = stable_q(config)
+    config.feed = "replay"
+    if method != "iq":  # choices of IQ-Learn that nothing else reads
+        config.value_term, config.regularize = "expert", "expert"
+    if method in ("gail", "airl"):
+        config = on_policy(config, method)
+        config.update(ROLLOUTS)
+        config.online.update({"num_envs": 8, "rollout_steps": 64})
+    config.method = method
     config.update(ONLINE_RECIPES[method])
     config.update(TUNED.get(f"{task}_online", {}).get(method, {}))
     return config

@@ -38,12 +38,17 @@ OFFLINE: dict[str, dict[str, tuple]] = {
     "value_dice": {"actor_lr": (1e-5, 1e-4, 3e-4, 1e-3), "gradient_penalty": (1.0, 10.0)},
     "avril": {"reward_weight": (0.1, 1.0), "temperature": (0.1, 1.0), "critic_lr": RATES},
     "edm": {"chain_step_size": (0.01, 0.1), "chain_noise": (0.01, 0.1), "critic_lr": RATES},
+    "lstd_mu": {"bandwidth": (1.0, 2.0, 3.0, 4.0), "ridge": (1e-4, 1e-3)},
+    "dsfn": {"transition_weight": (0.1, 1.0), "actor_lr": RATES, "critic_lr": RATES},
 }
 ONLINE: dict[str, dict[str, tuple]] = {
     "iq": {"temperature": (0.01, 0.1), "alpha": (0.1, 0.5), "critic_lr": (3e-4, 1e-3)},
     "sqil": {"temperature": (0.003, 0.01, 0.03, 0.1), "critic_lr": (3e-4, 1e-3)},
     "adril": {"temperature": (0.003, 0.01, 0.03, 0.1), "critic_lr": (3e-4, 1e-3)},
     "dac": {"temperature": (0.01, 0.1), "discriminator_lr": (3e-4, 1e-3), "gradient_penalty": (1.0, 10.0)},
+    "max_entropy_deep": {"temperature": (0.01, 0.1), "alpha": (0.1, 0.5), "discriminator_lr": (3e-4, 1e-3)},
+    "gail": {"actor_lr": (3e-4, 1e-3), "discriminator_lr": (3e-4, 1e-3), "gradient_penalty": (1.0, 10.0)},
+    "airl": {"actor_lr": (3e-4, 1e-3), "discriminator_lr": (3e-4, 1e-3), "gradient_penalty": (1.0, 10.0)},
 }
 SEARCHES = {
     f"{task}_{setting}_{method}": (task, grid)

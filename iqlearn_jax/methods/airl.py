@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from iqlearn_jax.agents import make_ppo_agent
 from iqlearn_jax.agents.ppo import flat, one_pass
-from iqlearn_jax.methods.common import Method, choose, require
+from iqlearn_jax.methods.common import Method, choose, penalty_weights, require
 from iqlearn_jax.methods.discriminator import discriminator_step, end_point, inputs_of, verdict
 from iqlearn_jax.methods.gail import judged
 from iqlearn_jax.methods.ppo import check_rollout
@@ -86,7 +86,7 @@ def make_airl(config, spec) -> Method:
         expert, policy = (logit(hparams, params, part) for part in sides)
         value = jnp.mean(logistic_loss(expert, True)) + jnp.mean(logistic_loss(policy, False))
         cost = jnp.zeros(())
-        if config.gradient_penalty > 0:
+        if max(penalty_weights(config)) > 0:
             rows = (part.rows for part in sides)
             cost = hparams["gradient_penalty"] * shaping.penalty(hparams, params, *rows, key)
         return value + cost, verdict(value, cost, expert, policy)

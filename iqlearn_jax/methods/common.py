@@ -53,6 +53,24 @@ def choose(config, field: str, known: tuple[str, ...]) -> str:
     return value
 
 
+def penalty_weights(config) -> tuple[float, ...]:
+    """The weights of the gradient penalty in this program's runs: the grid's, else the key's own.
+
+    The weight is traced, but whether there is a penalty at all decides what is compiled.
+    """
+    return tuple(config.grid.gradient_penalty) or (config.gradient_penalty,)
+
+
+def require_differentiable(config, spec: EnvSpec, remedy: str) -> None:
+    """Refuses a gradient penalty where observations are integers."""
+    weight = max(penalty_weights(config))
+    require(
+        weight == 0 or spec.obs_shape != (),
+        f"config.gradient_penalty is {weight}, but {spec.id} has integer states, by which nothing can be "
+        f"differentiated; {remedy}",
+    )
+
+
 def require(condition: bool, message: str) -> None:
     """Raises InputError(message) unless the condition holds."""
     if not condition:

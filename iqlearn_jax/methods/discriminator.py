@@ -14,6 +14,7 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import adam_step
+from iqlearn_jax.methods.common import penalty_weights
 from iqlearn_jax.nets import Critic
 from iqlearn_jax.ops.adversarial import logistic_loss
 from iqlearn_jax.ops.penalties import gradient_penalty
@@ -77,7 +78,7 @@ def make_discriminator(config, spec: EnvSpec, preprocess: Callable) -> Discrimin
         expert, policy = (logit(hparams, params, rows) for rows in (batch.expert, batch.policy))
         value = mean_loss(params, batch.expert, expert, True) + mean_loss(params, batch.policy, policy, False)
         cost = jnp.zeros(())
-        if config.gradient_penalty > 0:
+        if max(penalty_weights(config)) > 0:
             cost = hparams["gradient_penalty"] * penalty(hparams, params, batch, key)
         return value + cost, verdict(value, cost, expert, policy)
 

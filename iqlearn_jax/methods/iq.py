@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import bootstrap_critic, critic_step
 from iqlearn_jax.methods import terminal
-from iqlearn_jax.methods.common import Method, choose, join, require
+from iqlearn_jax.methods.common import Method, choose, join, penalty_weights, require, require_differentiable
 from iqlearn_jax.ops.divergences import domain_penalty, get_divergence, guarded_phi
 from iqlearn_jax.ops.objectives import (
     difference_value_term,
@@ -55,11 +55,7 @@ def make_iq(config, spec) -> Method:
         that has no meaning.
     """
     check(config)
-    require(
-        config.gradient_penalty == 0 or spec.obs_shape != (),
-        f"config.gradient_penalty is {config.gradient_penalty}, but {spec.id} has integer states, by which "
-        "nothing can be differentiated; set it to 0 and choose a divergence other than 'w1'",
-    )
+    require_differentiable(config, spec, "set it to 0 and choose a divergence other than 'w1'")
     agent = make_agent(config, spec)
     inverse = partial(rewards, config, agent)
 
@@ -118,9 +114,9 @@ def check(config) -> None:
         "--config.divergence=tv, or --config.terminal=absorbing",
     )
     require(
-        config.divergence != "w1" or config.gradient_penalty > 0,
+        config.divergence != "w1" or min(penalty_weights(config)) > 0,
         "divergence 'w1' is a constraint on the gradient, but config.gradient_penalty is "
-        f"{config.gradient_penalty}; set it above 0 (the paper: 10)",
+        f"{min(penalty_weights(config))}; set it above 0 (the paper: 10)",
     )
 
 
@@ -191,7 +187,7 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
         penalty += weighted_mean(squares, weight) / (4.0 * alpha)
     if config.divergence == "tv":
         penalty += BOX_WEIGHT * jnp.mean(domain_penalty(divergence, found.reward, alpha))
-    if config.gradient_penalty > 0:
+    if max(penalty_weights(config)) > 0:
         seen = without_actions(agent, hparams, state, batch, penalty_key) if config.state_only else batch
         penalty += hparams["gradient_penalty"] * lipschitz_penalty(agent, hparams, critic, seen, penalty_key)
     return loss + penalty, metrics | {"iq/penalty": penalty}

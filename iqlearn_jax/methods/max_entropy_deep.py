@@ -22,7 +22,7 @@ import optax
 
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import ADAM, AgentState, adam_step
-from iqlearn_jax.methods.common import Method, choose, join, require
+from iqlearn_jax.methods.common import Method, choose, join, penalty_weights, require
 from iqlearn_jax.methods.discriminator import make_discriminator
 from iqlearn_jax.methods.soft_rl import check_imitation, soft_rl_step
 from iqlearn_jax.methods.tabular import REWARD_INPUTS
@@ -51,9 +51,10 @@ def make_max_entropy_deep(config, spec) -> Method:
     """
     check_imitation(config)
     input_name = choose(config, "reward_input", REWARD_INPUTS)
+    weight = max(penalty_weights(config))
     require(
-        config.gradient_penalty == 0,
-        f"config.gradient_penalty is {config.gradient_penalty}, but method 'max_entropy_deep' bounds its "
+        weight == 0,
+        f"config.gradient_penalty is {weight}, but method 'max_entropy_deep' bounds its "
         "reward by config.alpha; set --config.gradient_penalty=0, or --config.method=dac",
     )
     agent = make_agent(config, spec)

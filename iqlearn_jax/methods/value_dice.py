@@ -24,7 +24,16 @@ import optax
 from iqlearn_jax.agents import Agent, make_agent
 from iqlearn_jax.agents.common import ADAM, adam_step
 from iqlearn_jax.methods import terminal
-from iqlearn_jax.methods.common import Method, action_values, choose, join, require, require_plain
+from iqlearn_jax.methods.common import (
+    Method,
+    action_values,
+    choose,
+    join,
+    penalty_weights,
+    require,
+    require_differentiable,
+    require_plain,
+)
 from iqlearn_jax.ops.dice import donsker_varadhan
 from iqlearn_jax.ops.objectives import initial_value_term
 from iqlearn_jax.ops.penalties import gradient_penalty, orthogonality
@@ -71,7 +80,7 @@ def make_value_dice(config, spec) -> Method:
 
         def saddle(critic, actor):
             value, metrics = objective(config, parts, hparams, state, critic, actor, batch, loss_key)
-            if config.gradient_penalty == 0:
+            if max(penalty_weights(config)) == 0:
                 return value, metrics
             penalty = smoothness(parts, hparams, state, critic, batch, penalty_key)
             return value + hparams["gradient_penalty"] * penalty, metrics | {"dice/penalty": penalty}
@@ -105,11 +114,7 @@ def check(config, spec) -> None:
         f"config.value_term is '{config.value_term}', but method 'value_dice' knows v0 (the paper), v0_all "
         "(its authors' code) and expert; set --config.value_term=v0",
     )
-    require(
-        config.gradient_penalty == 0 or spec.obs_shape != (),
-        f"config.gradient_penalty is {config.gradient_penalty}, but {spec.id} has integer states, by which "
-        "nothing can be differentiated; set --config.gradient_penalty=0",
-    )
+    require_differentiable(config, spec, "set --config.gradient_penalty=0")
 
 
 def make_parts(config, spec) -> Parts:

@@ -317,3 +317,24 @@ def test_messages_of_unknown_names_are_short():
     with pytest.raises(InputError) as caught:
         make_method(configure(divergence="zzz"), SPEC)
     assert len(re.split(r",", str(caught.value))) <= 12
+
+
+@pytest.mark.parametrize("name", ["iq", "value_dice", "dac", "gail", "airl"])
+def test_a_grid_of_gradient_penalties_is_felt_where_the_key_itself_is_0(name):
+    """What is compiled follows the grid: a penalty left out because the key is 0 would change nothing."""
+    feed = {"dac": "replay", "gail": "rollout", "airl": "rollout"}.get(name, "demos")
+    config = configure(
+        method=name, feed=feed, hidden=(8,), online__rollout_steps=4, grid__gradient_penalty=(0.0, 10.0)
+    )
+    method, hparams = make_method(config, SPEC), hyper(config, SPEC)
+    expert, own = (jax.tree.map(jnp.asarray, random_rows(SPEC, 4, seed)) for seed in (0, 1))
+    if feed == "rollout":
+        own = jax.tree.map(lambda x: x[:, None], own)
+    batch = Batch(expert=expert, policy=None if feed == "demos" else own, initial=expert.obs)
+
+    def after(weight):
+        state = method.init(jax.random.key(0), hparams)
+        weighted = hparams | {"gradient_penalty": weight}
+        return jax.tree.leaves(method.update(weighted, state, batch, jax.random.key(1))[0])
+
+    assert any(not np.array_equal(a, b) for a, b in zip(after(0.0), after(10.0), strict=True))
