@@ -1,0 +1,71 @@
+"""Table 1: every configuration exists, has the same budget as the others, and is what the search found."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from common import ROOT
+
+from experiments import table1, tuning
+from iqlearn_jax.config import TRACED
+from iqlearn_jax.settings import load_config
+from iqlearn_jax.sweep.problem import check_schedule
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch):
+    monkeypatch.chdir(ROOT)  # rows name configs/... as commands do
+
+
+def test_every_row_has_a_configuration_with_a_schedule_that_fits():
+    sources = {row.config for row in (*table1.ROWS.values(), *table1.QUICK_TABLE.rows.values())}
+    for source in sources:
+        check_schedule(load_config(source))
+
+
+def test_every_search_has_the_same_number_of_points_in_one_program():
+    for name, (_, grid) in tuning.SEARCHES.items():
+        load_config(f"configs/table1.py:{name}")
+        assert math.prod(len(values) for values in grid.values()) == tuning.POINTS, name
+        assert grid.keys() <= set(TRACED), name
+
+
+def test_offline_methods_share_data_and_evaluation():
+    for name in tuning.SEARCHES:
+        task, setting, method = name.split("_", 2)
+        if setting == "online":
+            continue
+        own, other = (load_config(f"configs/table1.py:{task}_{setting}_{m}") for m in (method, "bc"))
+        for key in ("env", "demos", "normalize_obs", "hidden", "eval_episodes", "gamma"):
+            assert own[key] == other[key], (name, key)
+
+
+def test_tuned_values_are_those_that_the_search_found():
+    path = ROOT / "docs/results/tuning.json"
+    if not path.exists():
+        pytest.skip("no search has been run yet")
+    for row in json.loads(path.read_text())["rows"]:
+        config = load_config(f"configs/table1.py:{row['name']}")
+        for key, value in (row["best"] or {}).items():
+            assert config[key] == pytest.approx(value), (row["name"], key)
+
+
+def test_the_page_says_what_is_pending_and_compares_what_is_done(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.figures.IMAGES", tmp_path)
+    rng = np.random.default_rng(0)
+
+    def row(name):
+        method = name.removeprefix("cartpole_full_").rsplit("_", 1)[0]
+        x = rng.uniform(0.5, 1.0, 10)
+        return {
+            "name": name, "method": method, "normalized": list(x), "normalized_iqm": float(np.mean(x)),
+            "ci95": [0.5, 1.0], "env_steps": 0, "wall_seconds": 1.0,
+        }  # fmt: skip
+
+    done = [row(f"cartpole_full_{method}_{n}") for method in ("iq", "bc") for n in (1, 3)]
+    page = table1.markdown([*done, {"task": "acrobot_full_iq_1", "note": "pending"}])
+    assert page.startswith("**IQ-Learn is beaten in")
+    assert "4 of 5 rows are done" in page
+    assert page.count("pending") > 10
+    assert (tmp_path / "table1_scores.png").exists()
