@@ -164,10 +164,13 @@ def test_rounds_learn_features_then_measure_and_project():
 
 def test_it_acts_by_imitation_until_a_policy_was_compared_and_by_the_best_afterwards():
     _, method, nets, hparams, state = setup()
-    obs = batch_of().expert.obs
+    obs, rng = batch_of().expert.obs, np.random.default_rng(0)
+    actor = jax.tree.map(lambda x: x + jnp.asarray(rng.normal(size=x.shape), x.dtype), state.actor)
+    state = state.replace(actor=actor)
     act = lambda state: np.asarray(method.act(hparams, state, obs, jax.random.key(0)))  # noqa: E731
     imitated = np.asarray(nets.encoder.apply(state.actor, obs)[1]).argmax(axis=1)
     np.testing.assert_array_equal(act(state), imitated)
+    assert np.ptp(imitated) > 0
     best = state.best.replace(
         distance=jnp.float32(1), weights=state.weights, net=state.critic["net"]["policy"]
     )

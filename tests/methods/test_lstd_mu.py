@@ -9,7 +9,8 @@ from common import configure, hyper, random_rows, spec_of, table_spec
 from tabular_setup import rows_of
 
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.ops.lstd import best_action, fourier_features, lspi, lstd, pair_features
+from iqlearn_jax.methods.lstd_mu import make_features
+from iqlearn_jax.ops.lstd import best_action, lspi, lstd, pair_features
 from iqlearn_jax.ops.tabular import MDP, occupancy
 from iqlearn_jax.types import Batch
 
@@ -101,14 +102,15 @@ def test_ridge_is_added_to_the_mean_system():
     np.testing.assert_allclose(found, np.linalg.solve(system, psi.T @ reward / 20), rtol=1e-3, atol=1e-4)
 
 
-def test_fourier_features_are_a_gaussian_kernel():
-    method = make_method(configure(method="lstd_mu", features=20_001, bandwidth=0.7), SPEC)
-    hparams = hyper(configure(bandwidth=0.7), SPEC)
-    basis = method.init(jax.random.key(0), hparams).basis
+def test_fourier_features_are_a_constant_and_a_gaussian_kernel_of_the_bandwidth():
+    """In standard deviations of the observations."""
+    config = configure(method="lstd_mu", features=20_001, bandwidth=0.7)
+    features, hparams = make_features(config, SPEC), hyper(config, SPEC) | {"obs_std": jnp.full(2, 2.0)}
     x = np.random.default_rng(0).normal(size=(6, 2)).astype(np.float32)
-    f = fourier_features(x / 0.7, basis["frequencies"], basis["phases"])
+    f = np.asarray(features.apply(hparams, features.init(jax.random.key(0)), 2 * x))
     square = ((x[:, None] - x[None]) ** 2).sum(axis=-1)
-    np.testing.assert_allclose(f @ f.T, np.exp(-square / (2 * 0.7**2)), atol=0.03)
+    np.testing.assert_array_equal(f[:, 0], 1)
+    np.testing.assert_allclose(f[:, 1:] @ f[:, 1:].T, np.exp(-square / (2 * 0.7**2)), atol=0.03)
 
 
 SPEC = spec_of(obs_shape=(2,), num_actions=ACTIONS)
