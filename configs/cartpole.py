@@ -131,7 +131,7 @@ def expert():
 
 
 def adversarial(method):
-    """GAIL or AIRL on the demonstrations of `online`, 300,000 steps: untuned starting values."""
+    """GAIL, AIRL or ASAF-1 on the demonstrations of `online`, 300,000 steps: untuned starting values."""
     config = rollouts(on_policy(offline(), method))
     config.demos.subsample = 20
     return config
@@ -164,6 +164,7 @@ CONFIGS = {
     "dac": partial(imitation, "dac"),
     "gail": partial(adversarial, "gail"),
     "airl": partial(adversarial, "airl"),
+    "asaf": partial(adversarial, "asaf"),
     "ppo_expert": ppo_expert,
     "bc": bc,
     "regularized_bc": regularized_bc,

@@ -27,13 +27,12 @@ import jax.numpy as jnp
 
 from iqlearn_jax.agents import make_ppo_agent
 from iqlearn_jax.agents.ppo import flat, one_pass
-from iqlearn_jax.methods.common import Method, choose, require
+from iqlearn_jax.methods.common import Method, choose, inside, require
 from iqlearn_jax.methods.discriminator import discriminator_step, end_point, inputs_of, verdict
 from iqlearn_jax.methods.gail import judged
 from iqlearn_jax.methods.ppo import check_rollout
 from iqlearn_jax.methods.tabular import REWARD_INPUTS
 from iqlearn_jax.nets import Critic
-from iqlearn_jax.nets.tanh_gaussian import EDGE
 from iqlearn_jax.ops.adversarial import logistic_loss
 from iqlearn_jax.ops.penalties import gradient_penalty
 from iqlearn_jax.types import discount
@@ -168,11 +167,3 @@ def make_shaping(config, spec, preprocess: Callable) -> Shaping:
         shaped=lambda hparams, params, rows: f(hparams, params, *inputs(hparams, rows)),
         penalty=penalty,
     )
-
-
-def inside(spec, action: jax.Array) -> jax.Array:
-    """Continuous actions at least EDGE of half the box away from its sides; discrete ones as they are."""
-    if spec.discrete:
-        return action
-    rim = 0.5 * EDGE * (spec.action_high - spec.action_low)
-    return jnp.clip(action, spec.action_low + rim, spec.action_high - rim)

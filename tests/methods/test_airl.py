@@ -10,7 +10,8 @@ from on_policy_reference import GAMMA, STATES, in_time, setup, value_gradient, w
 from soft_rl_reference import ACTIONS
 
 from iqlearn_jax.agents.common import make_preprocess
-from iqlearn_jax.methods.airl import inside, make_shaping
+from iqlearn_jax.methods.airl import make_shaping
+from iqlearn_jax.methods.common import inside
 from iqlearn_jax.ops.soft import log_policy, soft_value
 from iqlearn_jax.ops.tabular import MDP, occupancy, soft_value_iteration
 from iqlearn_jax.types import Batch

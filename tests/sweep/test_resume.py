@@ -43,6 +43,7 @@ CASES = [
     pytest.param("ppo", "rollout", "bandit", ROLLOUT, marks=pytest.mark.slow),
     pytest.param("gail", "rollout", "walk", ROLLOUT | {"terminal": "absorbing"}, marks=pytest.mark.slow),
     pytest.param("airl", "rollout", "walk", ROLLOUT, marks=pytest.mark.slow),
+    pytest.param("asaf", "rollout", "walk", ROLLOUT, marks=pytest.mark.slow),
     pytest.param("max_margin", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param("max_likelihood", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param(
