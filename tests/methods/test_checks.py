@@ -88,8 +88,8 @@ TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"
             "unknown config.reward_shape 'logodds'; did you mean log_odds",
         ),
         (
-            {"method": "airl", "feed": "rollout", "terminal": "absorbing"},
-            "config.terminal is 'absorbing', but method 'airl' .*--config.terminal=zero",
+            {"method": "airl", "feed": "rollout", "terminal": "bounded"},
+            "config.terminal is 'bounded'.*'airl'.*--config.terminal=absorbing",
         ),
         (
             {"method": "airl", "feed": "rollout", "reward_input": "action"},

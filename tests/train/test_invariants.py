@@ -47,7 +47,7 @@ OPTIONS |= {name: {"reward_input": "state", "inner_steps": 3} for name in TABULA
 ROLLOUT = {"online__rollout_steps": 4, "epochs": 2, "minibatches": 2}
 OPTIONS |= {"ppo": ROLLOUT, "gail": ROLLOUT | {"terminal": "absorbing", "gradient_penalty": 10.0}}
 OPTIONS |= {"asaf": ROLLOUT | {"window": 2, "demos__subsample": 1}}
-OPTIONS |= {"airl": ROLLOUT | {"reward_input": "state", "gradient_penalty": 10.0}}
+OPTIONS |= {"airl": ROLLOUT | {"terminal": "absorbing", "reward_input": "state", "gradient_penalty": 10.0}}
 SEEDS = 3
 COMPILED: list[str] = []  # one entry for each program that XLA compiled in this process
 
