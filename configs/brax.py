@@ -77,7 +77,7 @@ def imitation(task, method):
 
 
 def adversarial(task, method):
-    """GAIL or AIRL on the same data, a million steps: untuned starting values, sizes those of `sac`."""
+    """GAIL, AIRL or ASAF-1 on the same data, a million steps: untuned starting values, sizes of `sac`."""
     config = rollouts(on_policy(sac(task), method))
     config.demos.path = BUNDLED.format(task, BACKENDS[task])
     config.seeds = 5
@@ -130,7 +130,9 @@ CONFIGS |= {
     for method in ("sqil", "adril", "dac", "max_entropy_deep")
 }
 CONFIGS |= {
-    f"{task}_{method}": partial(adversarial, task, method) for task in BACKENDS for method in ("gail", "airl")
+    f"{task}_{method}": partial(adversarial, task, method)
+    for task in BACKENDS
+    for method in ("gail", "airl", "asaf")
 }
 CONFIGS |= {f"{task}_ppo_expert": partial(ppo_expert, task) for task in BACKENDS}
 CONFIGS |= {"halfcheetah_mjx": halfcheetah_mjx}

@@ -162,7 +162,7 @@ def expert():
 
 
 def adversarial(method):
-    """GAIL or AIRL on the demonstrations of `online`, 300,000 steps: untuned starting values."""
+    """GAIL, AIRL or ASAF-1 on the demonstrations of `online`, 300,000 steps: untuned starting values."""
     config = rollouts(on_policy(offline(), method))
     config.demos.subsample = 20
     return config
@@ -196,6 +196,7 @@ CONFIGS = {
     "max_entropy_deep": partial(imitation, "max_entropy_deep"),
     "gail": partial(adversarial, "gail"),
     "airl": partial(adversarial, "airl"),
+    "asaf": partial(adversarial, "asaf"),
     "ppo_expert": ppo_expert,
     "bc": bc,
     "regularized_bc": regularized_bc,

@@ -57,8 +57,8 @@ def paper_sac(config, value_term="v0_all"):
 
 
 def on_policy(config, method):
-    """PPO's usual values (Schulman et al. 2017, Table 3) for method "ppo", "gail" or "airl". Changes `config`
-    and returns it.
+    """PPO's usual values (Schulman et al. 2017, Table 3) for method "ppo", "gail", "airl" or "asaf". Changes
+    `config` and returns it.
 
     Sizes of rollouts are a task's own. AIRL's reward holds the policy's entropy already.
     """
@@ -66,7 +66,7 @@ def on_policy(config, method):
     config.feed = "rollout"
     config.critics = 1
     config.target_network = False
-    config.terminal = "zero"
+    config.terminal = "absorbing" if method in ("gail", "airl") else "zero"
     config.critic_lr = 1e-3
     config.actor_lr = 3e-4
     config.discriminator_lr = 3e-4

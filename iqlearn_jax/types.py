@@ -41,7 +41,8 @@ class Batch(struct.PyTreeNode, kw_only=True):
 
     Attributes:
       policy: transitions of the learner [B], [T, N] (time, environments) from rollouts, or None offline.
-      expert: transitions of the demonstrations [B], or None for plain RL.
+      expert: transitions of the demonstrations [B], windows [B, w] of successive ones (environment, time)
+        where a method asks for them, or None for plain RL.
       next_action: [B, ...] what the expert did after each of its transitions, in the full demonstration
         whatever steps of it were kept; meaningless where `expert` ends an episode.
       initial: [B, *obs_shape] start observations for (1-γ)E_ρ0[V(s0)], or None.

@@ -1,7 +1,7 @@
 """Forward-RL agents that the methods stand on: soft Q-learning (discrete), SAC (continuous), PPO (both)."""
 
 from iqlearn_jax.agents.common import Agent, AgentState, check_observations
-from iqlearn_jax.agents.ppo import Ppo, PpoState, make_ppo_agent
+from iqlearn_jax.agents.ppo import Ppo, PpoState, make_policy, make_ppo_agent
 from iqlearn_jax.agents.sac import make_sac
 from iqlearn_jax.agents.soft_q import make_soft_q
 from iqlearn_jax.types import EnvSpec
@@ -17,4 +17,4 @@ def make_agent(config, spec: EnvSpec) -> Agent:
     return make_soft_q(config, spec) if spec.discrete else make_sac(config, spec)
 
 
-__all__ = ["Agent", "AgentState", "Ppo", "PpoState", "make_agent", "make_ppo_agent"]
+__all__ = ["Agent", "AgentState", "Ppo", "PpoState", "make_agent", "make_policy", "make_ppo_agent"]

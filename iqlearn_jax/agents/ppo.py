@@ -106,7 +106,7 @@ def make_ppo_agent(config, spec: EnvSpec) -> Ppo:
       InputError: observations for which there is no network.
     """
     check_observations(spec)
-    policy = _categorical(config, spec) if spec.discrete else _gaussian(config, spec)
+    policy = make_policy(config, spec)
     value_net, preprocess, count = _network(config, spec, 1), make_preprocess(spec), config.minibatches
 
     def init(key, hparams):
@@ -207,6 +207,11 @@ def minibatches(rows: Any, count: int, key: jax.Array) -> Any:
     size = jax.tree.leaves(rows)[0].shape[0]
     order = jax.random.permutation(key, size)
     return jax.tree.map(lambda x: x[order].reshape(count, -1, *x.shape[1:]), rows)
+
+
+def make_policy(config, spec: EnvSpec) -> Policy:
+    """Categorical for discrete actions, tanh-Gaussian for continuous ones."""
+    return _categorical(config, spec) if spec.discrete else _gaussian(config, spec)
 
 
 def _network(config, spec: EnvSpec, outputs: int, head_scale: float = 1.0):

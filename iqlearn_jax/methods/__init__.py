@@ -3,6 +3,7 @@
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods.adril import make_adril
 from iqlearn_jax.methods.airl import make_airl
+from iqlearn_jax.methods.asaf import make_asaf
 from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
 from iqlearn_jax.methods.common import Method
@@ -38,6 +39,7 @@ METHODS = {
     "dac": make_dac,
     "gail": make_gail,
     "airl": make_airl,
+    "asaf": make_asaf,
     "max_entropy": make_max_entropy,
     "max_entropy_deep": make_max_entropy_deep,
     "max_margin": make_max_margin,

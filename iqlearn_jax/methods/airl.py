@@ -5,8 +5,11 @@ log D − log(1 − D) = f − log π. Under deterministic dynamics, with g of t
 f = log π_E, so that g is the expert's reward and h its soft value (at temperature 1), each up to a constant
 (theorems 5.1 and 5.2, for processes whose states can be told apart by their successors).
 
-An end: h(s') = 0 behind it, by the discount γ(1 − terminated). It stands for an absorbing state with reward
-and value 0, whose self-loop then has f = log π = 0. Behind a cut h(s') is that of the true successor.
+Behind a cut h(s') is that of the true successor. Behind an end lies an absorbing state ("end"), whose
+self-loop has log π = 0. `terminal="zero"`: g(end) = h(end) = 0, so that f = 0 there for ever; where D tells
+the two sides apart, the learner's own log-odds are negative, and ending soon looks good. "absorbing": g(end)
+and h(end) are learned, with an indicator as input; each terminal row brings the self-loop, whose f is
+g(end) − (1−γ)h(end), to D once, and to the policy's reward for ever after, γ/(1−γ) times (as DAC does).
 
 Departures from the paper, each with the switch that restores its choice:
   the policy's step is PPO's, the paper's is TRPO's: no switch;
@@ -27,13 +30,13 @@ import jax.numpy as jnp
 
 from iqlearn_jax.agents import make_ppo_agent
 from iqlearn_jax.agents.ppo import flat, one_pass
-from iqlearn_jax.methods.common import Method, choose, penalty_weights, require
+from iqlearn_jax.methods.common import Method, choose, inside, penalty_weights
 from iqlearn_jax.methods.discriminator import discriminator_step, end_point, inputs_of, verdict
 from iqlearn_jax.methods.gail import judged
 from iqlearn_jax.methods.ppo import check_rollout
+from iqlearn_jax.methods.soft_rl import check_imitation
 from iqlearn_jax.methods.tabular import REWARD_INPUTS
 from iqlearn_jax.nets import Critic
-from iqlearn_jax.nets.tanh_gaussian import EDGE
 from iqlearn_jax.ops.adversarial import logistic_loss
 from iqlearn_jax.ops.penalties import gradient_penalty
 from iqlearn_jax.types import discount
@@ -53,12 +56,14 @@ class Shaping(NamedTuple):
       init: (key) -> {"g", "h"} parameters.
       reward: (hparams, params, rows) -> g [B].
       shaped: (hparams, params, rows) -> f [B], in nats.
+      end: (hparams, params) -> f [] of the absorbing state's self-loop; 0 unless it is learned.
       penalty: (hparams, params, expert rows, policy rows, key) -> [].
     """
 
     init: Callable
     reward: Callable
     shaped: Callable
+    end: Callable
     penalty: Callable
 
 
@@ -84,7 +89,11 @@ def make_airl(config, spec) -> Method:
 
     def loss(hparams, sides, key, params):
         expert, policy = (logit(hparams, params, part) for part in sides)
+        end, (shown, own) = shaping.end(hparams, params), sides
         value = jnp.mean(logistic_loss(expert, True)) + jnp.mean(logistic_loss(policy, False))
+        if config.terminal == "absorbing":
+            value += jnp.mean(shown.rows.terminated) * logistic_loss(end, True)
+            value += jnp.mean(own.rows.terminated) * logistic_loss(end, False)
         cost = jnp.zeros(())
         if max(penalty_weights(config)) > 0:
             rows = (part.rows for part in sides)
@@ -100,7 +109,8 @@ def make_airl(config, spec) -> Method:
         state, metrics = one_pass(
             lambda *step: judge_step(hparams, *step), state, sides, config.minibatches, judge_key
         )
-        gain = logit(hparams, state.discriminator, sides[1])
+        behind = shaping.end(hparams, state.discriminator) * hparams["gamma"] / (1.0 - hparams["gamma"])
+        gain = logit(hparams, state.discriminator, sides[1]) + sides[1].rows.terminated * behind
         state, rl_metrics = agent.learn(
             hparams, state, batch.policy, gain.reshape(batch.policy.reward.shape), rl_key
         )
@@ -116,13 +126,9 @@ def make_airl(config, spec) -> Method:
 
 def check(config) -> None:
     """Refuses configurations that have no meaning, before anything is compiled."""
+    check_imitation(config)
     check_rollout(config)
     choose(config, "reward_input", REWARD_INPUTS)
-    require(
-        config.terminal == "zero",
-        f"config.terminal is '{config.terminal}', but method 'airl' gives the state behind an end reward and "
-        "value 0; set --config.terminal=zero, or --config.method=gail",
-    )
 
 
 def make_shaping(config, spec, preprocess: Callable) -> Shaping:
@@ -132,29 +138,38 @@ def make_shaping(config, spec, preprocess: Callable) -> Shaping:
       preprocess: the agent's, (hparams, obs) -> network input.
     """
     net = Critic(hidden=tuple(config.hidden), image=len(spec.obs_shape) == 3)
-    with_action = config.reward_input == "state_action"
+    with_action, learned = config.reward_input == "state_action", config.terminal == "absorbing"
 
-    def g(params, x, action):
-        return net.apply(params["g"], x, action if with_action else action[..., :0])
+    def g(params, x, action):  # the last entry of an action is the indicator of the absorbing state
+        return net.apply(params["g"], x, action if with_action else action[..., -1:])
 
-    def h(params, x, action):
-        return net.apply(params["h"], x, action[..., :0])
+    def h(params, x, ended):
+        return net.apply(params["h"], x, jnp.asarray(ended, x.dtype)[..., None])
 
     def inputs(hparams, rows):
         x, action = inputs_of(spec, preprocess(hparams, rows.obs), rows.action)
-        return x, action, inputs_of(spec, preprocess(hparams, rows.next_obs), rows.action)[0], rows.terminated
+        after = inputs_of(spec, preprocess(hparams, rows.next_obs), rows.action)[0]
+        return x, action, after, rows.terminated
 
     def f(hparams, params, x, action, after, terminated):
-        drop = discount(hparams["gamma"], terminated) * h(params, after, action) - h(params, x, action)
-        return g(params, x, action) + drop
+        now = g(params, x, action) - h(params, x, jnp.zeros(terminated.shape))
+        if not learned:
+            following = h(params, after, jnp.zeros(terminated.shape))
+            return now + discount(hparams["gamma"], terminated) * following
+        ends = terminated.reshape(-1, *[1] * (after.ndim - 1))
+        return now + hparams["gamma"] * h(params, jnp.where(ends, 0.0, after), terminated)
+
+    def end(hparams, params):
+        if not learned:
+            return jnp.zeros(())
+        x, action = end_point(spec)
+        return (g(params, x, action) - (1.0 - hparams["gamma"]) * h(params, x, jnp.ones(1)))[0]
 
     def init(key):
         g_key, h_key = jax.random.split(key)
         x, action = end_point(spec)
-        return {
-            "g": net.init(g_key, x, action if with_action else action[..., :0]),
-            "h": net.init(h_key, x, action[..., :0]),
-        }
+        inputs = {"g": action if with_action else action[..., -1:], "h": action[..., -1:]}
+        return {"g": net.init(g_key, x, inputs["g"]), "h": net.init(h_key, x, inputs["h"])}
 
     def penalty(hparams, params, expert, policy, key):
         def one(point):
@@ -166,13 +181,6 @@ def make_shaping(config, spec, preprocess: Callable) -> Shaping:
         init=init,
         reward=lambda hparams, params, rows: g(params, *inputs(hparams, rows)[:2]),
         shaped=lambda hparams, params, rows: f(hparams, params, *inputs(hparams, rows)),
+        end=end,
         penalty=penalty,
     )
-
-
-def inside(spec, action: jax.Array) -> jax.Array:
-    """Continuous actions at least EDGE of half the box away from its sides; discrete ones as they are."""
-    if spec.discrete:
-        return action
-    rim = 0.5 * EDGE * (spec.action_high - spec.action_low)
-    return jnp.clip(action, spec.action_low + rim, spec.action_high - rim)

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from iqlearn_jax.agents.common import make_preprocess
 from iqlearn_jax.agents.soft_q import make_network
 from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.nets.tanh_gaussian import EDGE
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 
@@ -22,6 +23,7 @@ class Method(NamedTuple):
       reward: (hparams, state, transition [B], key) -> recovered reward [B]; None where the method has none.
       feeds: what it can learn from: some of "demos", "replay" and "rollout"; the config's `feed` picks one.
       round_updates: updates in a round, where it asks for `RoundTransition`s from the replay; else 0.
+      window: steps of the demonstrated windows [B, window] that it asks for instead of rows [B]; else 0.
     """
 
     init: Callable
@@ -30,6 +32,7 @@ class Method(NamedTuple):
     reward: Callable | None
     feeds: frozenset[str]
     round_updates: int = 0
+    window: int = 0
 
 
 def join(batch: Batch) -> tuple[Transition, jax.Array]:
@@ -99,6 +102,14 @@ def require_plain(config, targets: bool = False) -> None:
             f"config.{field} is {config[field]}, but method '{config.method}' is defined for {wanted} only; "
             f"set --config.{field}={wanted}",
         )
+
+
+def inside(spec: EnvSpec, action: jax.Array) -> jax.Array:
+    """Continuous actions at least EDGE of half the box away from its sides; discrete ones as they are."""
+    if spec.discrete:
+        return action
+    rim = 0.5 * EDGE * (spec.action_high - spec.action_low)
+    return jnp.clip(action, spec.action_low + rim, spec.action_high - rim)
 
 
 def action_values(config, spec: EnvSpec) -> Callable:

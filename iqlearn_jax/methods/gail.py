@@ -8,7 +8,8 @@ Departures from the paper, each with the switch that restores its choice:
   the policy's step is PPO's, the paper's is TRPO's: no switch;
   the reward is the log-odds, the paper's −log(1 − D): `reward_shape="positive"`;
   D takes one pass over the rollout in `minibatches` steps, the paper one step on all of it: `minibatches=1`;
-  terminals are worth 0, as in the paper; `terminal="absorbing"` is DAC's remedy for the bias of signs;
+  terminals are worth 0, as in the paper; `terminal="absorbing"` is DAC's remedy for the bias of signs. The
+    log-odds need it where episodes can end: while D wins, the learner's own are negative, and it ends soon;
   D and the policy have ReLU, the paper's two layers of 100 with tanh: `hidden=(100, 100)`;
   observations are standardised: `normalize_obs=False`;
   the paper's weight λ of the causal entropy, there 0 but for one task, is `temperature`, here above 0;

@@ -10,7 +10,7 @@ from iqlearn_jax.envs.api import Environment, start
 from iqlearn_jax.methods import Method
 from iqlearn_jax.train.device import Loop, compile_loop, start_run, step_envs, update_run
 from iqlearn_jax.train.mapping import vmap
-from iqlearn_jax.train.state import sample_expert
+from iqlearn_jax.train.state import sample_expert, sample_windows
 from iqlearn_jax.types import Batch
 
 
@@ -18,7 +18,8 @@ def make_rollout(config, method: Method, env: Environment, map_runs: Callable = 
     """Each update: `online.rollout_steps` (T) steps of all `online.num_envs` (N) environments, then learning.
 
     The batch holds `policy` [T, N], in order of time and all by the policy of before the update; `expert`
-    [T * N], as many drawn from the demonstrations; `initial` [T * N]. Episodes run on from one rollout to the
+    [T * N], as many drawn from the demonstrations; `initial` [T * N]; with `Method.window` w instead `expert`
+    [T * N / w, w]. Episodes run on from one rollout to the
     next. There is no replay and no random play first.
     """
     steps, size = config.online.rollout_steps, config.online.num_envs
@@ -38,10 +39,17 @@ def make_rollout(config, method: Method, env: Environment, map_runs: Callable = 
         envs, (policy, counts) = jax.lax.scan(body, run.env, jnp.arange(steps))
         return envs, policy, jax.tree.map(jnp.sum, counts)
 
+    def demonstrated(rows, picks, key):
+        if rows is None:
+            return Batch()
+        if method.window:
+            return sample_windows(rows, picks, key, steps * size // method.window, method.window)
+        return sample_expert(rows, picks, key, steps * size)
+
     def step(hparams, rows, picks, run):
         play_key, expert_key, update_key = jax.random.split(jax.random.fold_in(run.key, run.updates), 3)
         envs, policy, counts = play(hparams, run, play_key)
-        expert = Batch() if rows is None else sample_expert(rows, picks, expert_key, steps * size)
+        expert = demonstrated(rows, picks, expert_key)
         run, metrics = update_run(method, hparams, run, expert.replace(policy=policy), update_key)
         return run.replace(env=envs, env_steps=run.env_steps + steps * size), metrics | counts
 

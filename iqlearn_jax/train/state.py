@@ -148,3 +148,17 @@ def sample_expert(rows: Transition | FrameRows, picks: Picks, key: jax.Array, si
         next_action=take_next_actions(rows, index),
         initial=take_rows(rows, initial).obs,
     )
+
+
+def sample_windows(
+    rows: Transition | FrameRows, picks: Picks, key: jax.Array, size: int, length: int
+) -> Batch:
+    """Windows [size, length] of successive steps in the file, from uniformly drawn ones of a run's own.
+
+    A window may run over the end of its episode, which its `terminated` and `truncated` then show inside it.
+    """
+    first = picks.indices[jax.random.randint(key, (size,), 0, picks.count)]
+    last = jax.tree.leaves(rows.facts if isinstance(rows, FrameRows) else rows)[0].shape[0] - 1
+    index = jnp.minimum(first[:, None] + jnp.arange(length), last)
+    found = take_rows(rows, index.ravel())
+    return Batch(expert=jax.tree.map(lambda x: x.reshape(size, length, *x.shape[1:]), found))

@@ -10,7 +10,8 @@ from on_policy_reference import GAMMA, STATES, in_time, setup, value_gradient, w
 from soft_rl_reference import ACTIONS
 
 from iqlearn_jax.agents.common import make_preprocess
-from iqlearn_jax.methods.airl import inside, make_shaping
+from iqlearn_jax.methods.airl import make_shaping
+from iqlearn_jax.methods.common import inside
 from iqlearn_jax.ops.soft import log_policy, soft_value
 from iqlearn_jax.ops.tabular import MDP, occupancy, soft_value_iteration
 from iqlearn_jax.types import Batch
@@ -30,7 +31,7 @@ def expert_of(mdp):
 def tables_of(params):
     """g and h [S] of linear networks on one-hot states."""
     return [
-        np.asarray(params[name]["params"]["Dense_0"]["kernel"])[:, 0]
+        np.asarray(params[name]["params"]["Dense_0"]["kernel"])[:STATES, 0]
         + float(params[name]["params"]["Dense_0"]["bias"][0])
         for name in ("g", "h")
     ]
@@ -72,13 +73,16 @@ def test_the_reward_of_the_state_is_recovered_up_to_a_constant():
     np.testing.assert_allclose(found, g[rows.obs], atol=1e-5)
 
 
+@pytest.mark.parametrize("treatment", ["zero", "absorbing"])
 @pytest.mark.parametrize("reward_input", ["state", "state_action"])
-def test_ppo_learns_from_the_log_odds(reward_input):
-    """D = e^f/(e^f + π) by NumPy, r = log D − log(1 − D); h is 0 behind an end, not behind a cut."""
+def test_ppo_learns_from_the_log_odds(reward_input, treatment):
+    """D = e^f/(e^f + π) by NumPy, r = log D − log(1 − D). Behind an end, not behind a cut, h is 0 or that of
+    the absorbing state, whose self-loop then comes for ever."""
     with jax.enable_x64(True):
         spec, made, hparams, state = setup(
-            "airl", reward_input=reward_input, hidden=(), discriminator_lr=0.0, gae_lambda=0.0
-        )
+            "airl", reward_input=reward_input, hidden=(), discriminator_lr=0.0, gae_lambda=0.0,
+            terminal=treatment,
+        )  # fmt: skip
         rows, expert = (jax.tree.map(jnp.asarray, random_rows(spec, 12, seed, 0.3)) for seed in (0, 1))
         after, _ = made.update(
             hparams, state, Batch(policy=in_time(rows, 6), expert=expert), jax.random.key(1)
@@ -88,18 +92,46 @@ def test_ppo_learns_from_the_log_odds(reward_input):
     g, h = tables_of(state.discriminator)
     g = g[rows.obs] if reward_input == "state" else g[rows.obs] + g_of_actions(state)[rows.action]
     np.testing.assert_allclose(exported, g, atol=1e-12)
-    f = g + GAMMA * np.where(rows.terminated, 0.0, h[rows.next_obs]) - h[rows.obs]
+    g_end, h_end = ends_of(state.discriminator) if treatment == "absorbing" else (0.0, 0.0)
+    f = g + GAMMA * np.where(rows.terminated, h_end, h[rows.next_obs]) - h[rows.obs]
+    loop = g_end + GAMMA * h_end - h_end
+    tail = sum(GAMMA**k * loop for k in range(1, 400))
     logits = np.asarray(jax.tree.leaves(state.actor)[0])
     policy = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[rows.obs, rows.action]
     d = np.exp(f) / (np.exp(f) + policy)
-    wanted, found = value_gradient(state, after, rows, np.log(d) - np.log(1 - d))
+    wanted, found = value_gradient(state, after, rows, np.log(d) - np.log(1 - d) + rows.terminated * tail)
     np.testing.assert_allclose(found, wanted, atol=1e-6)
     assert np.abs(wanted).max() > 0.1
 
 
+def ends_of(params):
+    """g and h of the absorbing state: weight of the indicator and bias."""
+    dense = [params[name]["params"]["Dense_0"] for name in ("g", "h")]
+    return [float(each["kernel"][-1, 0] + each["bias"][0]) for each in dense]
+
+
+def test_the_self_loop_is_judged_once_for_each_end():
+    """Of the loss: log-odds of rows from their f, the self-loop's log π is 0."""
+    with jax.enable_x64(True):
+        spec, made, hparams, state = setup("airl", hidden=(), discriminator_lr=0.0, terminal="absorbing")
+        sides = [jax.tree.map(jnp.asarray, random_rows(spec, 12, seed, 0.3)) for seed in (0, 1)]
+        batch = Batch(policy=in_time(sides[0], 6), expert=sides[1])
+        _, metrics = made.update(hparams, state, batch, jax.random.key(1))
+    (g, h), (g_end, h_end) = tables_of(state.discriminator), ends_of(state.discriminator)
+    logits, total = np.asarray(jax.tree.leaves(state.actor)[0]), 0.0
+    logp = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    for sign, rows in zip((-1, 1), sides, strict=True):  # the rollout, then the expert
+        own = g[rows.obs] + g_of_actions(state)[rows.action] - h[rows.obs]
+        odds = own + GAMMA * np.where(rows.terminated, h_end, h[rows.next_obs]) - logp[rows.obs, rows.action]
+        loop = np.log1p(np.exp(-sign * (g_end - (1 - GAMMA) * h_end)))
+        total += np.mean(np.log1p(np.exp(-sign * odds)) + rows.terminated * loop)
+    assert sides[0].terminated.sum() != sides[1].terminated.sum()
+    assert float(metrics["discriminator/loss"]) == pytest.approx(float(total), rel=1e-6)  # float32 weights
+
+
 def g_of_actions(state):
     """The weights of g's one-hot actions [A], behind those of its states."""
-    return np.asarray(state.discriminator["g"]["params"]["Dense_0"]["kernel"])[STATES:, 0]
+    return np.asarray(state.discriminator["g"]["params"]["Dense_0"]["kernel"])[STATES:-1, 0]
 
 
 def test_gradient_penalty_of_a_linear_f():
@@ -112,7 +144,7 @@ def test_gradient_penalty_of_a_linear_f():
     for ended in (False, True):
         expert, policy = (random_rows(spec, 6, seed).replace(terminated=np.full(6, ended)) for seed in (0, 1))
         found = shaping.penalty(hparams, params, expert, policy, jax.random.key(1))
-        slope = np.concatenate([g[:3] - h, g[3:], GAMMA * h * (not ended)])
+        slope = np.concatenate([g[:3] - h[:3], g[3:], GAMMA * h[:3] * (not ended)])
         assert float(found) == pytest.approx((np.linalg.norm(slope) - 1) ** 2, rel=1e-4)
 
 

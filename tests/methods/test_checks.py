@@ -86,6 +86,18 @@ TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"
             "config.feed is 'replay', but method 'ppo' .*--config.feed=rollout",
         ),
         (
+            {"method": "asaf", "feed": "rollout", "window": 3},
+            "config.window is 3, which does not divide config.online.rollout_steps .128.",
+        ),
+        (
+            {"method": "asaf", "feed": "rollout", "window": 64},
+            "config.minibatches is 4, which does not divide the 2 windows of a rollout",
+        ),
+        (
+            {"method": "asaf", "feed": "rollout", "window": 4, "demos__subsample": 5},
+            "config.demos.subsample is 5, but config.window 4 .*--config.demos.subsample=1",
+        ),
+        (
             {"method": "gail", "feed": "rollout", "terminal": "bounded"},
             "config.terminal is 'bounded'.*'gail'.*--config.terminal=absorbing",
         ),
@@ -98,8 +110,8 @@ TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"
             "unknown config.reward_shape 'logodds'; did you mean log_odds",
         ),
         (
-            {"method": "airl", "feed": "rollout", "terminal": "absorbing"},
-            "config.terminal is 'absorbing', but method 'airl' .*--config.terminal=zero",
+            {"method": "airl", "feed": "rollout", "terminal": "bounded"},
+            "config.terminal is 'bounded'.*'airl'.*--config.terminal=absorbing",
         ),
         (
             {"method": "airl", "feed": "rollout", "reward_input": "action"},
@@ -173,12 +185,12 @@ def test_matrix_observations_are_refused_or_give_one_value_per_row():
 @pytest.mark.parametrize("name", METHODS)
 def test_records_are_complete(name):
     online = dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), "replay")
-    online |= dict.fromkeys(("ppo", "gail", "airl"), "rollout")
+    online |= dict.fromkeys(("ppo", "gail", "airl", "asaf"), "rollout")
     feed = online.get(name, "demos")
     method = make_method(configure(method=name, feed=feed), TABLE if name in TABULAR else SPEC)
     assert method.feeds <= set(FEEDS)
     assert feed in method.feeds
-    assert (method.reward is None) == (name in ("bc", "rl", "ppo", "sqil", "adril", "edm"))
+    assert (method.reward is None) == (name in ("bc", "rl", "ppo", "sqil", "adril", "edm", "asaf"))
 
 
 @pytest.mark.parametrize("name", ["lstd_mu", "dsfn"])

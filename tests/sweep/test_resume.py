@@ -44,6 +44,7 @@ CASES = [
     pytest.param("ppo", "rollout", "bandit", ROLLOUT, marks=pytest.mark.slow),
     pytest.param("gail", "rollout", "walk", ROLLOUT | {"terminal": "absorbing"}, marks=pytest.mark.slow),
     pytest.param("airl", "rollout", "walk", ROLLOUT, marks=pytest.mark.slow),
+    pytest.param("asaf", "rollout", "walk", ROLLOUT, marks=pytest.mark.slow),
     pytest.param("max_margin", "demos", "rooms", {}, marks=pytest.mark.slow),
     pytest.param("lstd_mu", "demos", "walk", {"features": 12}, marks=pytest.mark.slow),
     pytest.param(

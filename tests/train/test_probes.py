@@ -106,6 +106,7 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
         pytest.param("ppo", "rollout", ON_POLICY, id="ppo", marks=pytest.mark.slow),
         pytest.param("gail", "rollout", ON_POLICY, id="gail", marks=pytest.mark.slow),
         pytest.param("airl", "rollout", ON_POLICY, id="airl", marks=pytest.mark.slow),
+        pytest.param("asaf", "rollout", ON_POLICY, id="asaf", marks=pytest.mark.slow),
         pytest.param(
             "sqil", "replay", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="sqil", marks=pytest.mark.slow
         ),
@@ -212,6 +213,7 @@ def test_the_walk_is_learned_from_demonstrations(changes):
         ("ppo", "rollout", ON_POLICY),
         ("gail", "rollout", ON_POLICY | {"terminal": "absorbing"}),
         ("airl", "rollout", ON_POLICY),
+        ("asaf", "rollout", ON_POLICY | {"window": 4}),
     ],
 )
 def test_the_expert_of_the_walk_is_recovered(method, feed, changes):

@@ -9,7 +9,7 @@ from common import LOW, bandit, demos_of, made_up_config
 from iqlearn_jax.data.demos import transitions
 from iqlearn_jax.methods import Method
 from iqlearn_jax.train.rollout import make_rollout
-from iqlearn_jax.train.state import Picks
+from iqlearn_jax.train.state import Picks, sample_windows
 
 STEPS, ENVS, LIMIT = 4, 3, 6
 
@@ -83,6 +83,19 @@ def test_as_many_demonstrated_rows_as_own_ones_from_what_the_run_may_see(seen):
     for batch, _ in seen[0]:
         assert batch["expert"]["obs"].shape == (STEPS * ENVS, 2)
         assert all((row == known).all(axis=1).any() for row in batch["expert"]["obs"])
+
+
+def test_windows_are_successive_steps_that_start_at_what_the_run_may_see():
+    demos = demos_of("bandit")
+    rows = jax.tree.map(jnp.asarray, transitions(demos))
+    picks = Picks(jnp.array([2, 30, len(demos) - 1]), jnp.int32(3), jnp.zeros(1, jnp.int32))
+    found = sample_windows(rows, picks, jax.random.key(0), 50, 3).expert
+    starts = [int(np.flatnonzero((demos.observations == window[0]).all(axis=1))[0]) for window in found.obs]
+    assert set(starts) == {2, 30, len(demos) - 1}
+    for start, obs, cut in zip(starts, found.obs, found.truncated, strict=True):
+        inside = np.minimum(start + np.arange(3), len(demos) - 1)
+        np.testing.assert_array_equal(obs, demos.observations[inside])
+        assert start < len(demos) - 1 or cut[0]  # what was repeated lies behind an end
 
 
 def test_steps_and_episodes_are_counted(seen):

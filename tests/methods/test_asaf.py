@@ -1,0 +1,119 @@
+"""ASAF: its optimum on known densities, its gradient and masks against NumPy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from common import configure, deterministic_mdp, hyper, random_rows, table_spec
+from soft_rl_reference import ACTIONS, STATES
+
+from iqlearn_jax.agents.common import ADAM
+from iqlearn_jax.methods import make_method
+from iqlearn_jax.methods.asaf import windows
+from iqlearn_jax.types import Batch, Transition
+
+SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 3), ACTIONS)
+
+
+def setup(logits, steps, envs, **changes):
+    """(method, hparams, state whose policy is softmax(logits) [S, A])."""
+    options = {"epochs": 1, "minibatches": 1, "online__rollout_steps": steps, "online__num_envs": envs}
+    config = configure(method="asaf", feed="rollout", **options | changes)
+    made, hparams = make_method(config, SPEC), hyper(config, SPEC, jnp.result_type(float))
+    state = made.init(jax.random.key(0), hparams)
+    actor = jax.tree.map(lambda _: jnp.asarray(logits), state.actor)
+    return made, hparams, state.replace(actor=actor, actor_opt=ADAM.init(actor))
+
+
+def table(tree):
+    return np.asarray(jax.tree.leaves(tree)[0])
+
+
+def softmax(logits):
+    weight = np.exp(logits)
+    return weight / weight.sum(axis=-1, keepdims=True)
+
+
+def counted(counts):
+    """Rows in which each (s, a) occurs `counts` [S, A] times."""
+    s, a = (jnp.asarray(np.repeat(x.ravel(), counts.ravel()), jnp.int32) for x in np.indices(counts.shape))
+    return Transition(obs=s, action=a, reward=s * 0.0, next_obs=s, terminated=s < 0, truncated=s < 0)
+
+
+def test_where_state_visits_agree_the_optimum_is_the_expert():
+    """ρ_E/ρ_G = π_E/π_G, so that D's optimum has π̃ = π_E, whatever π_G (Barde et al., theorem 1)."""
+    rng = np.random.default_rng(0)
+    visits = np.array([40, 80, 60, 100])
+    split = [np.array([rng.multinomial(n - 12, [0.2, 0.3, 0.5]) + 4 for n in visits]) for _ in range(2)]
+    split[1] = split[1][:, ::-1]
+    expert, learner = (counts / visits[:, None] for counts in split)
+    rows, own = counted(split[0]), counted(split[1])
+    made, hparams, state = setup(np.log(learner).astype(np.float32), 1, 280, epochs=1500, actor_lr=0.02)
+    batch = Batch(
+        policy=jax.tree.map(lambda x: x[None], own), expert=jax.tree.map(lambda x: x[:, None], rows)
+    )
+    state, _ = jax.jit(made.update)(hparams, state, batch, jax.random.key(1))
+    np.testing.assert_allclose(softmax(table(state.actor)), expert, atol=0.005)
+    assert np.abs(expert - learner).max() > 0.2
+
+
+def test_one_step_follows_the_gradient_of_the_windows_that_are_whole():
+    """Two steps from π_G: at the first all log-odds are 0, at the second π̃ is no longer π_G."""
+    steps, envs, width = 4, 6, 2
+    with jax.enable_x64(True):
+        logits = np.random.default_rng(0).normal(size=(STATES, ACTIONS))
+        options = {"window": width, "actor_lr": 0.3}
+        made, hparams, state = setup(logits, steps, envs, **options)
+        twice, *_ = setup(logits, steps, envs, epochs=2, **options)
+        own, shown = (jax.tree.map(jnp.asarray, random_rows(SPEC, 24, seed, 0.2)) for seed in (0, 1))
+        own = jax.tree.map(lambda x: x.reshape(steps, envs), own)
+        shown = jax.tree.map(lambda x: x.reshape(-1, width), shown)
+        batch = Batch(policy=own, expert=shown)
+        first, _ = made.update(hparams, state, batch, jax.random.key(1))
+        last, _ = twice.update(hparams, state, batch, jax.random.key(1))
+    pairs = [
+        (np.asarray(shown.obs), np.asarray(shown.action), np.asarray(shown.terminated | shown.truncated))
+    ]
+    pairs += [cut_by_hand(own, width)]
+    assert all(0 < ends[:, 0].sum() < len(ends) for _, _, ends in pairs)
+
+    def loss(tilde):
+        total = 0.0
+        for sign, (s, a, ends) in zip((1, -1), pairs, strict=True):
+            ratio = np.log(softmax(tilde)[s, a] / softmax(logits)[s, a]).sum(axis=1)
+            total += np.log1p(np.exp(-sign * ratio))[~ends[:, 0]].mean()
+        return total
+
+    moved = table(first.actor)
+    one, two = slope(loss, logits), slope(loss, moved)
+    np.testing.assert_allclose(table(last.actor_opt.mu), 0.09 * one + 0.1 * two, atol=1e-7)
+    assert np.abs(one - two).max() > 0.01
+
+
+def cut_by_hand(rollout, width):
+    """(states, actions, ends) [M, width] of a rollout [T, N], window by window."""
+    found = [[], [], []]
+    values = [np.asarray(x) for x in (rollout.obs, rollout.action, rollout.terminated | rollout.truncated)]
+    steps, envs = values[0].shape
+    for start, env in np.ndindex(steps // width, envs):
+        window = slice(start * width, (start + 1) * width)
+        for part, value in zip(found, values, strict=True):
+            part.append(value[window, env])
+    return [np.stack(part) for part in found]
+
+
+def slope(function, x):
+    """Central differences by every entry of x."""
+    found = np.zeros_like(x)
+    for index in np.ndindex(x.shape):
+        step = np.zeros_like(x)
+        step[index] = 1e-6
+        found[index] = (function(x + step) - function(x - step)) / 2e-6
+    return found
+
+
+def test_windows_stay_in_their_environment():
+    time, env = np.indices((6, 2))
+    found = windows({"time": jnp.asarray(time), "env": jnp.asarray(env)}, 3)
+    np.testing.assert_array_equal(found["time"], [[0, 1, 2], [0, 1, 2], [3, 4, 5], [3, 4, 5]])
+    np.testing.assert_array_equal(found["env"][:, 0], [0, 1, 0, 1])
+    assert (np.ptp(found["env"], axis=1) == 0).all()
