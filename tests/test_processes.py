@@ -43,7 +43,8 @@ def test_memory_gives_back_rows_as_they_were_kept():
     np.testing.assert_array_equal(np.asarray(rows.obs) % processes.CHAINS, np.arange(processes.CHAINS))
 
 
-@pytest.mark.parametrize("name", ["bc", pytest.param("iq", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["bc", "iq"])
 def test_learning_nears_its_target_and_only_cloning_ignores_transitions(name):
     worlds, seeds = random_worlds(4, deterministic=True), jnp.arange(4)
     train = jax.jit(jax.vmap(lambda world, seed: learn(name, (5, 300), 0, world, seed)))

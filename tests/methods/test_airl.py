@@ -73,8 +73,15 @@ def test_the_reward_of_the_state_is_recovered_up_to_a_constant():
     np.testing.assert_allclose(found, g[rows.obs], atol=1e-5)
 
 
-@pytest.mark.parametrize("treatment", ["zero", "absorbing"])
-@pytest.mark.parametrize("reward_input", ["state", "state_action"])
+@pytest.mark.parametrize(
+    ("reward_input", "treatment"),
+    [
+        ("state", "absorbing"),
+        pytest.param("state", "zero", marks=pytest.mark.slow),
+        pytest.param("state_action", "absorbing", marks=pytest.mark.slow),
+        pytest.param("state_action", "zero", marks=pytest.mark.slow),
+    ],
+)
 def test_ppo_learns_from_the_log_odds(reward_input, treatment):
     """D = e^f/(e^f + π) by NumPy, r = log D − log(1 − D). Behind an end, not behind a cut, h is 0 or that of
     the absorbing state, whose self-loop then comes for ever."""

@@ -331,7 +331,10 @@ def test_messages_of_unknown_names_are_short():
     assert len(re.split(r",", str(caught.value))) <= 12
 
 
-@pytest.mark.parametrize("name", ["iq", "value_dice", "dac", "gail", "airl"])
+@pytest.mark.parametrize(
+    "name",
+    ["iq", "dac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("value_dice", "gail", "airl"))],
+)
 def test_a_grid_of_gradient_penalties_is_felt_where_the_key_itself_is_0(name):
     """What is compiled follows the grid: a penalty left out because the key is 0 would change nothing."""
     feed = {"dac": "replay", "gail": "rollout", "airl": "rollout"}.get(name, "demos")

@@ -194,6 +194,7 @@ def test_the_objective_is_that_of_the_paper(term, treatment):
     assert float(found) == pytest.approx(objective_by_hand(nu, flat[-1], batch, term, treatment), abs=1e-9)
 
 
+@pytest.mark.slow
 def test_nu_descends_and_the_policy_ascends():
     """One small step of one player at a time, on the continuous actor's reparametrised gradient."""
     spec = spec_of(obs_shape=(2,))
