@@ -29,7 +29,7 @@ CASES = [
         marks=pytest.mark.slow,
     ),
     ("iq", "replay", "bandit", {"learn_temperature": True, "critics": 2, "target_network": True}),
-    ("rl", "replay", "picture", {}),
+    pytest.param("rl", "replay", "picture", {}, marks=pytest.mark.slow),
     pytest.param("iq", "replay", "picture", {}, marks=pytest.mark.slow),
     pytest.param("bc", "demos", "bandit", {}, marks=pytest.mark.slow),
     pytest.param("adril", "replay", "walk", {"round_updates": 5}, marks=pytest.mark.slow),
