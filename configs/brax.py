@@ -9,7 +9,7 @@ under different policies: a hint that the observation says less on `spring`, not
 from functools import partial
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import dice, mujoco_online, on_policy, stable_sac
+from iqlearn_jax.presets import dice, imitation, mujoco_online, on_policy, stable_sac
 
 BUNDLED = "iqlearn_jax/data/bundled/{}-{}.npz"
 BACKENDS = {"inverted_pendulum": "generalized", "inverted_double_pendulum": "generalized"}
@@ -60,19 +60,12 @@ def state_only(task):
     return config
 
 
-def imitation(task, method):
-    """SQIL, AdRIL, DAC or deep maximum entropy on the same data. Untuned starting values: losses, rounds
-    (1250 on PyBullet), penalty and the discriminator's rate are the papers' and their authors' code's, sizes
-    those of `sac`."""
-    config = sac(task)
-    config.method = method
+def imitator(task, method):
+    """SQIL, AdRIL, DAC or deep maximum entropy on the same data: untuned starting values."""
+    config = imitation(sac(task), method)
     config.demos.path = BUNDLED.format(task, BACKENDS[task])
     config.seeds = 5
     config.updates = UPDATES[task]
-    config.round_updates = 1250
-    config.terminal = "absorbing" if method in ("dac", "max_entropy_deep") else "zero"
-    config.temperature = 0.1
-    config.gradient_penalty = 10.0 if method == "dac" else 0.0
     return config
 
 
@@ -112,6 +105,23 @@ def value_dice(task):
     return config
 
 
+def offline(task, method="iq"):
+    """IQ-Learn or behavioral cloning from the demonstration alone."""
+    config = online(task)
+    config.method, config.feed = method, "demos"
+    config.value_term, config.regularize, config.terminal = "expert", "expert", "absorbing"
+    config.updates = config.eval_every = 20_000
+    return config
+
+
+def value_dice_offline(task):
+    """ValueDICE from the demonstration alone: no replay, so no share of it."""
+    config = value_dice(task)
+    config.feed = "demos"
+    config.updates = config.eval_every = 20_000
+    return config
+
+
 def halfcheetah_mjx():
     """MuJoCo's halfcheetah on the device; gymnasium's demonstrations fit: name a file with --demos."""
     config = mujoco_online("halfcheetah", "mjx")
@@ -125,7 +135,7 @@ def halfcheetah_mjx():
 CONFIGS = {task: partial(online, task) for task in BACKENDS}
 CONFIGS |= {f"{task}_state_only": partial(state_only, task) for task in BACKENDS}
 CONFIGS |= {
-    f"{task}_{method}": partial(imitation, task, method)
+    f"{task}_{method}": partial(imitator, task, method)
     for task in BACKENDS
     for method in ("sqil", "adril", "dac", "max_entropy_deep")
 }
@@ -137,4 +147,7 @@ CONFIGS |= {
 CONFIGS |= {f"{task}_ppo_expert": partial(ppo_expert, task) for task in BACKENDS}
 CONFIGS |= {"halfcheetah_mjx": halfcheetah_mjx}
 CONFIGS |= {f"{task}_value_dice": partial(value_dice, task) for task in BACKENDS}
+CONFIGS |= {f"{task}_offline": partial(offline, task) for task in BACKENDS}
+CONFIGS |= {f"{task}_bc": partial(offline, task, "bc") for task in BACKENDS}
+CONFIGS |= {f"{task}_value_dice_offline": partial(value_dice_offline, task) for task in BACKENDS}
 CONFIGS |= {f"{task}_expert": partial(expert, task) for task in BACKENDS}

@@ -4,13 +4,16 @@ Offline settings, never mixed: `full` (whole demonstrations, standardised inputs
 step on CartPole, every 5th elsewhere; raw inputs, since few rows say little of their spread). `online`: one
 demonstration, thinned out in the same way, and few steps. What differs between methods is in RECIPES (their
 papers' choices) and in TUNED: what `experiments/tuning.py` found, with the same number of points, seeds and
-updates for each. None has bundled demonstrations: name a file with --demos.
+updates for each. None has bundled demonstrations (name a file with --demos) but brax's double pendulum,
+whose networks and rates are those of configs/brax.py.
 """
 
 from functools import partial
+from pathlib import Path
 
 from iqlearn_jax.config import base_config
 from iqlearn_jax.presets import on_policy, stable_q
+from iqlearn_jax.settings import load_config
 
 TASKS = {
     "cartpole": ("CartPole-v1", "gymnax"),
@@ -39,7 +42,19 @@ ONLINE_RECIPES = {
     "max_entropy_deep": {"terminal": "absorbing"},
     "gail": {"terminal": "absorbing"},
     "airl": {},
+    "asaf": {},
 }
+PENDULUM = "inverted_double_pendulum"
+PENDULUM_UPDATES = {"full": 20_000, "online": 60_000}
+PENDULUM_METHODS = {
+    "full": {"iq": "_offline", "bc": "_bc", "value_dice": "_value_dice_offline"},
+    "online": {"iq": ""}
+    | {
+        method: f"_{method}"
+        for method in ("sqil", "adril", "dac", "max_entropy_deep", "value_dice", "gail", "airl", "asaf")
+    },
+}
+FEW_STEPS = {"updates": 120, "log_every": 10, "eval_every": 10, "minibatches": 8}  # of 512: 61,440 steps
 TUNED: dict[str, dict[str, dict[str, float]]] = {}
 
 
@@ -69,7 +84,7 @@ def online(task, method):
     config.feed = "replay"
     if method != "iq":  # choices of IQ-Learn that nothing else reads
         config.value_term, config.regularize = "expert", "expert"
-    if method in ("gail", "airl"):
+    if method in ("gail", "airl", "asaf"):
         config = on_policy(config, method)
         config.update(ROLLOUTS)
         config.online.update({"num_envs": 8, "rollout_steps": 64})
@@ -79,13 +94,36 @@ def online(task, method):
     return config
 
 
-CONFIGS = {
-    f"{task}_{setting}_{method}": partial(offline, task, setting, method)
-    for task in TASKS
-    for setting in ("full", "sparse")
-    for method in RECIPES
-} | {
-    f"{task}_online_{method}": partial(online, task, method)
-    for task in ("cartpole", "acrobot")
-    for method in ONLINE_RECIPES
-}
+def pendulum(setting, method):
+    """One method on the double pendulum from one bundled demonstration; steps of all methods are the same."""
+    name = PENDULUM + PENDULUM_METHODS[setting][method]
+    config = load_config(f"{Path(__file__).parent / 'brax.py'}:{name}")
+    config.seeds = 10
+    config.updates = PENDULUM_UPDATES[setting]
+    config.eval_every = 5000 if setting == "online" else config.updates
+    config.checkpoint_every = 0
+    if config.feed == "rollout":
+        config.update(FEW_STEPS)
+        config.online.update({"num_envs": 8, "rollout_steps": 64})
+    config.update(TUNED.get(f"{PENDULUM}_{setting}", {}).get(method, {}))
+    return config
+
+
+CONFIGS = (
+    {
+        f"{task}_{setting}_{method}": partial(offline, task, setting, method)
+        for task in TASKS
+        for setting in ("full", "sparse")
+        for method in RECIPES
+    }
+    | {
+        f"{task}_online_{method}": partial(online, task, method)
+        for task in ("cartpole", "acrobot")
+        for method in ONLINE_RECIPES
+    }
+    | {
+        f"{PENDULUM}_{setting}_{method}": partial(pendulum, setting, method)
+        for setting, methods in PENDULUM_METHODS.items()
+        for method in methods
+    }
+)

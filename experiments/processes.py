@@ -19,6 +19,7 @@ from iqlearn_jax.types import Batch, EnvSpec, RoundTransition, Transition
 
 STATES, ACTIONS, GAMMA, ALPHA, TEMPERATURE = 6, 3, 0.9, 1.0, 0.5
 CHAINS, BURN_IN, KEPT, DRAWS = 128, 60, 128, 4096  # KEPT: steps of the replay; DRAWS: actions per state
+ROLLOUT = 4  # steps of all chains in an update of an on-policy method
 RATES = ("critic_lr", "actor_lr", "discriminator_lr")  # fall as 1/(1 + 10t/T)
 METHODS: dict[str, dict[str, Any]] = {
     "iq": {},
@@ -30,6 +31,10 @@ METHODS: dict[str, dict[str, Any]] = {
     "sqil": {"feed": "replay"},
     "adril": {"feed": "replay", "round_updates": 100},
     "dac": {"feed": "replay", "discriminator_lr": 0.02},
+    "gail": {"feed": "rollout", "temperature": 1e-3, "actor_lr": 0.003, "discriminator_lr": 0.05},
+    "airl": {"feed": "rollout", "temperature": 1e-3, "actor_lr": 0.02, "discriminator_lr": 0.02},
+    "asaf": {"feed": "rollout", "actor_lr": 0.02},
+    "max_entropy_deep": {"feed": "replay", "discriminator_lr": 0.02},
     "max_entropy": {"inner_steps": 3, "value_term": "v0"},
     "max_margin": {},
     "max_likelihood": {"inner_steps": 40},
@@ -72,6 +77,7 @@ def configuration(name: str):
     config.method = name.split(",")[0]
     config.gamma, config.alpha, config.temperature, config.critic_lr = GAMMA, ALPHA, TEMPERATURE, 0.05
     config.batch_size, config.chain_count = CHAINS, CHAINS
+    config.online.num_envs, config.online.rollout_steps = CHAINS, ROLLOUT
     for key, value in METHODS[name].items():
         config[key] = value
     return config
@@ -83,12 +89,14 @@ def choose(table: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def walk(model: MDP, obs: jax.Array, action: jax.Array, seen: MDP, key: jax.Array):
-    """(successors that are shown, where the chains go on): `model` moves them, `seen` is what is shown."""
+    """(successors that are shown, where the chains go on, which start anew): `model` moves them, `seen` is what
+    is shown."""
     step_key, show_key, end_key, start_key = jax.random.split(key, 4)
     shown = choose(seen.transition[obs, action], show_key)
     following = shown if model is seen else choose(model.transition[obs, action], step_key)
     start = choose(jnp.broadcast_to(model.initial, (obs.size, STATES)), start_key)
-    return shown, jnp.where(jax.random.bernoulli(end_key, 1 - GAMMA, obs.shape), start, following)
+    anew = jax.random.bernoulli(end_key, 1 - GAMMA, obs.shape)
+    return shown, jnp.where(anew, start, following), anew
 
 
 def rows_of(obs, action, next_obs) -> Transition:
@@ -112,7 +120,7 @@ def demonstrate(world: World, walkers: Walkers, key: jax.Array) -> tuple[Walkers
     """One step of the expert's chains."""
     act_key, walk_key = jax.random.split(key)
     action = choose(world.expert[walkers.expert], act_key)
-    shown, following = walk(world.true, walkers.expert, action, world.seen, walk_key)
+    shown, following, _ = walk(world.true, walkers.expert, action, world.seen, walk_key)
     return walkers._replace(expert=following), rows_of(walkers.expert, action, shown)
 
 
@@ -120,9 +128,22 @@ def play(act: Callable, world: World, walkers: Walkers, number, when, key: jax.A
     """One step of the learner's chains, remembered with its round `when`."""
     act_key, walk_key = jax.random.split(key)
     action = act(walkers.own, act_key)
-    shown, following = walk(world.seen, walkers.own, action, world.seen, walk_key)
+    shown, following, _ = walk(world.seen, walkers.own, action, world.seen, walk_key)
     step = jnp.stack([walkers.own, action, shown, jnp.broadcast_to(when, shown.shape)])
     return walkers._replace(own=following, memory=walkers.memory.at[:, number % KEPT].set(step))
+
+
+def perform(act: Callable, world: World, walkers: Walkers, key: jax.Array) -> tuple[Walkers, Transition]:
+    """A rollout [ROLLOUT, CHAINS] of the learner; chains that start anew cut it, as a time limit would."""
+
+    def step(own, key):
+        act_key, walk_key = jax.random.split(key)
+        action = act(own, act_key)
+        shown, following, anew = walk(world.seen, own, action, world.seen, walk_key)
+        return following, rows_of(own, action, shown).replace(truncated=anew)
+
+    own, rows = jax.lax.scan(step, walkers.own, jax.random.split(key, ROLLOUT))
+    return walkers._replace(own=own), rows
 
 
 def remembered(walkers: Walkers, number, rounds: bool, key: jax.Array) -> Transition:
@@ -180,8 +201,12 @@ def learning_step(learner: Learner, last: int, key: jax.Array, carry: tuple, num
     keys = jax.random.split(jax.random.fold_in(key, number), 3)
     act = partial(method.act, hparams, state, deterministic=False)
     when = jnp.maximum(number, 0) // config.round_updates
-    walkers = play(act, world, walkers, number, when, keys[0])
-    walkers, batch = batch_of(learner, walkers, number, keys[1])
+    if config.feed == "rollout":
+        walkers, rollout = perform(act, world, walkers, keys[0])
+        walkers, batch = rollout_batch(learner, walkers, rollout, keys[1])
+    else:
+        walkers = play(act, world, walkers, number, when, keys[0])
+        walkers, batch = batch_of(learner, walkers, number, keys[1])
     falling = {rate: hparams[rate] / (1 + 10 * jnp.maximum(number, 0) / last) for rate in RATES}
     new, _ = method.update(hparams | falling, state, batch, keys[2])
     return (jax.tree.map(lambda a, b: jnp.where(number >= 0, a, b), new, state), walkers), None
@@ -202,6 +227,17 @@ def batch_of(learner: Learner, walkers: Walkers, number: jax.Array, key: jax.Arr
         next_action=choose(world.expert[expert.next_obs], keys[3]),
         initial=choose(jnp.broadcast_to(world.seen.initial, (CHAINS, STATES)), keys[4]),
     )
+
+
+def rollout_batch(learner: Learner, walkers: Walkers, rollout: Transition, key: jax.Array):
+    """The rollout beside as many rows of the expert, in windows of one where the method asks for windows."""
+    drawn = []
+    for step_key in jax.random.split(key, ROLLOUT):
+        walkers, batch = batch_of(learner, walkers, jnp.int32(0), step_key)
+        drawn.append(batch.replace(policy=None))
+    batch = jax.tree.map(lambda *x: jnp.concatenate(x), *drawn)
+    expert = jax.tree.map(lambda x: x[:, None], batch.expert) if learner.method.window else batch.expert
+    return walkers, batch.replace(policy=rollout, expert=expert)
 
 
 def estimated_policy(method, hparams, state, key) -> jax.Array:

@@ -1,4 +1,5 @@
-"""Two properties of the paper's Table 1, measured on random finite processes where every answer is known.
+"""The five properties of the paper's Table 1: three as stated by the equations (experiments/stated.py), two
+measured on random finite processes where every answer is known.
 
     python -m experiments.properties [--quick]
 
@@ -32,6 +33,7 @@ from experiments.processes import (
     random_worlds,
     shuffled,
 )
+from experiments.stated import STATED
 from experiments.table import RESULTS, markdown_table
 from iqlearn_jax.ops.divergences import DIVERGENCES
 from iqlearn_jax.ops.soft import soft_policy
@@ -76,8 +78,20 @@ def measure(name: str, count: int, marks: tuple[int, ...]) -> dict[str, Any]:
     return row
 
 
+STATED_HEAD = ("method", "adversarial", "reward", "directly optimised", "source")
 HEAD = ("method", "distance, deterministic", "distance, stochastic", "moved by shuffling")
-PREFACE = """# Convergence and dynamics-awareness, measured
+STATED_PREFACE = """# The five properties of Table 1
+
+The paper gives each method a tick or none. Three properties follow from the equations and are stated here;
+convergence and dynamics-awareness are measured below for every method with a tabular form. The paper's
+claims about IQ-Learn itself are: one concave problem in Q (proposition 3.5, which needs a φ that does not
+fall: χ² as printed does beyond r = 2α, and TV's constraint is not convex in Q; `tests/ops/test_tabular.py`
+measures it), a policy that heeds the dynamics, no game, any reward. Equations: each method's
+[page](../methods/README.md).
+
+"""
+PREFACE = """
+## Convergence and dynamics-awareness, measured
 
 `python -m experiments.properties`: {count} random processes of {states} states and {actions} actions,
 γ = {gamma}; {updates:,} updates of {rows} rows with falling rates. Interquartile means over processes [95 %
@@ -104,17 +118,17 @@ def write(rows: list[dict[str, Any]], count: int) -> None:
     facts |= {"draws": DRAWS, "few": FEW, "alpha": ALPHA, "temperature": TEMPERATURE}
     facts |= {"updates": rows[0]["updates"][-1]}
     write_json(
-        RESULTS / "properties.json", {"name": "properties", "provenance": made} | facts | {"rows": rows}
+        RESULTS / "properties.json",
+        {"name": "properties", "provenance": made}
+        | facts
+        | {"rows": rows, "stated": {name: found._asdict() for name, found in STATED.items()}},
     )
     lines = [
         (row["method"], *map(_text, (*(row[kind][-1] for kind in KINDS), row["shuffled"]))) for row in rows
     ]
     page = PREFACE.format(**facts, hardware=made["hardware"], commit=made["commit"][:8])
-    (RESULTS / "properties.md").write_text(page + markdown_table(HEAD, lines))
-
-
-def _cells(row: dict[str, Any]) -> tuple:
-    return (row["method"], *(_text(row[kind][-1]) for kind in KINDS), _text(row["shuffled"]))
+    stated = STATED_PREFACE + markdown_table(STATED_HEAD, [(name, *STATED[name]) for name in STATED])
+    (RESULTS / "properties.md").write_text(stated + page + markdown_table(HEAD, lines))
 
 
 def _text(found: Sequence) -> str:

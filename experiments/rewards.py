@@ -90,7 +90,7 @@ def main() -> int:
     one_device_per_core()
     rows, page = [], f"# Rewards of continuous control\n\n{__doc__}\n"
     for task in TASKS:
-        folder = TABLE.folder / task
+        folder = TABLE.folder(task)
         if not (folder / "summary.json").exists():
             rows.append({"task": task, "note": f"pending: python -m experiments.control --only={task}"})
             page += f"## {task}\n\n{rows[-1]['note']}\n\n"

@@ -34,6 +34,8 @@ class Row(NamedTuple):
     Attributes:
       prepare: (folder of shared files) -> whether its demonstrations are there; makes them if it can.
       finish: (folder of the finished run) -> a remark that is measured and belongs to the note.
+      hours: how long it takes on 2 cores, estimated from shorter runs; said while it is pending.
+      folder: where another table runs it already.
     """
 
     config: str
@@ -43,6 +45,8 @@ class Row(NamedTuple):
     label: str = ""
     prepare: Callable[[Path], bool] | None = None
     finish: Callable[[Path], str] | None = None
+    hours: float = 0.0
+    folder: Path | None = None
 
 
 class Table(NamedTuple):
@@ -60,10 +64,9 @@ class Table(NamedTuple):
     markdown: Callable[[list[dict[str, Any]]], str]
     panels: Mapping[str, Sequence[str]] = MappingProxyType({})
 
-    @property
-    def folder(self) -> Path:
-        """Where its runs lie."""
-        return RUNS / self.name
+    def folder(self, name: str) -> Path:
+        """Where a row's run lies."""
+        return self.rows[name].folder or RUNS / self.name / name
 
 
 def run_row(table: Table, name: str, shared: Path, force: bool = False) -> bool:
@@ -72,7 +75,7 @@ def run_row(table: Table, name: str, shared: Path, force: bool = False) -> bool:
     Args:
       force: goes on with what another commit, configuration or file began.
     """
-    folder, row = table.folder / name, table.rows[name]
+    folder, row = table.folder(name), table.rows[name]
     if (folder / "summary.json").exists():
         measure(row, folder)
         return True
@@ -99,10 +102,13 @@ def measure(row: Row, folder: Path) -> None:
 
 def result(table: Table, name: str) -> dict[str, Any]:
     """A row of the result file (docs/formats.md), pending where there is no summary."""
-    folder, row = table.folder / name, table.rows[name]
+    folder, row = table.folder(name), table.rows[name]
     command = f"python -m experiments.{table.name} --only={name}"
     if not (folder / "summary.json").exists():
-        return {"task": name, "note": f"pending: {command} {row.note}".strip()}
+        return {
+            "task": name,
+            "note": ", ".join(filter(None, (f"pending: {command}", row.note, duration(row)))),
+        }
     summary, config = json.loads((folder / "summary.json").read_text()), read_config(folder)
     return {
         "name": name,
@@ -131,6 +137,13 @@ def result(table: Table, name: str) -> dict[str, Any]:
     }
 
 
+def duration(row: Row) -> str:
+    """The estimated time of a row that was not run."""
+    if not row.hours:
+        return ""
+    return f"about {row.hours:.1f} h" if row.hours >= 1 else f"about {60 * row.hours:.0f} min"
+
+
 def remark(folder: Path) -> str:
     """What `Row.finish` measured."""
     path = folder / "note.txt"
@@ -138,12 +151,17 @@ def remark(folder: Path) -> str:
 
 
 def curve(folder: Path) -> dict[str, list]:
-    """Evaluations while training: `updates` [T] and `returns` [T, R]."""
-    found: dict[int, list[float]] = {}
+    """Evaluations while training: `updates`, `env_steps`, `seconds` [T] and `returns` [T, R]."""
+    found: dict[int, list[dict[str, Any]]] = {}
     for line in _metrics(folder):
         if "eval/return" in line:
-            found.setdefault(line["update"], []).append(round(line["eval/return"], 2))
-    return {"updates": list(found), "returns": list(found.values())}
+            found.setdefault(line["update"], []).append(line)
+    return {
+        "updates": list(found),
+        "env_steps": [lines[0]["env_steps"] for lines in found.values()],
+        "seconds": [round(lines[0]["wall_seconds"], 1) for lines in found.values()],
+        "returns": [[round(line["eval/return"], 2) for line in lines] for lines in found.values()],
+    }
 
 
 def last_metrics(folder: Path) -> dict[str, float]:

@@ -97,11 +97,24 @@ def dice(config):
     return config
 
 
+def imitation(config, method):
+    """SQIL, AdRIL, DAC or deep maximum entropy: losses, rounds (1250 on PyBullet) and penalty of their papers
+    and their authors' code, on sizes that the config has already. Changes `config` and returns it.
+    """
+    config.method = method
+    config.round_updates = 1250
+    config.terminal = "absorbing" if method in ("dac", "max_entropy_deep") else "zero"
+    config.temperature = 0.1
+    config.gradient_penalty = 10.0 if method == "dac" else 0.0
+    return config
+
+
 def mujoco(env_id, paper_term="v0_all", paper_temperature=0.01) -> dict[str, Callable]:
     """Configurations of a gymnasium MuJoCo task on the host (needs the extra mujoco).
 
-    `online` (the stable preset), `paper` (online, the authors' settings), `offline` and `bc`. None has
-    bundled demonstrations: name a file with --demos.
+    `online` (the stable preset), `paper` (online, the authors' settings), `offline`, `bc`; online, with the
+    same networks and untuned: `dac`, `sqil`, `value_dice`. None has bundled demonstrations: name a file with
+    --demos.
 
     Args:
       paper_term, paper_temperature: the authors' choices for this task.
@@ -111,6 +124,9 @@ def mujoco(env_id, paper_term="v0_all", paper_temperature=0.01) -> dict[str, Cal
         "paper": partial(_paper, env_id, paper_term, paper_temperature),
         "offline": partial(_offline, env_id),
         "bc": partial(_bc, env_id),
+        "dac": partial(_imitation, env_id, "dac"),
+        "sqil": partial(_imitation, env_id, "sqil"),
+        "value_dice": partial(_value_dice, env_id),
     }
 
 
@@ -128,12 +144,26 @@ def _sizes(env_id, backend="gymnasium"):
 
 def mujoco_online(env_id, backend="gymnasium"):
     """The stable preset with MuJoCo's sizes, on the host or on a backend of brax."""
-    config = stable_sac(_sizes(env_id, backend))
+    return stable_sac(_acting(env_id, backend))
+
+
+def _acting(env_id, backend="gymnasium"):
+    config = _sizes(env_id, backend)
     config.feed = "replay"
+    config.critics = 2
+    config.target_network = True
     config.updates = 300_000
     config.snapshot_every = 75_000
     config.online.update({"learning_starts": 5000, "capacity": 300_000})
     return config
+
+
+def _imitation(env_id, method):
+    return imitation(_acting(env_id), method)
+
+
+def _value_dice(env_id):
+    return dice(_acting(env_id))
 
 
 def _paper(env_id, term, temperature):

@@ -8,6 +8,8 @@ import pytest
 from experiments import processes
 from experiments.processes import Walkers, demonstrate, learn, random_worlds, remembered, shuffled
 from experiments.properties import targets, total_variation
+from experiments.stated import STATED
+from iqlearn_jax.methods import METHODS
 from iqlearn_jax.ops.tabular import occupancy
 
 STATES, ACTIONS = processes.STATES, processes.ACTIONS
@@ -41,6 +43,24 @@ def test_memory_gives_back_rows_as_they_were_kept():
         np.testing.assert_array_equal(found - k * 10**6, rows.obs)
     assert len(set(np.asarray(rows.obs) // processes.CHAINS)) > processes.KEPT // 3
     np.testing.assert_array_equal(np.asarray(rows.obs) % processes.CHAINS, np.arange(processes.CHAINS))
+
+
+def test_rollouts_are_in_order_and_cut_where_a_chain_starts_anew():
+    world = one(random_worlds(1, deterministic=True))
+    start = Walkers(*[jnp.zeros(4096, jnp.int32)] * 3)
+    walkers, rows = processes.perform(
+        lambda obs, key: jax.random.randint(key, obs.shape, 0, ACTIONS), world, start, jax.random.key(0)
+    )
+    on = ~np.asarray(rows.truncated[:-1])
+    np.testing.assert_array_equal(rows.next_obs[:-1][on], rows.obs[1:][on])
+    goes_to = np.argmax(world.true.transition, axis=-1)
+    np.testing.assert_array_equal(rows.next_obs, goes_to[rows.obs, rows.action])
+    assert np.mean(rows.truncated) == pytest.approx(1 - processes.GAMMA, abs=0.01)
+    assert walkers.own.shape == (4096,) and not rows.terminated.any()
+
+
+def test_every_method_has_its_stated_properties():
+    assert STATED.keys() == METHODS.keys() - {"rl", "ppo"}
 
 
 @pytest.mark.slow
