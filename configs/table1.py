@@ -24,6 +24,7 @@ EVERY = {"cartpole": 20, "acrobot": 5, "lunarlander": 5}
 UPDATES = {"cartpole": 10_000, "acrobot": 10_000, "lunarlander": 20_000}
 RECIPES = {
     "iq": {"target_network": True},
+    "iq_w1": {"method": "iq", "target_network": True, "divergence": "w1", "gradient_penalty": 10.0},
     "bc": {},
     "regularized_bc": {"margin": 1.0},
     "value_dice": {"terminal": "absorbing", "value_term": "v0_all", "critic_lr": 1e-3, "orthogonal": 1e-4},
@@ -62,7 +63,7 @@ def offline(task, setting, method):
     """One method on one task from demonstrations alone."""
     config = base_config()
     config.env.id, config.env.backend = TASKS[task]
-    config.method = method
+    config.method = RECIPES[method].get("method", method)
     config.seeds = 10
     config.batch_size = 64
     config.updates = config.eval_every = UPDATES[task]

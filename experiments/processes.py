@@ -89,8 +89,7 @@ def choose(table: jax.Array, key: jax.Array) -> jax.Array:
 
 
 def walk(model: MDP, obs: jax.Array, action: jax.Array, seen: MDP, key: jax.Array):
-    """(successors that are shown, where the chains go on, which start anew): `model` moves them, `seen` is what
-    is shown."""
+    """(successors that are shown, where chains go on, which start anew): `model` moves, `seen` is shown."""
     step_key, show_key, end_key, start_key = jax.random.split(key, 4)
     shown = choose(seen.transition[obs, action], show_key)
     following = shown if model is seen else choose(model.transition[obs, action], step_key)

@@ -35,6 +35,7 @@ SHARED = {
 RATES = (1e-4, 1e-3)
 OFFLINE: dict[str, dict[str, tuple]] = {
     "iq": {"temperature": (0.01, 0.1, 0.5, 1.0), "critic_lr": RATES},
+    "iq_w1": {"temperature": (0.01, 0.1, 0.5, 1.0), "critic_lr": RATES},
     "bc": {"weight_decay": (0.0, 0.01, 0.1, 1.0), "critic_lr": RATES},
     "regularized_bc": {"reward_weight": (0.01, 0.1, 1.0, 10.0), "critic_lr": RATES},
     "value_dice": {"actor_lr": (1e-5, 1e-4, 3e-4, 1e-3), "gradient_penalty": (1.0, 10.0)},

@@ -113,12 +113,15 @@ def mujoco(env_id, paper_term="v0_all", paper_temperature=0.01) -> dict[str, Cal
     """Configurations of a gymnasium MuJoCo task on the host (needs the extra mujoco).
 
     `online` (the stable preset), `paper` (online, the authors' settings), `offline`, `bc`; online, with the
-    same networks and untuned: `dac`, `sqil`, `value_dice`. None has bundled demonstrations: name a file with
-    --demos.
+    same networks and untuned: `dac`, `sqil`, `value_dice`; `expert`: SAC on the true reward. `mjx`,
+    `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`: the same, five seeds, on the device, as brax's task
+    of that name (its observations of Ant and Humanoid leave out the contact forces). None has bundled
+    demonstrations: name a file with --demos.
 
     Args:
       paper_term, paper_temperature: the authors' choices for this task.
     """
+    device = env_id.split("-")[0].lower()
     return {
         "online": partial(mujoco_online, env_id),
         "paper": partial(_paper, env_id, paper_term, paper_temperature),
@@ -127,13 +130,19 @@ def mujoco(env_id, paper_term="v0_all", paper_temperature=0.01) -> dict[str, Cal
         "dac": partial(_imitation, env_id, "dac"),
         "sqil": partial(_imitation, env_id, "sqil"),
         "value_dice": partial(_value_dice, env_id),
+        "expert": partial(_expert, env_id),
+        "mjx": partial(mujoco_online, device, "mjx"),
+        "mjx_dac": partial(_imitation, device, "dac", "mjx"),
+        "mjx_value_dice": partial(_value_dice, device, "mjx"),
+        "mjx_gail": partial(_gail, device),
+        "mjx_expert": partial(_expert, device, "mjx"),
     }
 
 
 def _sizes(env_id, backend="gymnasium"):
     config = base_config()
     config.env.update({"id": env_id, "backend": backend})
-    config.seeds = 2
+    config.seeds = 2 if backend == "gymnasium" else 5
     config.batch_size = 256
     config.hidden = (256, 256)
     config.critic_lr = 3e-4
@@ -158,12 +167,34 @@ def _acting(env_id, backend="gymnasium"):
     return config
 
 
-def _imitation(env_id, method):
-    return imitation(_acting(env_id), method)
+def _imitation(env_id, method, backend="gymnasium"):
+    return imitation(_acting(env_id, backend), method)
 
 
-def _value_dice(env_id):
-    return dice(_acting(env_id))
+def _value_dice(env_id, backend="gymnasium"):
+    return dice(_acting(env_id, backend))
+
+
+def _gail(env_id):
+    """Rollouts of 2048 steps, 307,200 in all."""
+    config = on_policy(_acting(env_id, "mjx"), "gail")
+    config.online.update({"num_envs": 8, "rollout_steps": 256})
+    config.updates, config.log_every, config.eval_every = 150, 5, 10
+    config.checkpoint_every, config.snapshot_every = 50, 0
+    config.minibatches = 32
+    return config
+
+
+def _expert(env_id, backend="gymnasium"):
+    """SAC on the true reward, a million steps."""
+    config = _acting(env_id, backend)
+    config.method = "rl"
+    config.seeds, config.first_seed = 1, 0
+    config.updates = 1_000_000
+    config.snapshot_every = 0
+    config.online.capacity = 1_000_000
+    config.temperature = 0.2
+    return config
 
 
 def _paper(env_id, term, temperature):

@@ -8,7 +8,9 @@ import pytest
 from common import ROOT
 
 from experiments import table1, tuning
+from experiments.table import run_row, write_results
 from iqlearn_jax.config import TRACED
+from iqlearn_jax.methods import METHODS
 from iqlearn_jax.settings import load_config
 from iqlearn_jax.sweep.problem import check_schedule
 
@@ -78,3 +80,18 @@ def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it()
     found = {"curve": curve, "random_return": 10.0, "expert_return": 100.0}
     assert table1.near_expert(found) == ("2,000", "3")  # 94 of 100: 0.93
     assert table1.near_expert(found | {"expert_return": 120.0}) == ("never", "never")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_the_quick_table_runs_every_method_to_its_end(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.table.RUNS", tmp_path / "runs")
+    monkeypatch.setattr("experiments.table.RESULTS", tmp_path)
+    monkeypatch.setattr("experiments.figures.IMAGES", tmp_path)
+    for name in table1.QUICK_TABLE.rows:
+        assert run_row(table1.QUICK_TABLE, name, tmp_path)
+    write_results(table1.QUICK_TABLE)
+    rows = json.loads((tmp_path / "table1_quick.json").read_text())["rows"]
+    assert all(np.isfinite(row["returns"]).all() for row in rows)
+    methods = {row["method"] for row in rows}
+    assert methods >= METHODS.keys() - {"rl", "ppo"}

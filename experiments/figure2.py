@@ -1,0 +1,102 @@
+"""The paper's Figure 2: offline classic control over numbers of demonstrations, in two settings never mixed.
+
+    python -m experiments.figure2 [--list] [--only=NAME,...]
+
+Runs of shared demonstrations are those of experiments/table1.py (same folders, 20 seeds, settings found by
+experiments/tuning.py). Ours, from the bundled demonstrations, are added at 1 and 10.
+"""
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+from experiments.comparison import compare, compare_table
+from experiments.figures import write_scores
+from experiments.table import RUNS, Row, Table, main, markdown_table, score
+from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, ROWS, SETTINGS, panels
+from experiments.tuning import SHARED
+
+OWN = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1"}
+PAPER = {  # returns at one subsampled demonstration, read off the plot (5 % of the axis)
+    "cartpole": {"iq": 460, "iq_w1": 400, "avril": 380, "edm": 220, "bc": 170, "value_dice": 170},
+    "acrobot": {"iq": -80, "edm": -125, "bc": -160, "avril": -300},
+    "lunarlander": {"iq_w1": 155, "iq": 130, "edm": 0, "bc": -50, "avril": -115, "value_dice": -190},
+}
+PAPER_EXPERT = {"cartpole": 500, "acrobot": -75, "lunarlander": 280}
+PAPER_RANDOM = {"cartpole": 24, "acrobot": -500}  # not given for LunarLander-v2
+
+
+def shared_rows() -> dict[str, Row]:
+    """Table 1's runs, where they are."""
+    names = (
+        f"{task}_{setting}_{method}_{demos}"
+        for task, setting, method, demos in product(SHARED, SETTINGS, FIGURE2, DEMOS)
+    )
+    return {name: ROWS[name]._replace(folder=RUNS / "table1" / name) for name in names}
+
+
+def own_rows() -> dict[str, Row]:
+    """The same from experts trained here."""
+    return {
+        f"own_{task}_{setting}_{method}_{demos}": Row(
+            f"configs/table1.py:{task}_{setting}_{method}",
+            changes={
+                "demos.path": f"iqlearn_jax/data/bundled/{OWN[task]}.npz", "demos.trajectories": demos,
+                "seeds": 20, "first_seed": FIRST_SEED,
+            },
+            hours=0.02,
+        )
+        for task, setting, method, demos in product(OWN, SETTINGS, FIGURE2, (1, 10))
+    }  # fmt: skip
+
+
+PREFACE = """# Figure 2: offline, over numbers of demonstrations
+
+`python -m experiments.figure2` (shared demonstrations beside the checkout). Interquartile means over 20 seeds
+[95 % bootstrap] of final policies, 10 deterministic episodes each, seeds from 8000 on; 0 is the uniform
+policy, 1 the mean of all episodes of the file; nothing is clipped. "paper": its plot at one subsampled
+demonstration, read to 5 % of the axis, normalised by its own expert and the uniform policy; LunarLander's is
+left out, since the uniform policy's return in its version is not given. Hardware: {hardware}. Every row with
+returns, commit and command: [figure2.json](figure2.json).
+
+"""
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+    """Comparisons first, then one table for each task and setting."""
+    done = {found["name"]: found for found in results if "method" in found}
+    page = compare_table(compare({name: row for name, row in done.items() if not name.startswith("own")}))
+    for task, (setting, words) in product(SHARED, SETTINGS.items()):
+        page += f"\n## {task}, {words}\n\n" + score_table(
+            done, f"{task}_{setting}", DEMOS, paper(task, setting)
+        )
+    for task, (setting, words) in product(OWN, SETTINGS.items()):
+        page += f"\n## {task}, {words}, demonstrations made here\n\n"
+        page += score_table(done, f"own_{task}_{setting}", (1, 10), {})
+    if write_scores("figure2", panels(done, FIGURE2), DEMOS):
+        page += "\n![Scores over demonstrations](../images/figure2_scores.png)\n"
+    return page + f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
+
+
+def paper(task: str, setting: str) -> dict[str, float]:
+    """The paper's scores at one demonstration, normalised; none where its setting is another."""
+    if setting != "sparse" or task not in PAPER_RANDOM:
+        return {}
+    low, high = PAPER_RANDOM[task], PAPER_EXPERT[task]
+    return {method: (value - low) / (high - low) for method, value in PAPER[task].items()}
+
+
+def score_table(done: Mapping[str, Any], stem: str, demos: tuple[int, ...], theirs: dict[str, float]) -> str:
+    """Methods by numbers of demonstrations, the paper's figure behind the first."""
+    lines = []
+    for method in FIGURE2:
+        cells = [done.get(f"{stem}_{method}_{count}") for count in demos]
+        words = [score(cell) if cell else "pending" for cell in cells]
+        lines.append((method, *words, f"{theirs[method]:.2f}" if method in theirs else "–"))
+    return markdown_table(("method", *map(str, demos), "paper, at 1"), lines)
+
+
+TABLE = Table("figure2", shared_rows() | own_rows(), PREFACE, markdown)
+
+if __name__ == "__main__":
+    main(TABLE, __doc__)
