@@ -43,7 +43,9 @@ def base_config() -> ConfigDict:
     config.clip_targets = False  # next values clipped to the range that the divergence allows
     config.state_only = False
     config.reward_shape = "log_odds"  # dac, gail: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
-    config.window = 1  # asaf: steps in a row that are judged together; divides online.rollout_steps
+    config.window = (
+        1  # asaf: steps in a row that are judged together, a divisor of rollout_steps; 0: episodes
+    )
     config.epochs = 4  # ppo, gail, airl, asaf: passes of the policy and its values over each rollout
     config.minibatches = 4  # ppo, gail, airl, asaf: steps in a pass; the discriminator takes one pass
     config.round_updates = 1000  # updates in a round; adril: a multiple of online.updates_per_step; dsfn
@@ -116,7 +118,7 @@ RANGES = {
     "clip_range": (TINY, math.inf),
     "gae_lambda": (0.0, 1.0),
     "epochs": (1, math.inf),
-    "window": (1, math.inf),
+    "window": (0, math.inf),
     "minibatches": (1, math.inf),
     "online.rollout_steps": (1, math.inf),
     "chain_count": (1, math.inf),

@@ -2,14 +2,15 @@
 
 The discriminator is made of two policies, D = q_π̃/(q_π̃ + q_πG) with q_π = Π_t π(a_t|s_t) over a window of
 `window` steps: π_G has played the rollout and is fixed, π̃ is trained by the logistic loss against the
-demonstrations, then plays the next rollout. Windows of 1 are ASAF-1, longer ones ASAF-w. For whole
-trajectories π̃ = π_E at the optimum whatever π_G is (theorem 1); for windows only as far as both visit the
-same states, which they do more and more as π_G nears the expert.
+demonstrations, then plays the next rollout. Windows of 1 are ASAF-1, longer ones ASAF-w; `window=0` judges
+whole episodes, as in the paper's theorem 1, by which π̃ = π_E at the optimum whatever π_G is. For windows that
+holds only as far as both visit the same states, which they do more and more as π_G nears the expert.
 
 Departures from the paper, each with the switch that restores its choice:
   windows of a rollout follow each other without overlap; demonstrated ones start anywhere: no switch;
   windows that run over the end of an episode are left out: no switch;
-  whole trajectories of different lengths are not here: a `window` as long as episodes of one length is;
+  whole episodes (`window=0`) are those of which a rollout shows the end before them and their own, and
+    demonstrated ones that are no longer than a rollout: `online.rollout_steps` above the longest;
   D is trained on the last rollout for `epochs` passes in `minibatches` steps: no switch;
   observations are standardised: `normalize_obs=False`;
   continuous actions: log π is taken off the edge of the box (`nets.tanh_gaussian.EDGE`) on both sides.
@@ -43,8 +44,8 @@ class Windows(NamedTuple):
 
     obs: jax.Array  # [M, w, ...]
     action: jax.Array  # [M, w, ...]
-    log_pi: jax.Array  # [M] log q_πG
-    whole: jax.Array  # [M] float, 1 where the window lies within one episode
+    log_pi: jax.Array  # [M, w] log π_G
+    ended: jax.Array  # [M, w] bool, the step is the last of its episode
 
 
 def make_asaf(config, spec) -> Method:
@@ -55,30 +56,32 @@ def make_asaf(config, spec) -> Method:
     """
     check(config, spec)
     policy, preprocess = make_policy(config, spec), make_preprocess(spec)
+    length = config.window or config.online.rollout_steps
 
     def init(key, hparams):
         obs = jnp.zeros((1, *spec.obs_shape), spec.obs_dtype)
         actor = policy.init(key, preprocess(hparams, obs))
         return AsafState(actor, ADAM.init(actor), jnp.int32(0))
 
-    def log_q(hparams, actor, obs, action):
-        """Σ_t log π(a_t|s_t) of windows [M, w], [M]."""
+    def log_pi(hparams, actor, obs, action):
+        """log π(a_t|s_t) of windows [M, w]."""
         obs, shape = obs.reshape(-1, *spec.obs_shape), obs.shape[:2]
         action = inside(spec, action.reshape(-1, *action.shape[2:]))
-        return policy.log_prob(actor, preprocess(hparams, obs), action).reshape(shape).sum(axis=1)
+        return policy.log_prob(actor, preprocess(hparams, obs), action).reshape(shape)
 
     def side(hparams, state, rows):
-        crossing = jnp.any((rows.terminated | rows.truncated)[:, :-1], axis=1)
-        log_pi = log_q(hparams, state.actor, rows.obs, rows.action)
-        return Windows(rows.obs, rows.action, log_pi, 1.0 - crossing)
+        ended = rows.terminated | rows.truncated
+        return Windows(rows.obs, rows.action, log_pi(hparams, state.actor, rows.obs, rows.action), ended)
 
     def loss(hparams, sides, actor):
-        odds = [log_q(hparams, actor, part.obs, part.action) - part.log_pi for part in sides]
-        losses = [logistic_loss(logit, kind) for logit, kind in zip(odds, (True, False), strict=True)]
-        value = sum(weighted_mean(x, part.whole) for x, part in zip(losses, sides, strict=True))
-        won = [odds[0] > 0, odds[1] < 0]
-        right = sum(weighted_mean(x * 1.0, part.whole) for x, part in zip(won, sides, strict=True))
-        return value, {"asaf/loss": value, "asaf/accuracy": 0.5 * right}
+        value, right, found = jnp.zeros(()), jnp.zeros(()), {}
+        for part, expert in zip(sides, (True, False), strict=True):
+            ratio = log_pi(hparams, actor, part.obs, part.action) - part.log_pi
+            odds, whole = judged(ratio, part.ended, config.window, expert)
+            value += weighted_mean(logistic_loss(odds, expert), whole)
+            right += 0.5 * weighted_mean(jnp.where(expert, odds > 0, odds < 0) * 1.0, whole)
+            found["asaf/whole_expert" if expert else "asaf/whole_policy"] = share(whole, part, config.window)
+        return value, {"asaf/loss": value, "asaf/accuracy": right} | found
 
     def step(hparams, state, sides, key):
         slope, metrics = jax.grad(lambda actor: loss(hparams, sides, actor), has_aux=True)(state.actor)
@@ -87,21 +90,52 @@ def make_asaf(config, spec) -> Method:
         return state.replace(actor=actor, actor_opt=opt), metrics
 
     def update(hparams, state, batch, key):
-        sides = [side(hparams, state, rows) for rows in (batch.expert, windows(batch.policy, config.window))]
+        sides = [side(hparams, state, rows) for rows in (batch.expert, windows(batch.policy, length))]
 
         def epoch(state, number):
             pass_key = jax.random.fold_in(key, number)
             return one_pass(lambda *row: step(hparams, *row), state, sides, config.minibatches, pass_key)
 
         state, metrics = jax.lax.scan(epoch, state, jnp.arange(config.epochs))
-        found = {"asaf/whole_expert": sides[0].whole, "asaf/whole_policy": sides[1].whole}
-        return state.replace(step=state.step + 1), jax.tree.map(jnp.mean, metrics | found)
+        return state.replace(step=state.step + 1), jax.tree.map(jnp.mean, metrics)
 
     def act(hparams, state, obs, key, deterministic=False):
         return policy.act(state.actor, preprocess(hparams, obs), key, deterministic)
 
-    feeds, length = frozenset({"rollout"}), config.window
-    return Method(init=init, update=update, act=act, reward=None, feeds=feeds, window=length)
+    return Method(
+        init=init,
+        update=update,
+        act=act,
+        reward=None,
+        feeds=frozenset({"rollout"}),
+        window=length,
+        from_start=config.window == 0,
+    )
+
+
+def judged(ratio: jax.Array, ended: jax.Array, window: int, expert: bool) -> tuple[jax.Array, jax.Array]:
+    """Log-odds of what is judged as one, and the weight 1 of those that are whole, else 0.
+
+    Args:
+      ratio: [M, w] log π̃ − log π_G of steps.
+      ended: [M, w] bool, last steps of episodes.
+      window: 0 where whole episodes are judged: one that begins each of the expert's windows, and those
+        between two ends in the learner's.
+    Returns:
+      sums and weights, [M] each for windows; [M, w] for episodes, at their last steps.
+    """
+    if window:
+        return ratio.sum(axis=1), 1.0 - jnp.any(ended[:, :-1], axis=1)
+    total = jnp.cumsum(ratio, axis=1)
+    steps = jnp.where(ended, jnp.arange(1, ended.shape[1] + 1), 0)
+    before = jnp.pad(jax.lax.cummax(steps, axis=1)[:, :-1], ((0, 0), (1, 0)))  # steps up to the last end
+    gone = jnp.where(before > 0, jnp.take_along_axis(total, jnp.maximum(before - 1, 0), axis=1), 0.0)
+    return total - gone, 1.0 * (ended & (before == 0 if expert else before > 0))
+
+
+def share(whole: jax.Array, part: Windows, window: int) -> jax.Array:
+    """Share of the windows that are used; of whole episodes, their number in each window."""
+    return jnp.mean(whole) if window else jnp.sum(whole) / part.ended.shape[0]
 
 
 def windows(rollout: Any, length: int) -> Any:
@@ -118,7 +152,7 @@ def check(config, spec) -> None:
     """Refuses configurations that have no meaning, before anything is compiled."""
     require_plain(config)
     check_observations(spec)
-    online, length = config.online, config.window
+    online, length = config.online, config.window or config.online.rollout_steps
     require(
         online.rollout_steps % length == 0,
         f"config.window is {length}, which does not divide config.online.rollout_steps "
@@ -132,6 +166,6 @@ def check(config, spec) -> None:
     )
     require(
         length == 1 or config.demos.subsample == 1,
-        f"config.demos.subsample is {config.demos.subsample}, but config.window {length} needs steps that "
-        "follow each other; set --config.demos.subsample=1, or --config.window=1",
+        f"config.demos.subsample is {config.demos.subsample}, but config.window {config.window} needs steps "
+        "that follow each other; set --config.demos.subsample=1, or --config.window=1",
     )

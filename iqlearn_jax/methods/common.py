@@ -24,6 +24,7 @@ class Method(NamedTuple):
       feeds: what it can learn from: some of "demos", "replay" and "rollout"; the config's `feed` picks one.
       round_updates: updates in a round, where it asks for `RoundTransition`s from the replay; else 0.
       window: steps of the demonstrated windows [B, window] that it asks for instead of rows [B]; else 0.
+      from_start: those windows begin where episodes begin, and run on into other episodes behind their end.
     """
 
     init: Callable
@@ -33,6 +34,7 @@ class Method(NamedTuple):
     feeds: frozenset[str]
     round_updates: int = 0
     window: int = 0
+    from_start: bool = False
 
 
 def join(batch: Batch) -> tuple[Transition, jax.Array]:

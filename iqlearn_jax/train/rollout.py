@@ -43,7 +43,8 @@ def make_rollout(config, method: Method, env: Environment, map_runs: Callable = 
         if rows is None:
             return Batch()
         if method.window:
-            return sample_windows(rows, picks, key, steps * size // method.window, method.window)
+            count, length = steps * size // method.window, method.window
+            return sample_windows(rows, picks, key, count, length, method.from_start)
         return sample_expert(rows, picks, key, steps * size)
 
     def step(hparams, rows, picks, run):

@@ -151,13 +151,18 @@ def sample_expert(rows: Transition | FrameRows, picks: Picks, key: jax.Array, si
 
 
 def sample_windows(
-    rows: Transition | FrameRows, picks: Picks, key: jax.Array, size: int, length: int
+    rows: Transition | FrameRows, picks: Picks, key: jax.Array, size: int, length: int, from_start=False
 ) -> Batch:
     """Windows [size, length] of successive steps in the file, from uniformly drawn ones of a run's own.
 
     A window may run over the end of its episode, which its `terminated` and `truncated` then show inside it.
+
+    Args:
+      from_start: from the first steps of the run's episodes.
     """
-    first = picks.indices[jax.random.randint(key, (size,), 0, picks.count)]
+    starts = picks.initial if from_start else picks.indices
+    count = len(picks.initial) if from_start else picks.count
+    first = starts[jax.random.randint(key, (size,), 0, count)]
     last = jax.tree.leaves(rows.facts if isinstance(rows, FrameRows) else rows)[0].shape[0] - 1
     index = jnp.minimum(first[:, None] + jnp.arange(length), last)
     found = take_rows(rows, index.ravel())

@@ -3,12 +3,13 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from common import configure, deterministic_mdp, hyper, random_rows, table_spec
 from soft_rl_reference import ACTIONS, STATES
 
 from iqlearn_jax.agents.common import ADAM
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.methods.asaf import windows
+from iqlearn_jax.methods.asaf import judged, windows
 from iqlearn_jax.types import Batch, Transition
 
 SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 3), ACTIONS)
@@ -117,3 +118,55 @@ def test_windows_stay_in_their_environment():
     np.testing.assert_array_equal(found["time"], [[0, 1, 2], [0, 1, 2], [3, 4, 5], [3, 4, 5]])
     np.testing.assert_array_equal(found["env"][:, 0], [0, 1, 0, 1])
     assert (np.ptp(found["env"], axis=1) == 0).all()
+
+
+@pytest.mark.parametrize("expert", [True, False])
+def test_whole_episodes_are_judged_by_the_sums_of_their_own_steps(expert):
+    rng = np.random.default_rng(0)
+    ratio, ended = rng.normal(size=(20, 15)), rng.random((20, 15)) < 0.25
+    sums, weight = map(np.asarray, judged(jnp.asarray(ratio), jnp.asarray(ended), 0, expert))
+    wanted = np.zeros_like(weight)
+    for row, ends in enumerate(map(np.flatnonzero, ended)):
+        spans = list(zip(np.r_[0, ends[:-1] + 1], ends, strict=False))
+        for first, end in spans[:1] if expert else spans[1:]:
+            wanted[row, end] = 1
+            np.testing.assert_allclose(sums[row, end], ratio[row, first : end + 1].sum(), atol=1e-5)
+    np.testing.assert_array_equal(weight, wanted)
+    assert 0 < wanted.sum() < ended.sum()
+
+
+def test_whole_episodes_find_the_expert_although_the_learner_visits_other_states():
+    """Barde et al., theorem 1; single steps do not (they lack log ρ_E/ρ_G)."""
+    rng, steps, count = np.random.default_rng(1), 3, 4000
+    expert, learner = (softmax(rng.normal(size=(STATES, ACTIONS))) for _ in range(2))
+    shown = episodes(expert, steps, count, rng)
+    own = episodes(learner, steps, count, rng)
+    visited = np.isin(np.arange(STATES), shown.obs[:, :steps])
+    found = {}
+    for window in (0, 1):
+        changes = {"window": window, "epochs": 120, "actor_lr": 0.05}
+        made, hparams, state = setup(np.log(learner).astype(np.float32), steps + 1, count, **changes)
+        width = made.window
+        batch = Batch(
+            policy=jax.tree.map(lambda x: jnp.roll(x, 1, axis=1).T, own),  # an end, then an episode
+            expert=jax.tree.map(
+                lambda x, w=width: x.reshape(-1, w) if w > 1 else x[:, :-1].reshape(-1, 1), shown
+            ),
+        )
+        state, _ = jax.jit(made.update)(hparams, state, batch, jax.random.key(1))
+        found[window] = np.abs(softmax(table(state.actor)) - expert)[visited].max()
+    assert visited.sum() == 3 and np.abs(expert - learner)[visited].max() > 0.3
+    assert found[0] < 0.02 < 0.04 < found[1]
+
+
+def episodes(policy, steps, count, rng):
+    """Episodes of `steps` steps from state 0 and one step more, an end by itself: rows [count, steps + 1]."""
+    goes_to = np.argmax(SPEC.mdp.transition, axis=-1)
+    state, found = np.zeros(count, int), []
+    for _ in range(steps + 1):
+        action = np.array([rng.choice(ACTIONS, p=policy[s]) for s in state])
+        found.append((state, action))
+        state = goes_to[state, action]
+    s, a = (jnp.asarray(np.stack(part, axis=1), jnp.int32) for part in zip(*found, strict=True))
+    ended = jnp.broadcast_to(jnp.arange(steps + 1) >= steps - 1, s.shape)
+    return Transition(obs=s, action=a, reward=s * 0.0, next_obs=s, terminated=ended, truncated=s < 0)

@@ -214,6 +214,7 @@ def test_the_walk_is_learned_from_demonstrations(changes):
         ("gail", "rollout", ON_POLICY | {"terminal": "absorbing"}),
         ("airl", "rollout", ON_POLICY),
         ("asaf", "rollout", ON_POLICY | {"window": 4}),
+        ("asaf", "rollout", ON_POLICY | {"window": 0}),
     ],
 )
 def test_the_expert_of_the_walk_is_recovered(method, feed, changes):

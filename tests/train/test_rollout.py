@@ -85,13 +85,14 @@ def test_as_many_demonstrated_rows_as_own_ones_from_what_the_run_may_see(seen):
         assert all((row == known).all(axis=1).any() for row in batch["expert"]["obs"])
 
 
-def test_windows_are_successive_steps_that_start_at_what_the_run_may_see():
+@pytest.mark.parametrize("from_start", [False, True])
+def test_windows_are_successive_steps_that_start_at_what_the_run_may_see(from_start):
     demos = demos_of("bandit")
     rows = jax.tree.map(jnp.asarray, transitions(demos))
-    picks = Picks(jnp.array([2, 30, len(demos) - 1]), jnp.int32(3), jnp.zeros(1, jnp.int32))
-    found = sample_windows(rows, picks, jax.random.key(0), 50, 3).expert
+    picks = Picks(jnp.array([2, 30, len(demos) - 1]), jnp.int32(3), jnp.array([1, 7]))
+    found = sample_windows(rows, picks, jax.random.key(0), 50, 3, from_start).expert
     starts = [int(np.flatnonzero((demos.observations == window[0]).all(axis=1))[0]) for window in found.obs]
-    assert set(starts) == {2, 30, len(demos) - 1}
+    assert set(starts) == ({1, 7} if from_start else {2, 30, len(demos) - 1})
     for start, obs, cut in zip(starts, found.obs, found.truncated, strict=True):
         inside = np.minimum(start + np.arange(3), len(demos) - 1)
         np.testing.assert_array_equal(obs, demos.observations[inside])
