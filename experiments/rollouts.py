@@ -69,9 +69,11 @@ def acrobot(obs: np.ndarray) -> np.ndarray:
     return np.stack([np.arctan2(obs[:, 1], obs[:, 0]), np.arctan2(obs[:, 3], obs[:, 2])], axis=1)
 
 
-def double_pendulum(obs: np.ndarray) -> np.ndarray:
-    """Cart position in metres, first pole's angle from upright, the second's relative to it, [T, 3]."""
-    return np.stack([obs[:, 0], np.arctan2(obs[:, 1], obs[:, 3]), np.arctan2(obs[:, 2], obs[:, 4])], axis=1)
+def hopper(obs: np.ndarray) -> np.ndarray:
+    """Torso's way in metres (its speed summed, as observations leave the place out), height, and the angles
+    of torso, thigh, leg and foot in radians, each relative to the one before, [T, 6]."""
+    way = np.cumsum(obs[:, 5] * HOPPER_SECONDS)
+    return np.column_stack([way, obs[:, :5]])
 
 
 def gridworld(env_id: str) -> Draw:
@@ -82,18 +84,13 @@ def gridworld(env_id: str) -> Draw:
 
 
 GRID = "Gridworld-8x8"
+HOPPER_SECONDS = 0.008  # of one step of gymnasium's Hopper
 SPARSE = {"demos.subsample": 20}
 SHOWS = {
     "cartpole": Show("configs/cartpole.py:online", "cartpole", cartpole, 0.02, SPARSE),
     "cartpole_bc": Show("configs/cartpole.py:bc", "cartpole", cartpole, 0.02, SPARSE),
     "acrobot": Show("configs/acrobot.py:offline", "acrobot", acrobot, 0.1),
-    "double_pendulum": Show(
-        "configs/brax.py:inverted_double_pendulum",
-        "double_pendulum",
-        double_pendulum,
-        0.05,
-        run="stability/preset",
-    ),
+    "hopper": Show("configs/hopper.py:online", "hopper", hopper, HOPPER_SECONDS, run="control/hopper"),
     "gridworld": Show(
         "configs/gridworld.py:offline",
         "gridworld",
