@@ -1,11 +1,12 @@
 """Episodes of expert and learner for the site's players: docs/results/rollouts/NAME.json (docs/formats.md).
 
-    python -m experiments.rollouts [--only=NAME,...]
+    python -m experiments.rollouts [--only=NAME,...] [--shared=DIR]
 
 The learner is the run whose final return is the (lower) median of its seeds, in the first episode of one
 recording; the expert's episode is the first of those that this run learned from. No episode is chosen by its
-looks. Small runs are trained from the bundled demonstrations where they are missing, into runs/rollouts; one
-is another experiment's, left out where it was not run.
+looks. Small runs are trained where they are missing, into runs/rollouts: those of CartPole with the settings,
+seeds and (shared) demonstrations of docs/results/core.md, the others with bundled ones. Hopper's is another
+experiment's. What has no demonstrations or no run here is left out.
 """
 
 import argparse
@@ -18,18 +19,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.table import RESULTS, RUNS
+from experiments.core import ROWS
+from experiments.table import RESULTS, RUNS, Row, Table, run_row
 from iqlearn_jax.cli import one_line
 from iqlearn_jax.data.select import select
 from iqlearn_jax.envs.gridworld import to_grid
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.report.tables import demos_text
-from iqlearn_jax.settings import assign, from_flat, load_config
+from iqlearn_jax.settings import from_flat
 from iqlearn_jax.sweep.evaluation import record
 from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.problem import Problem
-from iqlearn_jax.sweep.run import load_run, train
+from iqlearn_jax.sweep.run import load_run
 from iqlearn_jax.sweep.workdir import provenance, read_config, read_json
 
 FOLDER = RESULTS / "rollouts"
@@ -41,20 +43,18 @@ class Show(NamedTuple):
     """One pair of episodes.
 
     Attributes:
-      config: what it was trained by, "FILE.py:NAME".
+      row: what it is trained by.
       scene: how the site draws it.
       coordinates: observations [T, ...] to the scene's numbers [T, k].
       step_seconds: seconds of playback between two frames.
-      changes: what differs from the configuration.
       run: folder of another experiment's run; by default one of our own.
       static: what the scene needs besides.
     """
 
-    config: str
+    row: Row
     scene: str
     coordinates: Draw
     step_seconds: float
-    changes: Mapping[str, Any] = MappingProxyType({})
     run: str = ""
     static: Mapping[str, Any] = MappingProxyType({})
 
@@ -85,36 +85,28 @@ def gridworld(env_id: str) -> Draw:
 
 GRID = "Gridworld-8x8"
 HOPPER_SECONDS = 0.008  # of one step of gymnasium's Hopper
-SPARSE = {"demos.subsample": 20}
+SEEDS = {"seeds": 5, "first_seed": 6000}
 SHOWS = {
-    "cartpole": Show("configs/cartpole.py:online", "cartpole", cartpole, 0.02, SPARSE),
-    "cartpole_bc": Show("configs/cartpole.py:bc", "cartpole", cartpole, 0.02, SPARSE),
-    "acrobot": Show("configs/acrobot.py:offline", "acrobot", acrobot, 0.1),
-    "hopper": Show("configs/hopper.py:online", "hopper", hopper, HOPPER_SECONDS, run="control/hopper"),
+    "cartpole": Show(ROWS["cartpole_1x20_online"], "cartpole", cartpole, 0.02),
+    "cartpole_bc": Show(ROWS["cartpole_1x20_bc"], "cartpole", cartpole, 0.02),
+    "acrobot": Show(Row("configs/acrobot.py:offline", None, SEEDS), "acrobot", acrobot, 0.1),
+    "hopper": Show(Row("configs/hopper.py:online"), "hopper", hopper, HOPPER_SECONDS, run="control/hopper"),
     "gridworld": Show(
-        "configs/gridworld.py:offline",
+        Row("configs/gridworld.py:offline", None, SEEDS),
         "gridworld",
         gridworld(GRID),
         0.25,
         static={"rows": 8, "columns": 8, "goal": [0, 7]},
     ),
 }
-SEEDS = {"seeds": 5, "first_seed": 6000}
+TABLE = Table("rollouts", {name: show.row for name, show in SHOWS.items()}, "", lambda rows: "")
 
 
-def find_run(name: str) -> Path | None:
-    """Folder of the finished run, trained if it is small and missing; None where it is not there."""
-    show = SHOWS[name]
-    folder = RUNS / (show.run or f"rollouts/{name}")
-    if (folder / "summary.json").exists():
-        return folder
-    if show.run:
-        return None
-    config = load_config(show.config)
-    for key, value in {**SEEDS, **show.changes}.items():
-        assign(config, key, value)
-    train(config, folder, resume=(folder / "config.json").exists())
-    return folder
+def find_run(name: str, shared: Path) -> Path | None:
+    """Folder of the finished run, trained if it is small and missing; None where something is not there."""
+    if other := SHOWS[name].run:
+        return RUNS / other if (RUNS / other / "summary.json").exists() else None
+    return TABLE.folder / name if run_row(TABLE, name, shared) else None
 
 
 def median_run(returns: list[float]) -> int:
@@ -177,11 +169,12 @@ def rollout(name: str, folder: Path) -> dict[str, Any]:
     }
 
 
-def write(name: str) -> None:
+def write(name: str, shared: Path) -> None:
     """Writes one file, or says why not."""
-    folder = find_run(name)
+    folder, show = find_run(name, shared), SHOWS[name]
     if folder is None:
-        print(f"{name}: left out, {RUNS / SHOWS[name].run} holds no finished run", file=sys.stderr)
+        missing = RUNS / show.run if show.run else f"{show.row.shared} in {shared}"
+        print(f"{name}: left out, there is no {missing}", file=sys.stderr)
         return
     text = json.dumps(rollout(name, folder), separators=(",", ":"), ensure_ascii=False)
     size = len(text.encode("utf-8"))
@@ -197,12 +190,13 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--only", help="names, separated by commas")
+    parser.add_argument("--shared", type=Path, default=Path("../shared/demos"), help="folder of shared files")
     options = parser.parse_args()
     one_device_per_core()
     for name in options.only.split(",") if options.only else SHOWS:
         if name not in SHOWS:
             raise unknown("--only", name, SHOWS)
-        write(name)
+        write(name, options.shared)
     return 0
 
 
