@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from html import escape
 
-from iqlearn_jax.report.style import COLOURS
 from website.results import Curve, Group, Score
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 340, 200, 44, 10, 12, 26
@@ -65,9 +64,7 @@ def legend(lines: Sequence[Curve]) -> str:
 
 
 def _stroke(index: int) -> str:
-    return (
-        f'stroke="{COLOURS[index % 6]}" stroke-width="2.4" stroke-dasharray="{DASHES[index % len(DASHES)]}"'
-    )
+    return f'class="line{index}" stroke-dasharray="{DASHES[index]}"'
 
 
 def _curves(lines: Sequence[Curve], group: Group) -> str:

@@ -3,8 +3,7 @@
 class Pen {
   constructor(canvas, view) {
     const [left, bottom, right, top] = view, ratio = window.devicePixelRatio || 1;
-    const width = canvas.clientWidth, height = Math.round((width * (top - bottom)) / (right - left));
-    canvas.style.height = `${height}px`;
+    const width = canvas.clientWidth, height = (width * (top - bottom)) / (right - left);
     canvas.width = width * ratio;
     canvas.height = height * ratio;
     this.context = canvas.getContext("2d");
@@ -65,6 +64,8 @@ class Player {
     const sums = [0];
     for (const reward of rewards) sums.push(sums.at(-1) + reward);
     const canvas = this.figure.querySelector(`canvas[data-who=${who}]`);
+    const [left, bottom, right, top] = this.scene.view(this.data.static);
+    canvas.style.aspectRatio = `${right - left} / ${top - bottom}`;
     return { frames, sums, ended, canvas, text: this.figure.querySelector(`[data-read=${who}]`) };
   }
   toggle(playing) {
