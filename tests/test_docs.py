@@ -1,9 +1,9 @@
 """Every code block of README.md and docs/ runs as printed, page by page, in a folder like a checkout.
 
 Python blocks of a page share one namespace; sh blocks run in order in one temporary folder, where `iqlearn`
-is tests/short_iqlearn.py: training is made short there, not on the page. Two invisible marks in the source:
-`<!-- first: COMMAND -->` runs COMMAND before the block (what the reader has at hand), `<!-- not run: WHY -->`
-leaves the block out, and the reason shows among pytest's skips. Pages that train are behind `make test-slow`;
+is tests/short_iqlearn.py: training is made short there, not on the page. Three invisible marks in the source:
+`<!-- first: COMMAND -->` runs COMMAND before the block (what the reader has at hand), `<!-- file: NAME -->`
+also saves the block, `<!-- not run: WHY -->` leaves it out, and pytest lists the reason as a skip. Pages that train are behind `make test-slow`;
 their commands are parsed here, by what `iqlearn` itself uses.
 """
 
@@ -24,7 +24,8 @@ from iqlearn_jax.settings import load_config, override
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN, SHOWN = {"python", "sh"}, {"text", "diff", "bibtex"}  # tests/report/test_readme.py compares the diff
-MARK = re.compile(r"^<!-- (first|not run): (.+?) -->$")
+MARK = re.compile(r"^<!-- (first|file|not run): (.+?) -->$")
+FIELDS = {"first": "first", "file": "file", "not run": "reason"}
 TRAINS = re.compile(r"iqlearn (train|sweep)|make ")
 
 
@@ -35,6 +36,7 @@ class Block(NamedTuple):
     kind: str
     code: str
     first: str = ""
+    file: str = ""
     reason: str = ""
 
 
@@ -47,7 +49,7 @@ def blocks_of(text):
         if token.type == "fence":
             comment = before.content.strip() if before is not None and before.type == "html_block" else ""
             mark = MARK.match(comment.splitlines()[-1] if comment else "")
-            marks = {} if mark is None else {"first" if mark[1] == "first" else "reason": mark[2]}
+            marks = {} if mark is None else {FIELDS[mark[1]]: mark[2]}
             found.append(Block(token.map[0] + 2, token.info.strip() or "none", token.content, **marks))
     return found
 
@@ -67,7 +69,12 @@ def trains(page):
     return any(TRAINS.search(block.code + block.first) for block in kept(page, "sh"))
 
 
-WITH_PYTHON = [page for page in PAGES if kept(page, "python")]
+def alone(page):
+    """Python blocks that need nothing which a command makes."""
+    return [block for block in kept(page, "python") if not block.first]
+
+
+WITH_PYTHON = [page for page in PAGES if alone(page)]
 WITH_SHELL = [
     pytest.param(page, marks=[pytest.mark.slow] if trains(page) else []) for page in PAGES if kept(page, "sh")
 ]
@@ -122,25 +129,27 @@ def names(checkout, monkeypatch):
 
 
 def run_python(page, block, names):
+    if block.file:
+        Path(block.file).write_text(block.code)
     source = "\n" * (block.line - 1) + block.code  # so that a traceback names the page's own line
     exec(compile(source, str(ROOT / page), "exec"), names)
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON)
 def test_python_blocks_run_in_order(page, names):
-    for block in kept(page, "python"):
+    for block in alone(page):
         run_python(page, block, names)
 
 
 @pytest.mark.parametrize("page", WITH_SHELL)
 def test_all_blocks_run_in_order(page, checkout, names):
     for block in kept(page, "sh", "python"):
-        if block.kind == "python":
-            run_python(page, block, names)
-            continue
         where = f"{page}:{block.line}"
         shell(block.first or ":", checkout, f"{where} (first)")
-        shell(block.code, checkout, where)
+        if block.kind == "python":
+            run_python(page, block, names)
+        else:
+            shell(block.code, checkout, where)
 
 
 def commands(code):
