@@ -3,8 +3,8 @@
 Python blocks of a page share one namespace; sh blocks run in order in one temporary folder, where `iqlearn`
 is tests/short_iqlearn.py: training is made short there, not on the page. Three invisible marks in the source:
 `<!-- first: COMMAND -->` runs COMMAND before the block (what the reader has at hand), `<!-- file: NAME -->`
-also saves the block, `<!-- not run: WHY -->` leaves it out, and pytest lists the reason as a skip. Pages that train are behind `make test-slow`;
-their commands are parsed here, by what `iqlearn` itself uses.
+also saves the block, `<!-- not run: WHY -->` leaves it out, and pytest lists the reason as a skip. Pages that
+train are behind `make test-slow`; their commands are parsed here, by what `iqlearn` itself uses.
 """
 
 import os
