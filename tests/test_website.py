@@ -44,6 +44,9 @@ class Reader(HTMLParser):
         if tag not in VOID | DRAWN:
             self.open.append(tag)
 
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+
     def handle_endtag(self, tag):
         assert tag in DRAWN or self.open.pop() == tag
 
@@ -115,7 +118,8 @@ def test_each_row_shows_where_it_comes_from(site, name):
     rows, origin = content["rows"], content.get("provenance", {})
     page = site[1][site[0] / f"results/{name}.html"]
     head = next(i for i, cells in enumerate(page.rows) if "command" in cells)
-    shown = [dict(zip(page.rows[head], cells, strict=True)) for cells in page.rows[head + 1 :]][: len(rows)]
+    shown = page.rows[head + 1 : head + 1 + len(rows)]
+    shown = [dict(zip(page.rows[head], cells, strict=True)) for cells in shown]
     for row, cells in zip(rows, shown, strict=True):
         if str(row.get("note", "")).startswith("pending"):
             assert cells["state"] == "pending"
