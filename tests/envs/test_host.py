@@ -200,12 +200,13 @@ def test_missing_package_names_its_extra(monkeypatch):
 def test_an_environment_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch):
     (tmp_path / "own_walk.py").write_text(
         "import gymnasium\n"
-        "gymnasium.register('OwnWalk-v0', 'gymnasium.envs.classic_control:CartPoleEnv', max_episode_steps=7)\n"
+        "place = 'gymnasium.envs.classic_control:CartPoleEnv'\n"
+        "gymnasium.register('OwnWalk-v0', place, max_episode_steps=7)\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     env = make_single("own_walk:OwnWalk-v0")
     assert read_spec("own_walk:OwnWalk-v0", env).max_episode_steps == 7
-    with pytest.raises(InputError, match="no_such_module.*PYTHONPATH"):
+    with pytest.raises(InputError, match=r"no_such_module.*PYTHONPATH"):
         make_single("no_such_module:OwnWalk-v0")
     with pytest.raises(InputError, match="own_walk:Other-v0"):
         make_single("own_walk:Other-v0")
