@@ -196,3 +196,22 @@ def test_recordings_are_small_complete_and_safe_inside_a_page():
             assert len(side["frames"]) == len(side["rewards"]) + 1
             assert side["ended"] in ("terminated", "time limit")
         assert "</" not in player_data(found | {"scene": "</script>"})
+
+
+def luminance(colour):
+    """Relative luminance (WCAG 2.2) of #rgb or #rrggbb."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
+def test_text_has_the_contrast_that_wcag_asks_for(scheme):
+    style = (ROOT / "website/static/style.css").read_text("utf-8")
+    block = re.findall(r":root \{(.*?)\}", style, re.S)[scheme]
+    colours = dict(re.findall(r"--([a-z0-9]+): (#[0-9a-f]{3,6});", block))
+    for text in ("ink", "soft", "accent", "key", "string", "comment"):
+        for ground in ("paper", "panel"):
+            light, dark = sorted((luminance(colours[text]), luminance(colours[ground])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{text} on {ground}"

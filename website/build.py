@@ -15,7 +15,11 @@ from website.results import read_result
 from website.text import Document, parse
 
 RESULTS = Path("docs/results")
-ROLLOUT_KEYS = ("title", "scene", "step_seconds", "static", "expert", "learner", "returns", "provenance")
+PLAYED = ("scene", "step_seconds", "static", "expert", "learner")
+ROLLOUT_KEYS = (
+    *PLAYED, "title", "seed", "returns", "expert_return", "random_return", "updates", "env_steps",
+    "provenance", "command",
+)  # fmt: skip
 FRONT = "cartpole"  # the episodes on the first page
 OWN_TABLE = re.compile(r"^\|.*\breturns\b.*\bcommit\b.*\|", re.M)  # the write-up's copy of the rows
 
@@ -41,94 +45,62 @@ class Site:
 
     def __init__(self, root: Path, out: Path):
         self.root, self.out = root, out
-        self.pages = find_pages(root)
-        self.results = {path.stem: read_result(path) for path in sorted((root / RESULTS).glob("*.json"))}
-        self.rollouts = {
-            path.stem: read_rollout(path)
-            for path in sorted((root / RESULTS).glob("rollouts/*.json"), key=_front_first)
-        }
-        files = {RESULTS / f"{name}.json": f"results/{name}.json" for name in self.results}
-        self.links = Links(root, self.pages, files)
-        env = Environment(
+        results, rollouts = (sorted((root / RESULTS).glob(f"{where}*.json")) for where in ("", "rollouts/"))
+        self.results = {path.stem: read_result(path) for path in results}
+        self.rollouts = {path.stem: read_rollout(path) for path in sorted(rollouts, key=_front_first)}
+        self.files = {RESULTS / path.name: f"results/{path.name}" for path in results}
+        pages = find_pages(root)
+        self.links = Links(root, pages, self.files)
+        self.documents = {page: self._document(page) for page in [*pages, *self._without_text(pages)]}
+        self.env = Environment(
             loader=PackageLoader("website"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        env.globals |= {"charts": charts, "player": player_data}
-        self.env = env
+        self.env.globals |= {"charts": charts, "player": player_data, "sections": SECTIONS}
 
     def write(self) -> None:
         """All pages, then what they show."""
-        documents = {page: self._document(page) for page in self.pages}
-        missing = [
-            name for name in self.results if RESULTS / f"{name}.md" not in {p.source for p in self.pages}
-        ]
-        pages = [
-            *self.pages,
-            *(Page(RESULTS / f"{name}.md", f"results/{name}.html", "results") for name in missing),
-        ]
-        documents |= {
-            page: Document(page.source.stem, "", "", "", "") for page in pages if page not in documents
-        }
-        for page in pages:
-            self._write_page(page, documents)
+        for page, document in self.documents.items():
+            self._write_page(page, document)
         for section in ("results", "rollouts", "howto", "inside"):
-            self._write_landing(section, documents)
-        for source, target in {**self.links.copies, **self._files()}.items():
+            self._write_landing(section)
+        for source, target in {**self.links.copies, **self.files}.items():
             (self.out / target).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.root / source, self.out / target)
         shutil.copytree(Path(__file__).parent / "static", self.out / "static")
 
-    def _files(self) -> dict[Path, str]:
-        return {RESULTS / f"{name}.json": f"results/{name}.json" for name in self.results}
+    def _without_text(self, pages: list[Page]) -> list[Page]:
+        """Pages of results that nobody wrote about yet."""
+        known = {page.source for page in pages}
+        sources = [path.with_suffix(".md") for path in self.files]
+        return [Page(path, f"results/{path.stem}.html", "results") for path in sources if path not in known]
 
     def _document(self, page: Page) -> Document:
-        name = page.source.stem
+        path, name = self.root / page.source, page.source.stem
+        if not path.exists():
+            return Document(name, "", "", "", "")
         drawn = page.section == "results" and name in self.results
 
         def keep(block: str) -> bool:
             return not drawn or not (OWN_TABLE.search(block) or f"/{name}_curves.png" in block)
 
-        text = (self.root / page.source).read_text("utf-8")
-        return parse(text, self.links.of(page.source, page.url), keep)
+        return parse(path.read_text("utf-8"), self.links.of(page.source, page.url), keep)
 
-    def _write_page(self, page: Page, documents: dict[Page, Document]) -> None:
+    def _write_page(self, page: Page, document: Document) -> None:
         result = self.results.get(page.source.stem) if page.section == "results" else None
         template = "front" if page.url == "index.html" else "result" if result else "page"
-        self._render(
-            template,
-            page.url,
-            page.section,
-            documents,
-            document=documents[page],
-            source=str(page.source),
-            result=result,
-            front=self.rollouts.get(FRONT) if template == "front" else None,
-            span=charts.score_range(result.groups) if result else None,
-        )
+        span = charts.score_range(result.groups) if result else None
+        front = self.rollouts.get(FRONT)
+        content = {"document": document, "source": str(page.source), "result": result, "span": span}
+        self._render(template, page.url, page.section, **content, front=front)
 
-    def _write_landing(self, section: str, documents: dict[Page, Document]) -> None:
-        self._render(
-            "rollouts" if section == "rollouts" else "landing",
-            SECTIONS[section][1],
-            section,
-            documents,
-            title=SECTIONS[section][0],
-            rollouts=self.rollouts,
-            results=self.results,
-        )
+    def _write_landing(self, section: str) -> None:
+        template, (title, url) = "rollouts" if section == "rollouts" else "landing", SECTIONS[section]
+        self._render(template, url, section, title=title, rollouts=self.rollouts, results=self.results)
 
-    def _render(
-        self, template: str, url: str, section: str, documents: dict[Page, Document], **content: Any
-    ) -> None:
-        def link(there: str) -> str:
-            return to(url, there)
-
+    def _render(self, template: str, url: str, section: str, **content: Any) -> None:
+        beside = [(page, found) for page, found in self.documents.items() if page.section == section]
         text = self.env.get_template(f"{template}.html.jinja").render(
-            here=url,
-            section=section,
-            sections=SECTIONS,
-            beside=[(page, found) for page, found in documents.items() if page.section == section],
-            link=link,
-            **content,
+            here=url, section=section, beside=beside, link=lambda there: to(url, there), **content
         )
         path = self.out / url
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -161,6 +133,5 @@ def _front_first(path: Path) -> tuple[bool, str]:
 
 def player_data(rollout: dict[str, Any]) -> str:
     """What the player's script reads, safe inside a <script> element."""
-    keys = ("scene", "step_seconds", "static", "expert", "learner")
-    text = json.dumps({key: rollout[key] for key in keys}, separators=(",", ":"), ensure_ascii=False)
+    text = json.dumps({key: rollout[key] for key in PLAYED}, separators=(",", ":"), ensure_ascii=False)
     return text.replace("</", "<\\/")
