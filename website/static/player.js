@@ -56,7 +56,8 @@ class Player {
       this.time = Number(this.scrub.value);
       this.draw();
     });
-    new ResizeObserver(() => this.draw()).observe(figure);
+    new ResizeObserver(() => requestAnimationFrame(() => this.draw())).observe(figure);
+    this.draw();
     matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
   }
   side(who) {
@@ -74,10 +75,11 @@ class Player {
     this.play.setAttribute("aria-pressed", String(playing));
     if (!playing) return;
     if (this.time >= this.last) this.time = 0;
-    let before = performance.now();
+    let before; // the first frame's own time: its clock may lag behind performance.now()
     const tick = (now) => {
       if (!this.playing) return;
-      this.time += ((now - before) / 1000 / this.data.step_seconds) * Number(this.speed.value);
+      const passed = (now - (before ?? now)) / 1000;
+      this.time += (passed / this.data.step_seconds) * Number(this.speed.value);
       before = now;
       if (this.time >= this.last) {
         this.time = this.last;
