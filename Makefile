@@ -8,13 +8,14 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help install demo test test-slow test-oldest test-newest check format bench lock clean
+.PHONY: help install demo test test-slow test-oldest test-newest check format bench site lock clean
 .DELETE_ON_ERROR:
 
 help:
 	@echo 'make demo         learn CartPole from one demonstration and write a report page'
 	@echo 'make test         fast tests                 make test-slow    the others too'
 	@echo 'make check        ruff, mypy, import layers  make format       let ruff rewrite'
+	@echo 'make site         the documentation as pages, in build/site'
 	@echo 'make bench        speed and memory           make lock         renew requirements/'
 	@echo 'make test-oldest  oldest dependencies        make test-newest  newest ones'
 
@@ -76,6 +77,9 @@ check: .venv/installed
 format: .venv/installed
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+site: .venv/installed
+	$(BIN)/python -m website
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.run

@@ -1,7 +1,7 @@
 """Figure 4 as numbers: how near the recovered reward is to the true one, with shaping taken out.
 
-    python -m experiments.gridworld            trains if need be, writes docs/results/gridworld.{json,md}
-    python -m experiments.gridworld --demos    writes the bundled demonstrations anew (soft-optimal, τ = 0.1)
+`python -m experiments.gridworld` trains if need be and writes docs/results/gridworld.{json,md}; `--demos`
+writes the bundled demonstrations anew instead (soft-optimal, τ = 0.1).
 
 Pearson correlation with the true reward over the (s, a) that the demonstrations visit, of rewards r(s, a) in
 two forms. EPIC: canonical form with uniform S, A and S', averaged over s' ~ P(·|s, a); it does not remove

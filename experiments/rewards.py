@@ -1,11 +1,9 @@
 """What the recovered reward of continuous control is worth: its correlation with the true one.
 
-    python -m experiments.rewards
-
-Reads the finished runs of `python -m experiments.control` that kept snapshots. Ten episodes each of random
-play, of the policies after 25 %, 50 % and all of training, and of the expert; their starts are fixed by the
-seed. The reward is the final one, of the first seed. Writes docs/results/rewards.{json,md} and
-docs/images/rewards_TASK.png.
+`python -m experiments.rewards` reads the finished runs of `python -m experiments.control` that kept
+snapshots. Ten episodes each of random play, of the policies after 25 %, 50 % and all of training, and of the
+expert; their starts are fixed by the seed. The reward is the final one, of the first seed. Writes
+docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
 """
 
 import json

@@ -80,7 +80,7 @@ def read_spec(env_id: str, env: Any) -> EnvSpec:
         num_actions=num_actions,
         action_low=low,
         action_high=high,
-        max_episode_steps=gym.spec(env_id).max_episode_steps or DEFAULT_MAX_STEPS,
+        max_episode_steps=_registered(gym, env_id).max_episode_steps or DEFAULT_MAX_STEPS,
         frame_stack=FRAMES if is_atari(env_id) else 1,
     )
 
@@ -117,9 +117,27 @@ def _entry_point(gym: Any, env_id: str) -> str:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # older versions are a choice: v4 is what papers report
-            return str(gym.spec(env_id).entry_point)
+            return str(_registered(gym, env_id).entry_point)
     except gym.error.Error as error:
         raise errors.unknown("gymnasium environment", env_id, gym.registry) from error
+
+
+def _registered(gym: Any, env_id: str) -> Any:
+    """What gymnasium has under an id; "module:id" is registered when that module is imported.
+
+    Raises:
+      InputError: no such module.
+    """
+    module, _, name = env_id.rpartition(":")
+    try:
+        if module:
+            importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"environment '{env_id}': {error}; expected a module on Python's path that registers '{name}'; "
+            "set PYTHONPATH to its folder"
+        ) from error
+    return gym.spec(name)
 
 
 def _atari(gym: Any, env: Any) -> Any:

@@ -4,7 +4,7 @@ import gymnasium
 import numpy as np
 import pytest
 
-from iqlearn_jax.envs.gymnasium import episode_seed, make_single
+from iqlearn_jax.envs.gymnasium import episode_seed, make_single, read_spec
 from iqlearn_jax.envs.host import HostEnvs, evaluate_host
 from iqlearn_jax.errors import InputError
 
@@ -195,3 +195,18 @@ def test_missing_package_names_its_extra(monkeypatch):
         monkeypatch.delitem(__import__("sys").modules, name)
     with pytest.raises(InputError, match=r"pip install iqlearn_jax\[box2d\]"):
         make_single("LunarLander-v3")
+
+
+def test_an_environment_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch):
+    (tmp_path / "own_walk.py").write_text(
+        "import gymnasium\n"
+        "place = 'gymnasium.envs.classic_control:CartPoleEnv'\n"
+        "gymnasium.register('OwnWalk-v0', place, max_episode_steps=7)\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    env = make_single("own_walk:OwnWalk-v0")
+    assert read_spec("own_walk:OwnWalk-v0", env).max_episode_steps == 7
+    with pytest.raises(InputError, match=r"no_such_module.*PYTHONPATH"):
+        make_single("no_such_module:OwnWalk-v0")
+    with pytest.raises(InputError, match="own_walk:Other-v0"):
+        make_single("own_walk:Other-v0")

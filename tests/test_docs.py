@@ -1,0 +1,190 @@
+"""Every code block of README.md and docs/ runs as printed, page by page, in a folder like a checkout.
+
+Python blocks of a page share one namespace; sh blocks run in order in one temporary folder, where `iqlearn`
+is tests/short_iqlearn.py: training is made short there, not on the page. Three invisible marks in the source:
+`<!-- first: COMMAND -->` runs COMMAND before the block (what the reader has at hand), `<!-- file: NAME -->`
+also saves the block, `<!-- not run: WHY -->` leaves it out, and pytest lists the reason as a skip. Pages that
+train are behind `make test-slow`; their commands are parsed here, by what `iqlearn` itself uses.
+"""
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from markdown_it import MarkdownIt
+from short_iqlearn import shortened
+
+from iqlearn_jax.methods import METHODS
+from iqlearn_jax.settings import load_config, override
+
+ROOT = Path(__file__).resolve().parents[1]
+RUN, SHOWN = {"python", "sh"}, {"text", "diff", "bibtex"}  # tests/report/test_readme.py compares the diff
+MARK = re.compile(r"^<!-- (first|file|not run): (.+?) -->$")
+FIELDS = {"first": "first", "file": "file", "not run": "reason"}
+TRAINS = re.compile(r"iqlearn (train|sweep)|make ")
+
+
+class Block(NamedTuple):
+    """A code block: where it stands (of the line after its fence), its kind, and its marks."""
+
+    line: int
+    kind: str
+    code: str
+    first: str = ""
+    file: str = ""
+    reason: str = ""
+
+
+def blocks_of(text):
+    tokens = MarkdownIt("commonmark").enable("table").parse(text)
+    found = []
+    for before, token in zip([None, *tokens], tokens, strict=False):
+        if token.type == "code_block":
+            found.append(Block(token.map[0] + 1, "indented, without a kind", token.content))
+        if token.type == "fence":
+            comment = before.content.strip() if before is not None and before.type == "html_block" else ""
+            mark = MARK.match(comment.splitlines()[-1] if comment else "")
+            marks = {} if mark is None else {FIELDS[mark[1]]: mark[2]}
+            found.append(Block(token.map[0] + 2, token.info.strip() or "none", token.content, **marks))
+    return found
+
+
+PAGES = {
+    str(path.relative_to(ROOT)): blocks_of(path.read_text("utf-8"))
+    for path in [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+}
+LEFT_OUT = [(page, block) for page, blocks in PAGES.items() for block in blocks if block.reason]
+
+
+def kept(page, *kinds):
+    return [block for block in PAGES[page] if block.kind in kinds and not block.reason]
+
+
+def trains(page):
+    return any(TRAINS.search(block.code + block.first) for block in kept(page, "sh"))
+
+
+def alone(page):
+    """Python blocks that need nothing which a command makes."""
+    return [block for block in kept(page, "python") if not block.first]
+
+
+WITH_PYTHON = [page for page in PAGES if alone(page)]
+WITH_SHELL = [
+    pytest.param(page, marks=[pytest.mark.slow] if trains(page) else []) for page in PAGES if kept(page, "sh")
+]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_block_has_a_known_kind(page):
+    for block in PAGES[page]:
+        known = block.kind in RUN | SHOWN or block.reason
+        assert known, (
+            f"{page}:{block.line}: kind '{block.kind}'; known: {RUN | SHOWN}, or say why it is not run"
+        )
+
+
+@pytest.mark.parametrize(("page", "block"), LEFT_OUT, ids=lambda value: getattr(value, "line", value))
+def test_left_out(page, block):
+    pytest.skip(f"{page}:{block.line} is not run: {block.reason}")
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A folder that looks like the checkout, with `iqlearn` and `python` first on its PATH."""
+    folder, programs = tmp_path / "checkout", tmp_path / "bin"
+    folder.mkdir()
+    programs.mkdir()
+    for entry in ROOT.iterdir():
+        if entry.name not in ("runs", "build", ".git") and not entry.name.endswith("cache"):
+            (folder / entry.name).symlink_to(entry)
+    short = f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/short_iqlearn.py "$@"\n'
+    for name, text in (("iqlearn", short), ("python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    return folder, programs
+
+
+def shell(code, checkout, where):
+    folder, programs = checkout
+    env = os.environ | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(["bash", "-euo", "pipefail", "-c", code], cwd=folder, env=env, capture_output=True)
+    assert done.returncode == 0, f"{where} ended with {done.returncode}:\n{done.stderr.decode()[-3000:]}"
+
+
+@pytest.fixture
+def names(checkout, monkeypatch):
+    """The namespace of a page's Python blocks; what they register is taken back."""
+    monkeypatch.chdir(checkout[0])
+    monkeypatch.syspath_prepend(str(checkout[0]))
+    known = dict(METHODS)
+    yield {"__name__": "__main__"}
+    METHODS.clear()
+    METHODS.update(known)
+
+
+def run_python(page, block, names):
+    if block.file:
+        Path(block.file).write_text(block.code)
+    source = "\n" * (block.line - 1) + block.code  # so that a traceback names the page's own line
+    exec(compile(source, str(ROOT / page), "exec"), names)
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON)
+def test_python_blocks_run_in_order(page, names):
+    for block in alone(page):
+        run_python(page, block, names)
+
+
+@pytest.mark.parametrize("page", WITH_SHELL)
+def test_all_blocks_run_in_order(page, checkout, names):
+    for block in kept(page, "sh", "python"):
+        where = f"{page}:{block.line}"
+        shell(block.first or ":", checkout, f"{where} (first)")
+        if block.kind == "python":
+            run_python(page, block, names)
+        else:
+            shell(block.code, checkout, where)
+
+
+def commands(code):
+    """Words of each `iqlearn train` or `sweep` of a block, without variables of the shell."""
+    for line in code.replace("\\\n", " ").splitlines():
+        words = shlex.split(line, comments=True)
+        if "iqlearn" in words and words[words.index("iqlearn") + 1] in ("train", "sweep"):
+            yield words[words.index("iqlearn") + 1 :]
+
+
+TRAININGS = [
+    pytest.param(words, id=f"{page}:{block.line} {' '.join(words[:3])}")
+    for page in PAGES
+    for block in kept(page, "sh")
+    for words in commands(block.code)
+    if any(word.startswith("--config=configs/") for word in words)
+]
+
+
+@pytest.mark.parametrize("words", TRAININGS)
+def test_configurations_of_the_commands_exist(words, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    source = next(word.partition("=")[2] for word in words if word.startswith("--config="))
+    overrides = [word for word in words + shortened(words) if word.startswith("--config.")]
+    override(load_config(source), overrides)
+
+
+def test_an_unknown_kind_a_missing_kind_and_marks_are_seen():
+    left_out, unnamed = "<!-- not run: no pod -->\n```sh\na\n```\n\n", "```\nb\n```\n\n"
+    prepared = "<!-- first: c -->\n```sh\nd\n```\n\n"
+    blocks = blocks_of(left_out + unnamed + prepared + "    e\n")
+    found = [(block.kind, block.first, block.reason) for block in blocks]
+    assert found == [
+        ("sh", "", "no pod"),
+        ("none", "", ""),
+        ("sh", "c", ""),
+        ("indented, without a kind", "", ""),
+    ]
