@@ -24,6 +24,8 @@ class Method(NamedTuple):
       feeds: what it can learn from: some of "demos", "replay" and "rollout"; the config's `feed` picks one.
       round_updates: updates in a round, where it asks for `RoundTransition`s from the replay; else 0.
       window: steps of the demonstrated windows [B, window] that it asks for instead of rows [B]; else 0.
+      end_reward: (hparams, state) -> recovered reward [] of each step in the absorbing state behind an end,
+        where `reward` of a terminal row does not hold it; None where nothing follows an end.
     """
 
     init: Callable
@@ -33,6 +35,7 @@ class Method(NamedTuple):
     feeds: frozenset[str]
     round_updates: int = 0
     window: int = 0
+    end_reward: Callable | None = None
 
 
 def join(batch: Batch) -> tuple[Transition, jax.Array]:

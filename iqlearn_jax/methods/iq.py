@@ -58,6 +58,7 @@ def make_iq(config, spec) -> Method:
     require_differentiable(config, spec, "set it to 0 and choose a divergence other than 'w1'")
     agent = make_agent(config, spec)
     inverse = partial(rewards, config, agent)
+    as_expert = config.feed == "demos" or config.state_only  # decides the sign behind a bounded terminal
 
     def update(hparams, state, batch, key):
         loss_key, improve_key = jax.random.split(key)
@@ -71,10 +72,14 @@ def make_iq(config, spec) -> Method:
         return state, metrics | policy_metrics
 
     def reward(hparams, state, transition, key):
-        as_expert = config.feed == "demos" or config.state_only  # decides the sign behind a bounded terminal
         source = jnp.full(transition.reward.shape, float(as_expert))
         found = inverse(hparams, state, state.critic, state.critic, transition, source, key)
         return jnp.mean(found.reward, axis=0)
+
+    def end_reward(hparams, state):
+        if config.terminal == "bounded":
+            return jnp.asarray(reward_bounds(config, hparams["alpha"])[as_expert])
+        return state.critic["absorbing"] + terminal.absorbing_entropy(config, agent, state)
 
     return Method(
         init=agent.init,
@@ -82,6 +87,7 @@ def make_iq(config, spec) -> Method:
         act=agent.act,
         reward=reward,
         feeds=frozenset({"demos", "replay"}),
+        end_reward=None if config.terminal == "zero" else end_reward,
     )
 
 
