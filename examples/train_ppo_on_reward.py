@@ -21,23 +21,23 @@ from iqlearn_jax.rewards.brax import TRUE_REWARD, BraxRewardWrapper
 LIMIT = 1000  # steps of an episode
 
 
-def train(reward_path, env_id, backend, steps, seed=0, evaluations=5):
-    """Trains on the recovered reward.
+def train(env, reward, steps, seed=0, evaluations=5):
+    """PPO in a raw brax environment on a recovered reward, or on its own with None.
 
     Returns:
-      a list of (environment steps, mean true return, mean recovered return), the first before training.
+      a list of (environment steps, mean true return, mean of what it learned from); the first is untrained.
     """
-    reward = load_reward(reward_path)
-    env = BraxRewardWrapper(brax.envs.get_environment(env_id, backend=backend), reward)
+    gamma = 0.99 if reward is None else float(reward.gamma)
+    true = "reward" if reward is None else TRUE_REWARD
     seen = []
 
     def show(step, metrics):
-        pair = [float(metrics[f"eval/episode_{name}"]) for name in (TRUE_REWARD, "reward")]
+        pair = [float(metrics[f"eval/episode_{name}"]) for name in (true, "reward")]
         seen.append((step, *pair))
         print(f"{step:>9,} steps: true return {pair[0]:8.1f}, recovered {pair[1]:10.2f}", flush=True)
 
     ppo.train(
-        environment=env,
+        environment=env if reward is None else BraxRewardWrapper(env, reward),
         num_timesteps=steps,
         episode_length=LIMIT,
         num_evals=evaluations,
@@ -51,7 +51,7 @@ def train(reward_path, env_id, backend, steps, seed=0, evaluations=5):
         normalize_observations=True,
         learning_rate=1e-3,
         entropy_cost=1e-3,
-        discounting=float(reward.gamma),  # behind a potential, another discount is another task
+        discounting=gamma,  # the reward's: shaping with another discount would be another task
         network_factory=functools.partial(
             networks.make_ppo_networks, policy_hidden_layer_sizes=(64, 64), value_hidden_layer_sizes=(64, 64)
         ),
@@ -73,7 +73,8 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     print(f"on {jax.devices()[0].device_kind}, seed {options.seed}")
-    train(options.reward, options.env, options.backend, options.steps, options.seed)
+    env = brax.envs.get_environment(options.env, backend=options.backend)
+    train(env, load_reward(options.reward), options.steps, options.seed)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,8 @@ def pearson_distance(x: jax.Array, y: jax.Array, weights: jax.Array | None = Non
     """
     w = jnp.ones_like(x) if weights is None else weights
     w = w / jnp.sum(w)
-    centred = (clean(z - jnp.sum(w * z), z) for z in (x, y))
-    return direction_distance(*centred, w)
+    x, y = (clean(z - jnp.sum(w * z), z) for z in (x, y))
+    return direction_distance(x, y, w)
 
 
 def direction_distance(x: jax.Array, y: jax.Array, weights: jax.Array | None = None) -> jax.Array:
@@ -51,7 +51,8 @@ def epic_distance(
       gamma: [] discount factor.
       coverage: [S, A, S] probabilities of transitions; uniform by default, as are S, A and S' inside.
     """
-    return pearson_distance(*(clean(epic_canonical(r, gamma), r) for r in (a, b)), coverage)
+    a, b = (clean(epic_canonical(r, gamma), r) for r in (a, b))
+    return pearson_distance(a, b, coverage)
 
 
 def dard_distance(
@@ -70,8 +71,8 @@ def dard_distance(
       coverage: [S, A, S] probabilities of transitions; by default those of uniform (s, a) under the model.
     """
     w = transition if coverage is None else coverage
-    forms = (clean(dard_canonical(r, transition, gamma), r) for r in (a, b))
-    return pearson_distance(*forms, w)
+    a, b = (clean(dard_canonical(r, transition, gamma), r) for r in (a, b))
+    return pearson_distance(a, b, w)
 
 
 def starc_distance(
@@ -92,8 +93,8 @@ def starc_distance(
       gamma: [] discount factor.
       weights: [S, A] > 0 of the squared norm; uniform by default.
     """
-    forms = (clean(starc_canonical(r, transition, gamma), r) for r in (a, b))
-    return direction_distance(*forms, weights)
+    a, b = (clean(starc_canonical(r, transition, gamma), r) for r in (a, b))
+    return direction_distance(a, b, weights)
 
 
 def clean(form: jax.Array, reward: jax.Array) -> jax.Array:
