@@ -2,12 +2,13 @@
 
 Pearson and Spearman are of the rewards as they are. The distances need more than numbers on transitions:
   STARC: least squares on random features of the observation (`ops.reward_samples`);
-  EPIC, DARD: both rewards as functions of any (s, a, s'), and DARD a model of successors. The true reward is
-    known on transitions only, so a ridge regression stands in for it, as for the successors; how much it
-    explains of episodes it has not seen (R²) is said beside the distances, and below `ENOUGH` they are not
-    given at all: they would be of the regression.
+  EPIC, DARD: both rewards as functions of any (s, a, s'), and DARD a model of successors. Where `KNOWN` lacks
+    the true reward, there is nothing but its values on transitions: a ridge regression stands in for it, as
+    for the successors, and terminal rows are left out. How much a regression explains of episodes that it has
+    not seen (R²) stands beside the distances; below `ENOUGH` they are not given: they would be its own.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,6 +25,27 @@ from iqlearn_jax.types import Transition
 FEATURES, RIDGE, ENOUGH = 300, 1e-3, 0.5
 ROWS, BASE = 1500, 128  # transitions compared by EPIC and DARD, and their base samples
 HELD_OUT = 5  # every fifth episode
+
+
+class Known(NamedTuple):
+    """A task's reward and ends as functions of arrays.
+
+    Attributes:
+      reward: (obs, action, next_obs) [M, ...] -> [M]
+      ends: (next_obs) [M, ...] -> [M] bool
+    """
+
+    reward: Callable
+    ends: Callable
+
+
+def acrobot_ends(obs: jax.Array) -> jax.Array:
+    """Whether the tip is a link above the joint: −cos θ1 − cos(θ1 + θ2) > 1 (Sutton & Barto 2018, §11.3)."""
+    cos1, sin1, cos2, sin2 = (obs[:, i] for i in range(4))
+    return -cos1 - (cos1 * cos2 - sin1 * sin2) > 1.0
+
+
+KNOWN = {"Acrobot-v1": Known(lambda obs, action, next_obs: acrobot_ends(next_obs) - 1.0, acrobot_ends)}
 
 
 class Features(NamedTuple):
@@ -112,37 +134,56 @@ def least_squares_distance(gamma: float, a: np.ndarray, b: np.ndarray, rows: Tra
 def sampled_distances(
     reward: RecoveredReward, rows: Transition, held_out: np.ndarray, seed: int
 ) -> dict[str, float | None]:
-    """EPIC and DARD, by regressions of the true reward and of the dynamics; terminal rows are left out."""
-    alive = ~np.asarray(rows.terminated)
+    """EPIC and DARD on `ROWS` of the transitions, of which a mask [N] is held out of regressions."""
+    known = KNOWN.get(reward.spec.id)
+    alive = ~np.asarray(rows.terminated) if known is None else np.ones(len(held_out), bool)
     rows, held_out = jax.tree.map(lambda x: np.asarray(x)[alive], rows), held_out[alive]
     code = partial(encode, reward)
     pairs = np.concatenate([rows.obs, code(rows.action)], axis=1)
-    true = fit(np.concatenate([pairs, rows.next_obs], axis=1), rows.reward[:, None], held_out)
     step = fit(pairs, rows.next_obs - rows.obs, held_out)
-    found: dict[str, float | None] = {"r2_reward": _number(true.r2), "r2_model": _number(step.r2)}
-    if not true.r2 >= ENOUGH:
-        return found | {"epic": None, "dard": None}
-
-    def stand_in(obs, action, next_obs):
-        return true(jnp.concatenate([obs, code(action), next_obs], axis=1))[:, 0]
+    true, explained = stand_in(known, code, pairs, rows, held_out)
+    found: dict[str, float | None] = {"r2_reward": explained, "r2_model": _number(step.r2)}
 
     def own(obs, action, next_obs):
-        return reward(obs, action, next_obs, jnp.zeros(len(obs), bool))
+        ends = jnp.zeros(len(obs), bool) if known is None else known.ends(next_obs)
+        return reward.with_ends(obs, action, next_obs, ends)
 
     def model(obs, action):
         return obs + step(jnp.concatenate([obs, code(action)], axis=1))
 
-    rng = np.random.default_rng(seed)
-    some, *base = (rng.choice(len(rows.reward), size) for size in (ROWS, BASE, BASE))
+    rng, gamma = np.random.default_rng(seed), float(reward.gamma)
+    some, first, second = (rng.choice(len(rows.reward), size) for size in (ROWS, BASE, BASE))
     sample = [jnp.asarray(x[some]) for x in (rows.obs, rows.action, rows.next_obs)]
-    action, after = jnp.asarray(rows.action[base[0]]), jnp.asarray(rows.next_obs[base[1]])
-    gamma = float(reward.gamma)
-    epic = [jax.jit(partial(epic_from_samples, r))(*sample, action, after, gamma) for r in (own, stand_in)]
-    found["epic"] = float(pearson_distance(*epic))
-    if not step.r2 >= ENOUGH:
-        return found | {"dard": None}
-    dard = [jax.jit(partial(dard_from_samples, r, model))(*sample, action, gamma) for r in (own, stand_in)]
-    return found | {"dard": float(pearson_distance(*dard))}
+    action, after = jnp.asarray(rows.action[first]), jnp.asarray(rows.next_obs[second])
+
+    def distance(form: Callable) -> float:
+        forms = [jax.jit(partial(form, r))(*sample) for r in (own, true)]
+        return float(pearson_distance(forms[0], forms[1]))
+
+    def epic(r, obs, act, next_obs):
+        return epic_from_samples(r, obs, act, next_obs, action, after, gamma)
+
+    def dard(r, obs, act, next_obs):
+        return dard_from_samples(r, model, obs, act, next_obs, action, gamma)
+
+    usable = explained is not None and explained >= ENOUGH
+    found["epic"] = distance(epic) if usable else None
+    found["dard"] = distance(dard) if usable and step.r2 >= ENOUGH else None
+    return found
+
+
+def stand_in(
+    known: Known | None, code: Callable, pairs: np.ndarray, rows: Transition, held_out: np.ndarray
+) -> tuple[Callable, float | None]:
+    """The true reward as a function of any (s, a, s'), and the share of it that is explained: 1 if known."""
+    if known is not None:
+        return known.reward, 1.0
+    fitted = fit(np.concatenate([pairs, rows.next_obs], axis=1), rows.reward[:, None], held_out)
+
+    def true(obs, action, next_obs):
+        return fitted(jnp.concatenate([obs, code(action), next_obs], axis=1))[:, 0]
+
+    return true, _number(fitted.r2)
 
 
 def encode(reward: RecoveredReward, action: Any) -> Any:

@@ -8,6 +8,7 @@ from common import ROOT, spec_of
 
 from experiments import changed, reward_measures, reward_pages, rewards
 from iqlearn_jax.config import base_config
+from iqlearn_jax.data.demos import load
 from iqlearn_jax.rewards import RecoveredReward
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.types import Transition
@@ -56,6 +57,15 @@ def test_measures_of_rewards_whose_distance_is_known(played, monkeypatch):
     for name in ("starc", "epic", "dard"):
         assert same[name] < 0.1 < 0.3 < wrong[name] < 0.9 < 0.95 < opposite[name], name
     assert same["r2_reward"] > 0.9 and same["r2_model"] > 0.9
+
+
+def test_the_known_reward_of_acrobot_is_that_of_its_demonstrations():
+    demos = load(ROOT / "iqlearn_jax/data/bundled/Acrobot-v1.npz")
+    known = reward_measures.KNOWN["Acrobot-v1"]
+    np.testing.assert_array_equal(known.ends(demos.next_observations), demos.terminals)
+    found = known.reward(demos.observations, demos.actions, demos.next_observations)
+    np.testing.assert_array_equal(found, demos.rewards)
+    assert demos.terminals.any() and not demos.terminals.all()
 
 
 def test_a_constant_true_reward_has_no_correlation_and_no_epic(played):
