@@ -125,7 +125,7 @@ def measure(name: str, source: Path) -> dict[str, Any]:
     sources = episodes_of(source, problem, run)
     rows, episode = join_episodes([part for group in sources.values() for part in group])
     labels = np.array([label for label, group in sources.items() for part in group for _ in part.reward])
-    recovered = np.asarray(jax.jit(reward)(rows.obs, rows.action, rows.next_obs, rows.terminated))
+    recovered = np.asarray(jax.jit(reward.with_ends)(rows.obs, rows.action, rows.next_obs, rows.terminated))
     draw(name, {"recovered": recovered, "true": rows.reward, "episode": episode, "source": labels})
     summary = json.loads((source / "summary.json").read_text())
     found = {
@@ -185,7 +185,7 @@ def result(name: str, train: bool) -> dict[str, Any]:
 
 def pending(name: str) -> dict[str, Any]:
     """The row of a task whose run is not there."""
-    again = f"python -m experiments.rewards --only={name} (about {TASKS[name].minutes} minutes)"
+    again = f"python -m experiments.rewards --only={name} (about {max(1, TASKS[name].minutes)} minutes)"
     return {"name": name, "note": f"pending: {TASKS[name].command}, then {again}"}
 
 

@@ -77,7 +77,10 @@ def load_reward(path: Source, draws: int = DRAWS) -> RecoveredReward:
         raise InputError(f"draws is {draws}; expected at least 1")
     arrays, metadata = read_file(path)
     require_finite(arrays, path)
-    config, spec = read_config(metadata, path), spec_from_json(metadata["spec"], arrays, path)
+    try:
+        config, spec = read_config(metadata, path), spec_from_json(metadata["spec"], arrays, path)
+    except (KeyError, TypeError, AttributeError) as error:  # whole, but not written by us
+        raise problem(path, "metadata", "config and spec of a run", repr(error)[:120], AGAIN) from error
     method = make_method(config, spec)
     if method.reward is None:
         raise problem(path, "metadata.config", "a method with a reward", f"'{config.method}'", AGAIN)

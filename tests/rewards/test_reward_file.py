@@ -82,6 +82,7 @@ def rewrite(path, out, arrays=None, **metadata):
         ({"digest": "0" * 64}, "metadata.digest"),
         ({"config": {"method": "iq", "warp": 9}}, "unknown config key 'warp'.*another version"),
         ({"config": {"method": "psychic"}}, "'psychic'"),
+        ({"spec": {"id": "elsewhere"}}, "metadata: expected config and spec"),
         ({"config": {"method": "gail", "feed": "rollout"}}, "unknown"),
         ({"arrays": {"hparams/gamma": np.float32([0.9])}}, r"hparams/gamma: expected float32 \[\]"),
         ({"arrays": {"hparams/gamma": np.float32(np.nan)}}, "hparams/gamma: expected finite"),
