@@ -12,6 +12,7 @@ import functools
 
 import brax.envs
 import jax
+import jax.numpy as jnp
 from brax.training.agents.ppo import networks
 from brax.training.agents.ppo import train as ppo
 
@@ -19,6 +20,15 @@ from iqlearn_jax.rewards import load_reward
 from iqlearn_jax.rewards.brax import TRUE_REWARD, BraxRewardWrapper
 
 LIMIT = 1000  # steps of an episode
+
+
+def replicated(tree, devices):
+    """The tree with a leading axis of devices."""
+    return jax.tree.map(lambda x: jnp.stack([x] * len(devices)), tree)
+
+
+if not hasattr(jax, "device_put_replicated"):  # brax 0.14 calls it, jax 0.10 has it no more
+    jax.device_put_replicated = replicated
 
 
 def train(env, reward, steps, seed=0, evaluations=5):

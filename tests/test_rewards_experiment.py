@@ -51,7 +51,7 @@ def played():
 def test_measures_of_rewards_whose_distance_is_known(played, monkeypatch):
     monkeypatch.setattr(reward_measures, "ROWS", 300)
     same, wrong, opposite = (
-        reward_measures.measures(made(*kind), *played) for kind in ((2, 1), (1, 1, 3.0), (-1, 1))
+        reward_measures.measures(made(*kind), *played) for kind in ((2, 3), (1, 1, 3.0), (-1, 1))
     )
     assert same["pearson"] < 0.9  # shaping hides it from correlation
     for name in ("starc", "epic", "dard"):

@@ -14,6 +14,7 @@ from iqlearn_jax.settings import from_flat
 from iqlearn_jax.sweep.run import load_run
 from iqlearn_jax.sweep.workdir import read_config
 
+pytestmark = pytest.mark.slow  # trains; test_cli.py exports from a run that it has anyway
 TINY = [
     "--config.hidden=(8,)", "--config.updates=8", "--config.log_every=4", "--config.eval_every=8",
     "--config.eval_episodes=2", "--config.checkpoint_every=0", "--config.batch_size=8",
