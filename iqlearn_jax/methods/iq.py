@@ -76,18 +76,13 @@ def make_iq(config, spec) -> Method:
         found = inverse(hparams, state, state.critic, state.critic, transition, source, key)
         return jnp.mean(found.reward, axis=0)
 
-    def end_reward(hparams, state):
-        if config.terminal == "bounded":
-            return jnp.asarray(reward_bounds(config, hparams["alpha"])[as_expert])
-        return state.critic["absorbing"] + terminal.absorbing_entropy(config, agent, state)
-
     return Method(
         init=agent.init,
         update=update,
         act=agent.act,
         reward=reward,
         feeds=frozenset({"demos", "replay"}),
-        end_reward=None if config.terminal == "zero" else end_reward,
+        end_reward=None if config.terminal == "zero" else partial(end_reward, config, agent, as_expert),
     )
 
 
@@ -133,6 +128,13 @@ def reward_bounds(config, alpha):
     if config.divergence in ("chi2", "chi2_monotone"):
         return -jnp.inf, 2.0 * alpha
     return get_divergence(config.divergence).domain(alpha)
+
+
+def end_reward(config, agent, as_expert: bool, hparams, state):
+    """(1−γ)V behind an end, [] in reward units: a bound, or θ + τH of the absorbing state."""
+    if config.terminal == "bounded":
+        return jnp.asarray(reward_bounds(config, hparams["alpha"])[as_expert])
+    return state.critic["absorbing"] + terminal.absorbing_entropy(config, agent, state)
 
 
 def value_bounds(config, agent, hparams, temperature):
