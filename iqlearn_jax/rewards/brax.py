@@ -57,8 +57,8 @@ class BraxRewardWrapper(Wrapper):
         after = self.env.step(state.replace(metrics=before), action)
         terminated = after.done * (1.0 - after.info.get("truncation", 0.0))
         found = self._reward(state.obs, action, after.obs, terminated)
-        metrics = after.metrics | {TRUE_REWARD: after.reward}
-        return after.replace(metrics=metrics, reward=found.astype(after.reward.dtype))
+        true = jnp.asarray(after.reward, found.dtype)  # some environments give a Python number
+        return after.replace(metrics=after.metrics | {TRUE_REWARD: true}, reward=found)
 
 
 def name_of(env: Env) -> str:

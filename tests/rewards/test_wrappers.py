@@ -82,6 +82,19 @@ def test_brax_a_cut_by_time_is_no_end_whichever_wrapper_is_outside():
     np.testing.assert_allclose(played(outside, [0.5, 0.5])[0], [5.5, 60.5], rtol=1e-6)
 
 
+class Steady(Ramp):
+    """Pays a Python number, as inverted_pendulum does."""
+
+    def step(self, state, action):
+        return super().step(state, action).replace(reward=1.0)
+
+
+def test_brax_a_reward_that_is_no_array_is_kept_too():
+    reward, true, _ = played(brax_wrap(BraxRewardWrapper(Steady(), plain(UNIT))), [0.5, 0.5])
+    np.testing.assert_allclose(reward, [5.5, 60.5], rtol=1e-6)
+    np.testing.assert_array_equal(true, [1.0, 1.0])
+
+
 def test_brax_refuses_what_does_not_fit():
     with pytest.raises(InputError, match="AutoResetWrapper"):
         BraxRewardWrapper(AutoResetWrapper(VmapWrapper(Ramp())), plain(UNIT))
