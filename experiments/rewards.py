@@ -1,106 +1,229 @@
-"""What the recovered reward of continuous control is worth: its correlation with the true one.
+"""What a recovered reward is worth: beside the true one, to a policy trained on it, in changed dynamics.
 
-`python -m experiments.rewards` reads the finished runs of `python -m experiments.control` that kept
-snapshots. Ten episodes each of random play, of the policies after 25 %, 50 % and all of training, and of the
-expert; their starts are fixed by the seed. The reward is the final one, of the first seed. Writes
+    python -m experiments.rewards [--only=TASK,...] [--measure]
+
+The reward is the final one of the first seed of a run that another experiment trained (its command stands in
+pending rows). Measured on ten episodes each of random play, of that run's policy (where it kept snapshots,
+also after 25 % and 50 % of training) and of the expert (`experiments.reward_measures`). Then, unless
+`--measure` is given, policies are trained from scratch: on the recovered reward (SAC or soft Q-learning;
+brax's PPO on brax), on the true reward with the same budget, and both again under changed dynamics
+(`experiments.changed`). Finished parts stay in runs/rewards. Writes
 docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
 """
 
+import argparse
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
-from experiments.control import TABLE
+import jax
+import numpy as np
+
+from experiments import changed
 from experiments.figures import IMAGES
-from experiments.table import RESULTS, markdown_table
-from iqlearn_jax.report.reward_plots import episode_sums, recovered_reward
+from experiments.reward_measures import measures
+from experiments.reward_pages import page
+from experiments.reward_policies import KINDS, trained
+from experiments.table import RESULTS, RUNS
+from iqlearn_jax.cli import one_line
+from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.settings import from_flat
-from iqlearn_jax.statistics import pearson, spearman
+from iqlearn_jax.statistics import pearson
 from iqlearn_jax.sweep.evaluation import record
+from iqlearn_jax.sweep.export import export_reward
 from iqlearn_jax.sweep.hosts import one_device_per_core
-from iqlearn_jax.sweep.rewards import EPISODES, expert_episodes, recovered_arrays
+from iqlearn_jax.sweep.rewards import EPISODES, expert_episodes
 from iqlearn_jax.sweep.run import load_run, load_snapshot
-from iqlearn_jax.sweep.workdir import read_config, write_json
+from iqlearn_jax.sweep.workdir import provenance, read_config, write_json
+from iqlearn_jax.train.recover import join_episodes
 
-TASKS = ("hopper", "halfcheetah_mjx")
+FOLDER = RUNS / "rewards"
 
 
-def compare(folder: Path) -> tuple[dict[str, Any], bytes | None]:
-    """Correlations of one run's reward, and their figure."""
-    config = from_flat(read_config(folder))
-    problem, trained = load_run(folder, config)
-    parts = {"after 25 %": config.updates // 4, "after 50 %": config.updates // 2}
-    states = {name: load_snapshot(folder, problem, updates) for name, updates in parts.items()}
-    sources = {"random": record(problem, trained.state, 0, EPISODES, play="uniform")}
-    sources |= {name: record(problem, state, 0, EPISODES) for name, state in states.items()}
-    sources |= {"policy": record(problem, trained.state, 0, EPISODES)}
-    sources |= {"expert": expert_episodes(problem, EPISODES)}
-    arrays = recovered_arrays(problem, trained.state, 0, sources)
-    true, recovered, _ = episode_sums(arrays)
-    steps = {name: arrays["source"] == name for name in sources}
+class Task(NamedTuple):
+    """A finished run, and how policies are trained on its reward.
+
+    Attributes:
+      source: the run's folder under runs/; "table/row" of the experiment that makes it.
+      config: forward RL, "" for brax's PPO.
+      changes: to that configuration.
+      changed: further changes, which bring other dynamics.
+      dynamics: what is other, in words.
+      steps: of PPO, in the environment.
+      minutes: estimated, of the four trainings on 2 CPU cores.
+    """
+
+    source: str
+    config: str = ""
+    changes: Mapping[str, Any] = MappingProxyType({})
+    changed: Mapping[str, Any] = MappingProxyType({})
+    dynamics: str = ""
+    steps: int = 0
+    minutes: int = 0
+
+    @property
+    def command(self) -> str:
+        """What trains the run."""
+        table, _, row = self.source.partition("/")
+        return f"python -m experiments.{table} --only={row}"
+
+
+def _host(name: str) -> dict[str, Any]:
+    return {"env.id": changed.HEAVY[name], "env.backend": "gymnasium"}
+
+
+SAC = {"method": "rl", "seeds": 2, "first_seed": 6000, "snapshot_every": 0, "learn_temperature": True}
+SOFT_Q = {"method": "rl", "feed": "replay", "seeds": 2, "first_seed": 6000, "target_network": True}
+LANDER = {"updates": 200_000, "eval_every": 50_000, "batch_size": 64, "critic_lr": 1e-3, "hidden": (256, 256)}
+TASKS = {
+    "acrobot": Task(
+        "core/acrobot_1_iq",
+        "configs/acrobot.py:expert",
+        {"seeds": 3, "first_seed": 6000},
+        _host("Acrobot"),
+        changed.DYNAMICS["AcrobotHeavy-v1"],
+        minutes=20,
+    ),
+    "lunarlander": Task(
+        "core/lunarlander_3_iq",
+        "configs/lunarlander.py:offline",
+        SOFT_Q | LANDER,
+        _host("LunarLander"),
+        changed.DYNAMICS["LunarLanderLight-v3"],
+        minutes=120,
+    ),
+    "hopper": Task(
+        "control/hopper",
+        "configs/hopper.py:online",
+        SAC | {"target_entropy": -3.0},
+        _host("Hopper"),
+        changed.DYNAMICS["HopperHeavy-v5"],
+        minutes=600,
+    ),
+    "inverted_pendulum": Task(
+        "core/inverted_pendulum", dynamics="gravity 1.5 times as strong", steps=300_000, minutes=15
+    ),
+    "inverted_double_pendulum": Task(
+        "core/inverted_double_pendulum", dynamics="gravity 1.5 times as strong", steps=2_000_000, minutes=60
+    ),
+    "halfcheetah_mjx": Task("control/halfcheetah_mjx"),
+}
+
+
+def measure(name: str, source: Path) -> dict[str, Any]:
+    """The reward of a run, exported, and what it has to do with the true one; kept in runs/rewards."""
+    kept = FOLDER / name / "measures.json"
+    if kept.exists():
+        return json.loads(kept.read_text())
+    reward = export_reward(source, 0, FOLDER / f"{name}.npz")
+    config = from_flat(read_config(source))
+    problem, run = load_run(source, config)
+    sources = episodes_of(source, problem, run)
+    rows, episode = join_episodes([part for group in sources.values() for part in group])
+    labels = np.array([label for label, group in sources.items() for part in group for _ in part.reward])
+    recovered = np.asarray(jax.jit(reward.with_ends)(rows.obs, rows.action, rows.next_obs, rows.terminated))
+    draw(name, {"recovered": recovered, "true": rows.reward, "episode": episode, "source": labels})
+    summary = json.loads((source / "summary.json").read_text())
     found = {
         "task": f"{config.env.id} ({config.env.backend})",
         "seed": int(problem.seeds[0]),
         "updates": config.updates,
         "episodes": EPISODES * len(sources),
-        "pearson": pearson(true, recovered),
-        "spearman": spearman(true, recovered),
-        "steps": {
-            name: {
-                "pearson": pearson(arrays["true"][mask], arrays["recovered"][mask]),
-                "spearman": spearman(arrays["true"][mask], arrays["recovered"][mask]),
-                "mean_return": float(arrays["true"][mask].sum() / EPISODES),
+        "steps": len(rows.reward),
+        "policy_return": summary["returns"][0],
+        "measures": measures(reward, rows, episode),
+        "groups": {
+            label: {
+                "pearson": pearson(recovered[labels == label], rows.reward[labels == label]),
+                "mean_return": float(rows.reward[labels == label].sum() / len(group)),
             }
-            for name, mask in steps.items()
+            for label, group in sources.items()
         },
-        "provenance": json.loads((folder / "provenance.json").read_text()),
-    }
-    return found, recovered_reward(arrays)
+        "provenance": json.loads((source / "provenance.json").read_text()),
+        "measured": provenance(None),
+    } | {key: summary[key] for key in ("expert_return", "random_return")}
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_json(kept, found)
+    return found
 
 
-def markdown(found: dict[str, Any]) -> str:
-    """One task's part of the page."""
-    lines = [
-        (name, f"{part['mean_return']:.0f}", _number(part["pearson"]), _number(part["spearman"]))
-        for name, part in found["steps"].items()
-    ]
-    origin = found["provenance"]
-    head = (
-        f"## {found['task']}\n\nSeed {found['seed']}, {found['updates']:,} updates, commit "
-        f"{origin['commit'][:8]}, {origin['hardware']}. Sums over {found['episodes']} episodes: Pearson "
-        f"{_number(found['pearson'])}, Spearman {_number(found['spearman'])}. Single steps in each group:\n\n"
-    )
-    table = markdown_table(("episodes of", "mean return", "Pearson", "Spearman"), lines)
-    return head + table + f"\n![Rewards](../images/{_image(found)})\n\n"
+def episodes_of(source: Path, problem, run) -> dict[str, list]:
+    """Ten episodes of each kind of player, by name."""
+    sources = {"random": record(problem, run.state, 0, EPISODES, play="uniform")}
+    updates = problem.config.updates if problem.config.snapshot_every else 0
+    for label, part in {"after 25 %": updates // 4, "after 50 %": updates // 2}.items() if updates else ():
+        sources[label] = record(problem, load_snapshot(source, problem, part), 0, EPISODES)
+    sources["policy"] = record(problem, run.state, 0, EPISODES)
+    return sources | {"expert": expert_episodes(problem, EPISODES)}
 
 
-def _image(found: dict[str, Any]) -> str:
-    return f"rewards_{found['task'].split(' ')[0]}.png"
+def draw(name: str, arrays: dict[str, np.ndarray]) -> None:
+    """The figure of recovered against true rewards."""
+    figure = recovered_reward(arrays)
+    if figure is not None:
+        IMAGES.mkdir(parents=True, exist_ok=True)
+        (IMAGES / f"rewards_{name}.png").write_bytes(figure)
 
 
-def _number(value: float | None) -> str:
-    return "undefined" if value is None else f"{value:.3f}"
+def result(name: str, train: bool) -> dict[str, Any]:
+    """One task's row: measured and trained as far as its run is there and `train` asks for it."""
+    task = TASKS[name]
+    source = RUNS / task.source
+    if not (source / "summary.json").exists():
+        return pending(name)
+    found = {"name": name, "dynamics": task.dynamics} | measure(name, source)
+    if task.minutes:
+        kinds = {kind: trained(FOLDER, name, task, kind, train) for kind in KINDS}
+        command = f"python -m experiments.rewards --only={name} (about {task.minutes} minutes)"
+        found["policies"] = {kind: own or {"note": f"pending: {command}"} for kind, own in kinds.items()}
+    return found
+
+
+def pending(name: str) -> dict[str, Any]:
+    """The row of a task whose run is not there."""
+    again = f"python -m experiments.rewards --only={name} (about {max(1, TASKS[name].minutes)} minutes)"
+    return {"name": name, "note": f"pending: {TASKS[name].command}, then {again}"}
+
+
+def write(only: list[str], train: bool) -> None:
+    """docs/results/rewards.{json,md}; tasks that are not named keep what is there of them.
+
+    Raises:
+      InputError: an unknown task.
+    """
+    for name in only:
+        if name not in TASKS:
+            raise unknown("task", name, TASKS)
+    path = RESULTS / "rewards.json"
+    rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    for name in only:
+        rows[name] = result(name, train)
+        for other in TASKS:
+            rows.setdefault(other, pending(other))
+        ordered = [rows[other] for other in TASKS]
+        write_json(path, {"name": "rewards", "rows": ordered})
+        (RESULTS / "rewards.md").write_text(page(ordered, __doc__ or ""))
 
 
 def main() -> int:
-    """Writes the page from what is there; a task without a finished run stays pending."""
+    """The command line."""
     one_device_per_core()
-    rows, page = [], f"# Rewards of continuous control\n\n{__doc__}\n"
-    for task in TASKS:
-        folder = TABLE.folder(task)
-        if not (folder / "summary.json").exists():
-            rows.append({"task": task, "note": f"pending: python -m experiments.control --only={task}"})
-            page += f"## {task}\n\n{rows[-1]['note']}\n\n"
-            continue
-        found, figure = compare(folder)
-        rows.append(found)
-        page += markdown(found)
-        if figure is not None:
-            (IMAGES / _image(found)).write_bytes(figure)
-    write_json(RESULTS / "rewards.json", {"name": "rewards", "rows": rows})
-    (RESULTS / "rewards.md").write_text(page)
-    print(page)
+    changed.register()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--only", default=",".join(TASKS), help="tasks, separated by commas")
+    parser.add_argument("--measure", action="store_true", help="train nothing")
+    options = parser.parse_args()
+    try:
+        write(options.only.split(","), not options.measure)
+    except InputError as error:
+        return one_line(error)
     return 0
 
 

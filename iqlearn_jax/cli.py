@@ -1,4 +1,4 @@
-"""The command line: iqlearn train | sweep | evaluate | demos | report.
+"""The command line: iqlearn train | sweep | evaluate | demos | reward | report.
 
 Each command imports what it needs by itself: jax and its libraries take seconds, `iqlearn --help` should not.
 """
@@ -162,6 +162,13 @@ def demos_command(arguments: list[str]) -> int:
     return demos(arguments)
 
 
+def reward_command(arguments: list[str]) -> int:
+    """iqlearn reward export | inspect"""
+    from iqlearn_jax.cli_reward import main as reward
+
+    return reward(arguments)
+
+
 def report_command(arguments: list[str]) -> int:
     """iqlearn report DIR [DIR ...] [--out=DIR]"""
     from iqlearn_jax.report.page import main as report
@@ -174,6 +181,7 @@ COMMANDS = {
     "sweep": (sweep_command, "a grid of settings x seeds, on all devices"),
     "evaluate": (evaluate_command, "returns of a trained folder's policies"),
     "demos": (demos_command, "inspect, validate, convert or record demonstrations"),
+    "reward": (reward_command, "a trained run's recovered reward as one file"),
     "report": (report_command, "one page with curves, returns and rewards of one or more folders"),
 }
 

@@ -33,6 +33,7 @@ def base_config() -> ConfigDict:
     config.batch_size = 32  # of each kind: expert, and policy when online
 
     config.env = ConfigDict({"id": "CartPole-v1", "backend": "gymnax"})
+    config.reward_path = ""  # rl, ppo: a recovered reward (npz) to learn from instead of the environment's
     config.demos = ConfigDict({"path": "", "trajectories": 1, "subsample": 1})
 
     config.divergence = "chi2"

@@ -15,6 +15,7 @@ from common import ROOT, cartpole_demos
 
 from iqlearn_jax import cli
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.rewards import load_reward
 from iqlearn_jax.sweep import finish as finish_lib
 from iqlearn_jax.sweep import run as run_lib
 from iqlearn_jax.sweep.workdir import as_plain
@@ -53,6 +54,21 @@ def refused(capsys):
         return printed.err
 
     return run
+
+
+def test_a_runs_reward_is_exported_and_what_is_none_is_refused(trained, tmp_path, capsys, refused):
+    out = tmp_path / "reward.npz"
+    assert cli.main(["reward", "export", f"--workdir={trained[0]}", "--run=1", f"--out={out}"]) == 0
+    assert "seed 5001, 60 updates" in capsys.readouterr().out
+    reward = load_reward(out)
+    with np.load(trained[0] / "normalization.npz") as kept:
+        np.testing.assert_array_equal(reward.hparams["obs_mean"], kept["obs_mean"][1])
+    assert reward.metadata["provenance"] == json.loads((trained[0] / "provenance.json").read_text())
+    other, workdir = tmp_path / "other.npz", f"--workdir={trained[0]}"
+    assert "holds runs 0..1" in refused("reward", "export", workdir, "--run=2", f"--out={other}")
+    assert "unknown reward command" in refused("reward", "praise")
+    assert "reward file" in refused("reward", "inspect", trained[0] / "summary.json")
+    assert not other.exists()
 
 
 def metrics(workdir):

@@ -4,6 +4,7 @@ import difflib
 import importlib.util
 from pathlib import Path
 
+import jax.numpy as jnp
 import pytest
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
@@ -21,6 +22,26 @@ def test_example_learns(name, share):
     learned, yardstick = load(name).main(seed=0)
     assert yardstick == 500
     assert learned >= share * yardstick
+
+
+@pytest.mark.slow
+def test_ppo_learns_to_balance_by_a_reward_that_is_not_the_environments():
+    """The reward pays for an upright pole and knows that a fallen one is worth nothing."""
+    import brax.envs  # seconds, which the other tests need not pay
+
+    from iqlearn_jax.rewards import RecoveredReward
+    from iqlearn_jax.rewards.brax import spec_of
+
+    def upright(hparams, state, rows, key):
+        return 1.0 - 5.0 * jnp.square(rows.next_obs[:, 1])
+
+    example = load("train_ppo_on_reward")
+    env = brax.envs.get_environment("inverted_pendulum", backend="generalized")
+    parts = {"hparams": {"gamma": jnp.float32(0.99)}, "state": None, "sampled": False}
+    curve = example.train(env, RecoveredReward(spec_of(env), {}, upright, None, **parts), 300_000)
+    assert curve[0][1] < 100
+    assert curve[-1][1] > 5 * curve[0][1]
+    assert curve[-1][2] < curve[-1][1]  # what it learned from pays less than 1 a step
 
 
 def test_iq_learn_takes_at_most_15_changed_lines():

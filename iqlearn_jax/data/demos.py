@@ -162,11 +162,16 @@ def save(path: Source, demos: Demos) -> Demos:
     metadata |= {"schema_version": SCHEMA_VERSION, "digest": demos.digest}
     metadata["returns"] = [round(float(r), 6) for r in demos.episode_returns]
     arrays = {f: getattr(demos, f) for f in FIELDS if getattr(demos, f) is not None}
-    _write_atomically(Path(path), arrays | {"metadata": np.array(json.dumps(metadata, sort_keys=True))})
+    write_arrays(Path(path), arrays | {"metadata": np.array(json.dumps(metadata, sort_keys=True))})
     return dataclasses.replace(demos, metadata=metadata)
 
 
-def _write_atomically(path: Path, arrays: dict[str, Any]) -> None:
+def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
+    """Writes an npz file; the old one stays whole until the new one is.
+
+    Raises:
+      InputError: a target that cannot be written.
+    """
     # same folder, so that os.replace stays within one file system
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:

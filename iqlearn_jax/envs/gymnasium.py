@@ -70,18 +70,24 @@ def read_spec(env_id: str, env: Any) -> EnvSpec:
       InputError: an action space other than Discrete (from 0) or a bounded Box of rank 1, or an
         observation space other than Box or Discrete.
     """
-    obs_shape, obs_dtype = _obs_kind(env_id, env.observation_space)
-    num_actions, low, high = _action_kind(env_id, env.action_space)
     gym = importlib.import_module("gymnasium")
+    limit = _registered(gym, env_id).max_episode_steps or DEFAULT_MAX_STEPS
+    return read_spaces(env_id, env)._replace(max_episode_steps=limit)
+
+
+def read_spaces(name: str, env: Any) -> EnvSpec:
+    """As `read_spec` for an environment of any name, without its time limit. Raises as `read_spec`."""
+    obs_shape, obs_dtype = _obs_kind(name, env.observation_space)
+    num_actions, low, high = _action_kind(name, env.action_space)
     return EnvSpec(
-        id=env_id,
+        id=name,
         obs_shape=obs_shape,
         obs_dtype=obs_dtype,
         num_actions=num_actions,
         action_low=low,
         action_high=high,
-        max_episode_steps=_registered(gym, env_id).max_episode_steps or DEFAULT_MAX_STEPS,
-        frame_stack=FRAMES if is_atari(env_id) else 1,
+        max_episode_steps=DEFAULT_MAX_STEPS,
+        frame_stack=FRAMES if is_atari(name) else 1,
     )
 
 

@@ -57,6 +57,7 @@ class Shaping(NamedTuple):
       reward: (hparams, params, rows) -> g [B].
       shaped: (hparams, params, rows) -> f [B], in nats.
       end: (hparams, params) -> f [] of the absorbing state's self-loop; 0 unless it is learned.
+      end_reward: (params) -> g [] of the absorbing state.
       penalty: (hparams, params, expert rows, policy rows, key) -> [].
     """
 
@@ -64,6 +65,7 @@ class Shaping(NamedTuple):
     reward: Callable
     shaped: Callable
     end: Callable
+    end_reward: Callable
     penalty: Callable
 
 
@@ -121,7 +123,17 @@ def make_airl(config, spec) -> Method:
     def reward(hparams, state, transition, key=None):
         return shaping.reward(hparams, state.discriminator, transition)
 
-    return Method(init=init, update=update, act=agent.act, reward=reward, feeds=frozenset({"rollout"}))
+    def end_reward(hparams, state):
+        return shaping.end_reward(state.discriminator)
+
+    return Method(
+        init=init,
+        update=update,
+        act=agent.act,
+        reward=reward,
+        feeds=frozenset({"rollout"}),
+        end_reward=end_reward if config.terminal == "absorbing" else None,
+    )
 
 
 def check(config) -> None:
@@ -162,8 +174,11 @@ def make_shaping(config, spec, preprocess: Callable) -> Shaping:
     def end(hparams, params):
         if not learned:
             return jnp.zeros(())
-        x, action = end_point(spec)
-        return (g(params, x, action) - (1.0 - hparams["gamma"]) * h(params, x, jnp.ones(1)))[0]
+        leak = (1.0 - hparams["gamma"]) * h(params, end_point(spec)[0], jnp.ones(1))[0]
+        return end_reward(params) - leak
+
+    def end_reward(params):
+        return g(params, *end_point(spec))[0]
 
     def init(key):
         g_key, h_key = jax.random.split(key)
@@ -182,5 +197,6 @@ def make_shaping(config, spec, preprocess: Callable) -> Shaping:
         reward=lambda hparams, params, rows: g(params, *inputs(hparams, rows)[:2]),
         shaped=lambda hparams, params, rows: f(hparams, params, *inputs(hparams, rows)),
         end=end,
+        end_reward=end_reward,
         penalty=penalty,
     )

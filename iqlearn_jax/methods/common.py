@@ -25,6 +25,8 @@ class Method(NamedTuple):
       round_updates: updates in a round, where it asks for `RoundTransition`s from the replay; else 0.
       window: steps of the demonstrated windows [B, window] that it asks for instead of rows [B]; else 0.
       from_start: those windows begin where episodes begin, and run on into other episodes behind their end.
+      end_reward: (hparams, state) -> recovered reward [] of each step in the absorbing state behind an end,
+        where `reward` of a terminal row does not hold it; None where nothing follows an end.
     """
 
     init: Callable
@@ -35,6 +37,7 @@ class Method(NamedTuple):
     round_updates: int = 0
     window: int = 0
     from_start: bool = False
+    end_reward: Callable | None = None
 
 
 def join(batch: Batch) -> tuple[Transition, jax.Array]:

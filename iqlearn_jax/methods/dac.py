@@ -48,6 +48,7 @@ def make_dac(config, spec) -> Method:
     shape = choose(config, "reward_shape", tuple(REWARD_SHAPES))
     agent = make_agent(config, spec)
     judge = make_discriminator(config, spec, agent.preprocess)
+    absorbing = config.terminal == "absorbing"
 
     def init(key, hparams):
         agent_key, judge_key = jax.random.split(key)
@@ -61,14 +62,16 @@ def make_dac(config, spec) -> Method:
     def reward(hparams, state, transition, key=None):
         return shaped_reward(judge.logit(hparams, state.discriminator, transition), shape)
 
+    def end_reward(hparams, state):
+        return shaped_reward(judge.end_logit(state.discriminator), shape)
+
     def update(hparams, state, batch, key):
         judge_key, rl_key = jax.random.split(key)
         state, metrics = discriminator_step(
             hparams, state, lambda params: judge.loss(hparams, params, batch, judge_key)
         )
-        own, end = reward(hparams, state, batch.policy), None
-        if config.terminal == "absorbing":
-            end = shaped_reward(judge.end_logit(state.discriminator), shape)
+        own = reward(hparams, state, batch.policy)
+        end = end_reward(hparams, state) if absorbing else None
         state, rl_metrics = soft_rl_step(config, agent, hparams, state, batch.policy, own, rl_key, 1.0, end)
         found = {
             "dac/reward_policy": jnp.mean(own),
@@ -76,4 +79,11 @@ def make_dac(config, spec) -> Method:
         }
         return state, metrics | rl_metrics | found
 
-    return Method(init=init, update=update, act=agent.act, reward=reward, feeds=frozenset({"replay"}))
+    return Method(
+        init=init,
+        update=update,
+        act=agent.act,
+        reward=reward,
+        feeds=frozenset({"replay"}),
+        end_reward=end_reward if absorbing else None,
+    )

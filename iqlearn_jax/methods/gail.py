@@ -28,6 +28,7 @@ from iqlearn_jax.methods.common import Method, choose
 from iqlearn_jax.methods.discriminator import discriminator_step, make_discriminator
 from iqlearn_jax.methods.ppo import check_rollout
 from iqlearn_jax.methods.soft_rl import check_imitation
+from iqlearn_jax.methods.terminal import loop_weight
 from iqlearn_jax.ops.adversarial import REWARD_SHAPES, shaped_reward
 from iqlearn_jax.types import Batch
 
@@ -58,6 +59,7 @@ def make_gail(config, spec) -> Method:
     shape = choose(config, "reward_shape", tuple(REWARD_SHAPES))
     agent = make_ppo_agent(config, spec)
     judge = make_discriminator(config, spec, agent.preprocess)
+    absorbing = config.terminal == "absorbing"
 
     def init(key, hparams):
         agent_key, judge_key = jax.random.split(key)
@@ -66,12 +68,14 @@ def make_gail(config, spec) -> Method:
     def reward(hparams, state, transition, key=None):
         return shaped_reward(judge.logit(hparams, state.discriminator, transition), shape)
 
+    def end_reward(hparams, state):
+        return shaped_reward(judge.end_logit(state.discriminator), shape)
+
     def behind(hparams, state, rows):
         """Rewards [N] of all that follows an end, as seen from the row before it."""
-        if config.terminal != "absorbing":
+        if not absorbing:
             return jnp.zeros(rows.reward.shape)
-        once = shaped_reward(judge.end_logit(state.discriminator), shape)
-        return rows.terminated * once * hparams["gamma"] / (1.0 - hparams["gamma"])
+        return loop_weight(hparams, rows) * end_reward(hparams, state)
 
     def judge_step(hparams, state, part, key):
         return discriminator_step(hparams, state, lambda params: judge.loss(hparams, params, part, key))
@@ -92,4 +96,11 @@ def make_gail(config, spec) -> Method:
         }
         return state, jax.tree.map(jnp.mean, metrics) | rl_metrics | found
 
-    return Method(init=init, update=update, act=agent.act, reward=reward, feeds=frozenset({"rollout"}))
+    return Method(
+        init=init,
+        update=update,
+        act=agent.act,
+        reward=reward,
+        feeds=frozenset({"rollout"}),
+        end_reward=end_reward if absorbing else None,
+    )

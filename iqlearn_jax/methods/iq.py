@@ -58,6 +58,7 @@ def make_iq(config, spec) -> Method:
     require_differentiable(config, spec, "set it to 0 and choose a divergence other than 'w1'")
     agent = make_agent(config, spec)
     inverse = partial(rewards, config, agent)
+    as_expert = config.feed == "demos" or config.state_only  # decides the sign behind a bounded terminal
 
     def update(hparams, state, batch, key):
         loss_key, improve_key = jax.random.split(key)
@@ -71,7 +72,6 @@ def make_iq(config, spec) -> Method:
         return state, metrics | policy_metrics
 
     def reward(hparams, state, transition, key):
-        as_expert = config.feed == "demos" or config.state_only  # decides the sign behind a bounded terminal
         source = jnp.full(transition.reward.shape, float(as_expert))
         found = inverse(hparams, state, state.critic, state.critic, transition, source, key)
         return jnp.mean(found.reward, axis=0)
@@ -82,6 +82,7 @@ def make_iq(config, spec) -> Method:
         act=agent.act,
         reward=reward,
         feeds=frozenset({"demos", "replay"}),
+        end_reward=None if config.terminal == "zero" else partial(end_reward, config, agent, as_expert),
     )
 
 
@@ -127,6 +128,13 @@ def reward_bounds(config, alpha):
     if config.divergence in ("chi2", "chi2_monotone"):
         return -jnp.inf, 2.0 * alpha
     return get_divergence(config.divergence).domain(alpha)
+
+
+def end_reward(config, agent, as_expert: bool, hparams, state):
+    """(1−γ)V behind an end, [] in reward units: a bound, or θ + τH of the absorbing state."""
+    if config.terminal == "bounded":
+        return jnp.asarray(reward_bounds(config, hparams["alpha"])[as_expert])
+    return state.critic["absorbing"] + terminal.absorbing_entropy(config, agent, state)
 
 
 def value_bounds(config, agent, hparams, temperature):

@@ -98,4 +98,11 @@ def make_max_entropy_deep(config, spec) -> Method:
         """r_ψ(s,a), [B]; what follows an end is the absorbing state's, in the critic only."""
         return reward_of(hparams, state.reward, transition)
 
-    return Method(init=init, update=update, act=agent.act, reward=reward, feeds=frozenset({"replay"}))
+    return Method(
+        init=init,
+        update=update,
+        act=agent.act,
+        reward=reward,
+        feeds=frozenset({"replay"}),
+        end_reward=(lambda hparams, state: net.end_logit(state.reward)) if absorbing else None,
+    )

@@ -74,6 +74,7 @@ def make_value_dice(config, spec) -> Method:
     """
     check(config, spec)
     parts = make_parts(config, spec)
+    absorbing = config.terminal == "absorbing"
 
     def update(hparams, state, batch, key):
         loss_key, penalty_key = jax.random.split(key)
@@ -97,6 +98,7 @@ def make_value_dice(config, spec) -> Method:
         act=parts.act,
         reward=partial(recovered, config, parts),
         feeds=frozenset({"demos", "replay"}),
+        end_reward=(lambda hparams, state: -state.critic["absorbing"]) if absorbing else None,
     )
 
 

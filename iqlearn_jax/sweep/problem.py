@@ -16,6 +16,7 @@ from iqlearn_jax.envs.gymnasium import borrowed, read_spec
 from iqlearn_jax.envs.host import HostEnvs
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.methods import FEEDS, FORWARD_RL, Method, make_method
+from iqlearn_jax.rewards import load_reward, on_recovered
 from iqlearn_jax.sweep.mesh import Placement, place_runs
 from iqlearn_jax.train.device import Loop, make_offline, make_online
 from iqlearn_jax.train.evaluate import random_observations
@@ -81,7 +82,7 @@ def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> 
     check_schedule(config)
     env = None if is_host(config.env.backend) else make_env(config.env.id, config.env.backend)
     spec = host_spec(config.env.id) if env is None else env.spec
-    method = make_method(config, spec)
+    method = rewarded(config, spec, make_method(config, spec))
     demos = load_demos(config, spec)
     seeds, varied = runs_of(config)
     picks = None if demos is None else pick_demos(config, demos, seeds)
@@ -92,6 +93,22 @@ def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> 
     place = place_runs(len(seeds), host_env=env is None and config.feed == "replay")
     hparams, picks, rows = place.put(hparams), place.put(picks), place.put_shared(rows)
     return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds, varied, place)
+
+
+def rewarded(config, spec: EnvSpec, method: Method) -> Method:
+    """The method itself, or on the recovered reward that `config.reward_path` names.
+
+    Raises:
+      InputError: a method that learns from demonstrations, an unusable file, or another environment's reward.
+    """
+    if not config.reward_path:
+        return method
+    if config.method not in FORWARD_RL:
+        raise InputError(
+            f"config.reward_path is '{config.reward_path}', but method '{config.method}' learns from "
+            f"demonstrations; set --config.method to one of {', '.join(FORWARD_RL)}"
+        )
+    return on_recovered(method, load_reward(config.reward_path), spec)
 
 
 def demo_rows(config, spec: EnvSpec, demos: demos_lib.Demos) -> Transition | FrameRows:

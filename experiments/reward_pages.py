@@ -1,0 +1,89 @@
+"""The page of `python -m experiments.rewards`; knows nothing of training."""
+
+from typing import Any
+
+import numpy as np
+
+from experiments.table import markdown_table
+
+NUMBERS = {
+    "pearson": "Pearson, steps",
+    "spearman": "Spearman, steps",
+    "pearson_episodes": "Pearson, episodes",
+    "spearman_episodes": "Spearman, episodes",
+    "starc": "STARC",
+    "epic": "EPIC",
+    "dard": "DARD",
+    "r2_reward": "R² true reward",
+    "r2_model": "R² successors",
+}
+LABELS = {
+    "recovered": "recovered reward",
+    "true": "true reward, same budget",
+    "recovered_changed": "recovered reward, changed dynamics",
+    "true_changed": "true reward, changed dynamics",
+}
+
+
+def page(rows: list[dict[str, Any]], about: str) -> str:
+    """All tasks."""
+    return f"# What recovered rewards are worth\n\n{about}\n" + "".join(section(row) for row in rows)
+
+
+def section(row: dict[str, Any]) -> str:
+    """One task: what was measured, then what was trained."""
+    if "measures" not in row:
+        return f"## {row['name']}\n\n{row['note']}\n\n"
+    origin = row["provenance"]
+    head = (
+        f"## {row['task']}\n\nReward of seed {row['seed']} after {row['updates']:,} updates, commit "
+        f"{origin['commit'][:8]}, {origin['hardware']}; its policy returns {row['policy_return']:.1f}, the "
+        f"expert {number(row['expert_return'])}, random play {row['random_return']:.1f}. {row['steps']:,} "
+        f"steps of {row['episodes']} episodes.\n\n"
+    )
+    values = tuple(number(row["measures"][key]) for key in NUMBERS)
+    head += markdown_table(tuple(NUMBERS.values()), [values]) + "\n"
+    groups = [(name, f"{g['mean_return']:.1f}", number(g["pearson"])) for name, g in row["groups"].items()]
+    head += markdown_table(("episodes of", "mean return", "Pearson, steps"), groups) + "\n"
+    head += policies(row) if "policies" in row else ""
+    return head + f"![Rewards](../images/rewards_{row['name']}.png)\n\n"
+
+
+def policies(row: dict[str, Any]) -> str:
+    """Policies trained from scratch."""
+    lines = [policy_line(row, kind) for kind in LABELS]
+    head = ("trained on", "learner", "seeds", "true returns", "share of the expert's", "steps", "commit")
+    return f"Changed dynamics: {row['dynamics']}.\n\n" + markdown_table(head, lines) + "\n"
+
+
+def policy_line(row: dict[str, Any], kind: str) -> tuple:
+    """One row of that table; under changed dynamics the yardstick is RL on the true reward there."""
+    found = row["policies"][kind]
+    if "returns" not in found:
+        return (LABELS[kind], found["note"], *[""] * 5)
+    seeds = f"{found['seeds'][0]}–{found['seeds'][-1]}"
+    returns = " ".join(f"{value:.1f}" for value in found["returns"])
+    commit = found["provenance"]["commit"][:8]
+    part = share(row, kind)
+    return (
+        LABELS[kind], found["learner"], seeds, returns, number(part), f"{found['env_steps']:,}", commit,
+    )  # fmt: skip
+
+
+def share(row: dict[str, Any], kind: str) -> float | None:
+    """(mean return − random) / (yardstick − random), None where the yardstick is not there."""
+    found, low, high = row["policies"][kind], row["random_return"], row["expert_return"]
+    if kind.endswith("changed"):
+        best = row["policies"]["true_changed"]
+        if "returns" not in best:
+            return None
+        high = float(np.mean(best["returns"]))
+        low = low if best["random_return"] is None else best["random_return"]
+    if high is None or high == low:
+        return None
+    return float((np.mean(found["returns"]) - low) / (high - low))
+
+
+def number(value: float | None) -> str:
+    """Three digits, or that there is none."""
+    return "–" if value is None else f"{value:.3f}"

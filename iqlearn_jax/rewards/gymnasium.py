@@ -1,0 +1,63 @@
+"""A recovered reward in a gymnasium environment, for any RL library that trains on those."""
+
+from typing import Any
+
+import gymnasium
+import jax
+import numpy as np
+
+from iqlearn_jax.envs.gymnasium import read_spaces
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.rewards.recovered import RecoveredReward
+
+TRUE_REWARD = "true_reward"
+
+
+class GymnasiumRewardWrapper(gymnasium.Wrapper):
+    """The environment with its reward replaced; its own is `info["true_reward"]` of each step.
+
+    What a library optimises at ends: it bootstraps 0 behind `terminated` (and V behind `truncated`), so see
+    `rewards.brax.BraxRewardWrapper`: under terminal="zero" that is the recovered reward's own problem; under
+    "absorbing" and "bounded" it is one only with what follows an end, γ/(1−γ)·r_end, which `absorbing` adds.
+    Libraries that store `terminated | truncated` as one flag blur the two; that bias is theirs.
+    """
+
+    def __init__(self, env: gymnasium.Env, reward: RecoveredReward, absorbing: bool = True):
+        """Wraps one environment; vector environments are made of wrapped ones.
+
+        Args:
+          absorbing: adds what follows an end; False leaves the reward as the method defines it.
+        Raises:
+          InputError: other observations or actions than the reward's, or no single environment.
+        """
+        if not isinstance(env, gymnasium.Env):
+            raise InputError(
+                f"environment is a {type(env).__name__}; expected one gymnasium.Env: wrap each, then "
+                "gymnasium.vector.SyncVectorEnv([lambda: GymnasiumRewardWrapper(...), ...])"
+            )
+        super().__init__(env)
+        name = "environment" if env.spec is None else env.spec.id
+        reward.require_fit(read_spaces(name, env))
+        self._dtype = reward.spec.obs_dtype
+        self._reward = jax.jit(reward.with_ends if absorbing else reward)
+        self._obs: np.ndarray | None = None
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
+        """As the environment's."""
+        obs, info = self.env.reset(seed=seed, options=options)
+        self._obs = np.array(obs, self._dtype)  # copied: some environments write into what they handed out
+        return obs, info
+
+    def step(self, action):
+        """As the environment's, with the recovered reward of the step.
+
+        Raises:
+          InputError: before the first reset.
+        """
+        if self._obs is None:
+            raise InputError("step before reset: call reset() first")
+        obs, true, terminated, truncated, info = self.env.step(action)
+        following = np.array(obs, self._dtype)
+        found = float(self._reward(self._obs, action, following, terminated))
+        self._obs = following
+        return obs, found, terminated, truncated, info | {TRUE_REWARD: float(true)}

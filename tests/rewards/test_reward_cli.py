@@ -1,0 +1,91 @@
+"""`iqlearn reward`: from a trained folder to a file, and back to a run of our own RL."""
+
+import json
+import re
+
+import jax
+import numpy as np
+import pytest
+from common import demos_path, made_up_environments
+
+from iqlearn_jax import cli
+from iqlearn_jax.rewards import load_reward
+from iqlearn_jax.settings import from_flat
+from iqlearn_jax.sweep.run import load_run
+from iqlearn_jax.sweep.workdir import read_config
+
+pytestmark = pytest.mark.slow  # trains; test_cli.py exports from a run that it has anyway
+TINY = [
+    "--config.hidden=(8,)", "--config.updates=8", "--config.log_every=4", "--config.eval_every=8",
+    "--config.eval_episodes=2", "--config.checkpoint_every=0", "--config.batch_size=8",
+]  # fmt: skip
+CONFIG = """
+from iqlearn_jax.config import base_config
+def tiny(method, feed):
+    config = base_config()
+    config.method, config.feed, config.env.id, config.seeds = method, feed, "walk", 2
+    config.online.learning_starts = 8
+    return config
+CONFIGS = {"iq": lambda: tiny("iq", "demos"), "bc": lambda: tiny("bc", "demos"),
+           "rl": lambda: tiny("rl", "replay")}
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with a config file, a run of iq and its second run's exported reward."""
+    root = tmp_path_factory.mktemp("cli")
+    (root / "tiny.py").write_text(CONFIG)
+    with made_up_environments():
+        argv = ["train", f"--config={root}/tiny.py:iq", f"--workdir={root}/iq", *TINY]
+        assert cli.main([*argv, f"--demos={demos_path('walk')}"]) == 0
+        assert cli.main(["reward", "export", f"--workdir={root}/iq", "--run=1", f"--out={root}/r.npz"]) == 0
+    return root
+
+
+def test_the_exported_reward_is_that_of_the_run_that_was_named(folder, capsys):
+    assert cli.main(["reward", "inspect", str(folder / "r.npz")]) == 0
+    said = capsys.readouterr().out
+    assert "made-up (gymnax)" in said and "seed 5001, 8 updates" in said
+    reward = load_reward(folder / "r.npz")
+    assert reward.metadata["run"]["index"] == 1
+    assert reward.metadata["provenance"] == json.loads((folder / "iq/provenance.json").read_text())
+    with np.load(folder / "iq/rewards.npz") as kept, made_up_environments():
+        assert kept["recovered"].size
+        problem, run = load_run(folder / "iq", from_flat(read_config(folder / "iq")))
+    rows = jax.tree.map(lambda x: x[:20], problem.rows)
+    hparams, state = problem.placement.one((problem.hparams, run.state), 1)
+    expected = problem.method.reward(hparams, state, rows, jax.random.key(0))
+    np.testing.assert_allclose(
+        reward(rows.obs, rows.action, rows.next_obs, rows.terminated), expected, rtol=1e-5
+    )
+
+
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["export", "--workdir={}/iq", "--run=2", "--out={}/x.npz"], "--run is 2; .* holds runs 0..1"),
+        (["export", "--workdir={}/none", "--out={}/x.npz"], "no such file"),
+        (["export", "--workdir={}/iq"], "--out"),
+        (["inspect", "{}/tiny.py"], "reward file"),
+        (["praise"], "unknown reward command 'praise'"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line(folder, argv, said, capsys):
+    with made_up_environments():
+        assert cli.main(["reward", *(part.format(folder) for part in argv)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ") and error.count("\n") == 1
+    assert re.search(said, error)
+    assert not (folder / "x.npz").exists()
+
+
+def test_our_own_rl_trains_on_the_file_and_reports_the_true_return(folder):
+    with made_up_environments():
+        argv = ["train", f"--config={folder}/tiny.py:rl", f"--workdir={folder}/rl", *TINY]
+        assert cli.main([*argv, f"--config.reward_path={folder}/r.npz"]) == 0
+        refused = ["train", f"--config={folder}/tiny.py:rl", f"--workdir={folder}/no", *TINY]
+        assert cli.main([*refused, f"--config.reward_path={folder}/tiny.py"]) == 2
+    returns = json.loads((folder / "rl/summary.json").read_text())["returns"]
+    assert all(0 <= value <= 1 for value in returns)  # walk pays 1 at most; Q − γV does not know that
+    assert not (folder / "no").exists()

@@ -1,0 +1,128 @@
+"""The table of rewards: known answers of its measures, changed dynamics, its page."""
+
+import gymnasium
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from common import ROOT, spec_of
+
+from experiments import changed, reward_measures, reward_pages, rewards
+from iqlearn_jax.config import base_config
+from iqlearn_jax.data.demos import load
+from iqlearn_jax.rewards import RecoveredReward
+from iqlearn_jax.settings import assign, load_config
+from iqlearn_jax.types import Transition
+
+GAMMA = 0.9
+SPEC = spec_of(obs_shape=(2,), num_actions=3)
+
+
+def potential(obs):
+    return 3 * obs[..., 0] - 2 * obs[..., 1]
+
+
+def true_reward(obs, action, next_obs):
+    return obs[..., 1] + 0.5 * (action == 2)
+
+
+def made(sign, shaped, wrong=0.0):
+    def rule(hparams, state, rows, key):
+        found = sign * true_reward(rows.obs, rows.action, rows.next_obs) + wrong * jnp.cos(4 * rows.obs[:, 0])
+        behind = jnp.where(rows.terminated, 0.0, GAMMA * potential(rows.next_obs))
+        return found + shaped * (behind - potential(rows.obs))
+
+    return RecoveredReward(SPEC, {}, rule, None, {"gamma": jnp.float32(GAMMA)}, None, sampled=False)
+
+
+@pytest.fixture(scope="module")
+def played():
+    rng = np.random.default_rng(0)
+    obs = rng.normal(size=(1200, 2)).astype(np.float32)
+    action = rng.integers(0, 3, 1200).astype(np.int32)
+    next_obs = obs @ np.float32([[0.9, 0.1], [-0.1, 0.9]]) + 0.2 * (action[:, None] - 1).astype(np.float32)
+    terminated = np.arange(1200) % 40 == 39
+    rows = Transition(
+        obs=obs, action=action, reward=true_reward(obs, action, next_obs), next_obs=next_obs,
+        terminated=terminated, truncated=np.zeros(1200, bool),
+    )  # fmt: skip
+    return rows, np.arange(1200) // 40
+
+
+def test_measures_of_rewards_whose_distance_is_known(played, monkeypatch):
+    monkeypatch.setattr(reward_measures, "ROWS", 300)
+    same, wrong, opposite = (
+        reward_measures.measures(made(*kind), *played) for kind in ((2, 3), (1, 1, 3.0), (-1, 1))
+    )
+    assert same["pearson"] < 0.9  # shaping hides it from correlation
+    for name in ("starc", "epic", "dard"):
+        assert same[name] < 0.1 < 0.3 < wrong[name] < 0.9 < 0.95 < opposite[name], name
+    assert same["r2_reward"] > 0.9 and same["r2_model"] > 0.9
+
+
+def test_the_known_reward_of_acrobot_is_that_of_its_demonstrations():
+    demos = load(ROOT / "iqlearn_jax/data/bundled/Acrobot-v1.npz")
+    known = reward_measures.KNOWN["Acrobot-v1"]
+    np.testing.assert_array_equal(known.ends(demos.next_observations), demos.terminals)
+    found = known.reward(demos.observations, demos.actions, demos.next_observations)
+    np.testing.assert_array_equal(found, demos.rewards)
+    assert demos.terminals.any() and not demos.terminals.all()
+
+
+def test_a_constant_true_reward_has_no_correlation_and_no_epic(played):
+    rows, episode = played
+    found = reward_measures.measures(made(1, 0), rows.replace(reward=np.ones(1200, np.float32)), episode)
+    assert found["pearson"] is None and found["epic"] is None and found["dard"] is None
+
+
+@pytest.mark.parametrize(
+    ("name", "package"), [("Acrobot-v1", "gymnasium"), ("LunarLander-v3", "Box2D"), ("Hopper-v5", "mujoco")]
+)
+def test_changed_dynamics_move_differently_from_like_starts_and_fit_the_same_reward(name, package):
+    pytest.importorskip(package)
+    changed.register()
+    changed.register()
+    plain, other = gymnasium.make(name), gymnasium.make(changed.HEAVY[name.split("-")[0]])
+    assert plain.spec.max_episode_steps == other.spec.max_episode_steps
+    assert plain.observation_space == other.observation_space and plain.action_space == other.action_space
+    first = [env.reset(seed=0)[0] for env in (plain, other)]
+    plain.action_space.seed(0)
+    for action in [plain.action_space.sample() for _ in range(5)]:
+        after = [env.step(action)[0] for env in (plain, other)]
+    gaps = [np.abs(pair[0] - pair[1]).max() for pair in (first, after)]  # LunarLander's reset is a step
+    assert gaps[1] > 3 * gaps[0] + 1e-4 and gaps[0] < 0.02
+    assert set(changed.DYNAMICS) == set(changed.HEAVY.values())
+
+
+def test_every_tasks_configuration_takes_its_changes(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    for task in rewards.TASKS.values():
+        config = load_config(task.config) if task.config else base_config()
+        for key, value in {**task.changes, **task.changed}.items():
+            assign(config, key, value)
+        assert not task.config or config.method == "rl"
+
+
+def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pending():
+    def policy(*returns, random=None):
+        return {
+            "returns": list(returns), "random_return": random, "seeds": [1, 2], "env_steps": 10,
+            "learner": "soft Q-learning", "provenance": {"commit": "c" * 40},
+        }  # fmt: skip
+
+    row = {
+        "name": "acrobot", "task": "Acrobot-v1 (gymnax)", "dynamics": "heavier", "seed": 1, "updates": 10,
+        "episodes": 30, "steps": 99, "policy_return": -80.0, "expert_return": -80.0, "random_return": -500.0,
+        "measures": dict.fromkeys(reward_pages.NUMBERS, 0.25) | {"epic": None}, "groups": {},
+        "provenance": {"commit": "a" * 40, "hardware": "a machine"},
+        "policies": {
+            "recovered": policy(-185.0, -185.0), "true": {"note": "pending: run it"},
+            "recovered_changed": policy(-300.0, random=-400.0), "true_changed": policy(-200.0, random=-400.0),
+        },
+    }  # fmt: skip
+    assert reward_pages.share(row, "recovered") == pytest.approx(0.75)
+    assert reward_pages.share(row, "recovered_changed") == pytest.approx(0.5)
+    text = reward_pages.page([row, rewards.pending("hopper")], "about")
+    assert "| 0.750 |" in text and "| 0.500 |" in text and "| – |" in text
+    assert "pending: run it" in text
+    assert "pending: python -m experiments.control --only=hopper, then" in text
+    assert "600 minutes" in text
