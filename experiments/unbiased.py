@@ -1,9 +1,9 @@
 """The paper's remark on ValueDICE in numbers: the log of a batch's mean is biased, IQ-Learn's mean is not.
 
-`python -m experiments.unbiased`. Both minimise a reverse KL over the same x = ν(s,a) − γE_π[ν(s',·)] on the expert's rows: ValueDICE by
-log E[eˣ] (Donsker and Varadhan), IQ-Learn by E[eˣ] − 1 (φ = 1 − e^{−r}, r = −x). On random deterministic
-processes with a known occupancy the exact value and gradient are compared with the mean of many batches'.
-Writes docs/results/unbiased.{json,md} and docs/images/unbiased.png.
+`python -m experiments.unbiased`. Both minimise a reverse KL over the same x = ν(s,a) − γE_π[ν(s',·)] on the
+expert's rows: ValueDICE by log E[eˣ] (Donsker and Varadhan), IQ-Learn by E[eˣ] − 1 (φ = 1 − e^{−r}, r = −x).
+On random deterministic processes with a known occupancy the exact value and gradient are compared with the
+mean of many batches'. Writes docs/results/unbiased.{json,md} and docs/images/unbiased.png.
 """
 
 import sys
