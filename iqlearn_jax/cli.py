@@ -1,4 +1,4 @@
-"""The command line: iqlearn train | sweep | evaluate | demos | report.
+"""The command line: iqlearn train | sweep | evaluate | doctor | demos | report.
 
 Each command imports what it needs by itself: jax and its libraries take seconds, `iqlearn --help` should not.
 """
@@ -155,6 +155,27 @@ def evaluate_command(arguments: list[str]) -> int:
     return 0
 
 
+def doctor_command(arguments: list[str]) -> int:
+    """iqlearn doctor --workdir=DIR: what has gone wrong in a finished or running folder, by its metrics alone.
+
+    Of a sweep's folder, all its programs. Needs no true reward; docs/doctor.md explains each finding.
+    """
+    parser = _Parser("iqlearn doctor", description=doctor_command.__doc__, allow_abbrev=False)
+    parser.add_argument("--workdir", required=True, type=Path)
+    options = parser.parse_args(arguments)
+
+    from iqlearn_jax.findings import sentence
+    from iqlearn_jax.sweep.doctor import examine_folder
+
+    folders = sorted(path.parent for path in options.workdir.glob("program-*/config.json"))
+    for folder in folders or [options.workdir]:
+        findings, runs = examine_folder(folder)
+        print(f"{folder}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)} in {runs} runs")
+        for finding in findings:
+            print(f"  {sentence(finding, runs)}")
+    return 0
+
+
 def demos_command(arguments: list[str]) -> int:
     """iqlearn demos inspect | validate | convert | record"""
     from iqlearn_jax.cli_demos import main as demos
@@ -173,6 +194,7 @@ COMMANDS = {
     "train": (train_command, "learn from demonstrations (or from the true reward: experts)"),
     "sweep": (sweep_command, "a grid of settings x seeds, on all devices"),
     "evaluate": (evaluate_command, "returns of a trained folder's policies"),
+    "doctor": (doctor_command, "what has gone wrong in a folder, by its metrics alone"),
     "demos": (demos_command, "inspect, validate, convert or record demonstrations"),
     "report": (report_command, "one page with curves, returns and rewards of one or more folders"),
 }

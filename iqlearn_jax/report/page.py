@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from iqlearn_jax.findings import sentence
 from iqlearn_jax.report.plots import FEW, diagnostics, learning_curves, returns_per_seed
 from iqlearn_jax.report.read import Run, read_runs, settings_text
 from iqlearn_jax.report.reward_plots import gridworld_maps, recovered_reward
@@ -189,6 +190,8 @@ def _warnings(runs: Sequence[Run]) -> Iterator[str]:
             yield f"{run.label} was stopped after {updates} updates: not a final result."
         if seeds < MIN_SEEDS_FOR_INTERVAL:
             yield f"{run.label} ran on {seeds} of the {MIN_SEEDS_FOR_INTERVAL} seeds that an interval needs."
+        for finding in run.findings:
+            yield f"{run.label}: {sentence(finding, seeds)}"
         for entry in run.summary.get("failed", ()):
             yield (
                 f"{run.label}, seed {entry['seed']}: {', '.join(entry['not_finite'])} not finite at update "

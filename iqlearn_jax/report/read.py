@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.findings import Finding, of_runs, read_findings
 
 NAMES = {
     "iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL",
@@ -34,6 +35,7 @@ class Run(NamedTuple):
     rewards: Arrays
     maps: Arrays
     settings: Mapping[str, Any] = {}
+    findings: Sequence[Finding] = ()
 
 
 class Series(NamedTuple):
@@ -85,6 +87,7 @@ def _point(run: Run, point: Mapping[str, float], keys: Sequence[tuple]) -> Run:
         metrics=[line for line in run.metrics if line.get("run") in set(mine)],
         rewards=run.rewards if first else {},
         maps=run.maps if first else {},
+        findings=of_runs(run.findings, mine),
     )
 
 
@@ -119,6 +122,7 @@ def read_run(folder: Path) -> Run:
         metrics=_read_lines(folder / "metrics.jsonl"),
         rewards=_read_arrays(folder / "rewards.npz", ("recovered", "true", "episode", "source")),
         maps=_read_arrays(folder / "maps.npz"),
+        findings=read_findings(_read_json(folder / "doctor.json")),
     )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.console import interruptible, progress_bar
+from iqlearn_jax.sweep.doctor import Doctor
 from iqlearn_jax.sweep.evaluation import make_evaluator
 from iqlearn_jax.sweep.finish import Clock, finish, warn_of_failures
 from iqlearn_jax.sweep.lock import locked
@@ -28,6 +29,7 @@ from iqlearn_jax.sweep.resuming import (
     record_resumption,
     refuse_unless_forced,
 )
+from iqlearn_jax.sweep.symptoms import make_case
 from iqlearn_jax.sweep.workdir import (
     MetricsFile,
     claim,
@@ -68,6 +70,7 @@ class Session(NamedTuple):
     checkpoints: Checkpoints
     snapshots: Checkpoints
     metrics: MetricsFile
+    doctor: Doctor
     tensorboard: Any
     interrupted: Callable[[], int]  # the signal's number, 0 while there is none
 
@@ -110,8 +113,11 @@ def learn(
         run = start_or_restore(problem, loop, checkpoints)
         restored()
         metrics = MetricsFile(log, upto=updates_done(problem, run))
+        doctor = Doctor(make_case(problem.config, problem.spec), workdir)
         board = open_tensorboard(problem.config, workdir)
-        session = Session(problem, loop, evaluate, checkpoints, snapshots, metrics, board, interrupted)
+        session = Session(
+            problem, loop, evaluate, checkpoints, snapshots, metrics, doctor, board, interrupted
+        )
         return go_on(session, run, Clock(wall=last_wall_seconds(log)))
 
 
@@ -212,8 +218,10 @@ def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Cloc
             metrics = seen.metrics | evaluation(session, run, done)
             write_metrics(session, seen.env_steps, done, clock, metrics)
             show(done, metrics.get("eval/return"))
+            session.doctor.see(done, seen.metrics)
             warn_of_failures(session.problem, seen.metrics, seen.failed_at, done)
             save_if_due(session, run, done, stop=largest_of_all(session.interrupted()))
+    session.doctor.conclude()
     return run, clock
 
 
