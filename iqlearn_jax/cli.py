@@ -156,7 +156,7 @@ def evaluate_command(arguments: list[str]) -> int:
 
 
 def doctor_command(arguments: list[str]) -> int:
-    """iqlearn doctor --workdir=DIR: what has gone wrong in a finished or running folder, by its metrics alone.
+    """iqlearn doctor --workdir=DIR: what has gone wrong in a finished or running folder, by its metrics.
 
     Of a sweep's folder, all its programs. Needs no true reward; docs/doctor.md explains each finding.
     """
