@@ -149,7 +149,7 @@ def evaluate_command(arguments: list[str]) -> int:
     if options.episodes < 1:
         raise InputError(f"--episodes is {options.episodes}; expected at least 1")
     problem, run = load_run(options.workdir, from_flat(read_config(options.workdir)))
-    returns = make_evaluator(problem)(run.state, options.episodes)
+    returns = make_evaluator(problem)(run.state, options.episodes).returns
     for seed, found in zip(problem.seeds, returns, strict=True):
         print(f"seed {seed}: {found.mean():.4g} ± {found.std():.3g} over {options.episodes} episodes")
     return 0
