@@ -25,7 +25,8 @@ from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, probability_of_i
 READING = (
     "Normalised: 0 is a uniform policy, 1 the mean of the demonstrations; not clipped. IQM: interquartile "
     f"mean over seeds; interval: 95 % bootstrap over seeds, none below {MIN_SEEDS_FOR_INTERVAL}. Final "
-    "policies, never the best checkpoint."
+    "policies, never the best checkpoint. Likeness (median over seeds): of the final policies' episodes to "
+    "the demonstrations, without any reward; 0 as far as a uniform policy's, 1 no distance at all."
 )
 
 
