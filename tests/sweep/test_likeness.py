@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import cached, demos_of, made_up_config, made_up_environments
+from common import demos_of, made_up_config, made_up_environments, walk
 
 from iqlearn_jax.data.demos import transitions
+from iqlearn_jax.envs.api import Step
 from iqlearn_jax.sweep.evaluation import KEPT_STEPS, uniform_play
 from iqlearn_jax.sweep.likeness import as_rows, expert_mass, expert_rows, likeness, make_judge, make_reference
 from iqlearn_jax.sweep.problem import make_problem
@@ -74,14 +75,10 @@ def test_short_episodes_are_unlike_long_ones_whatever_they_show(problem):
 
 def test_kept_steps_are_a_uniform_sample_without_repetition():
     """A walk of 9 steps, 4 kept: each step is kept 4/9 of the time, and none twice."""
-    with made_up_environments():
-        env = cached("walk")
+    advance = lambda s, a, k: Step(s + 1.0, s + 1.0, jnp.float32(0), jnp.bool_(False))  # noqa: E731
+    counter = walk()._replace(step=advance, reset=lambda key: (jnp.zeros(2), jnp.zeros(2)))
     stay = lambda obs, key: jnp.ones(obs.shape[0], jnp.int32)  # noqa: E731
-    step = env._replace(
-        step=lambda s, a, k: env.step(s, a, k)._replace(obs=s + 1.0, state=s + 1.0, terminated=False)
-    )
-    reset = step._replace(reset=lambda key: (jnp.zeros(2), jnp.zeros(2)))
-    found = play_episodes(reset, stay, jax.random.key(0), 900, keep=4)
+    found = play_episodes(counter, stay, jax.random.key(0), 900, keep=4)
     steps = np.asarray(found.obs)[..., 0].astype(int)
     assert (np.asarray(found.lengths) == 9).all()
     assert all(len(set(row)) == 4 for row in steps.tolist())
