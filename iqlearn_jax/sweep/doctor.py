@@ -68,12 +68,12 @@ def examine(case: Case, history: History, found: Findings) -> Findings:
     """The findings with those of the newest chunk."""
     if case.config.method not in METHODS:
         return {}
-    return found | {
-        kind: merged
-        for kind, diagnosis in DIAGNOSES.items()
-        for symptom in diagnosis.rule(case, history)
-        if (merged := _merge(case, kind, symptom, int(history.updates[-1]), found.get(kind))) is not None
-    }
+    found, update = dict(found), int(history.updates[-1])
+    looks = ((kind, diagnosis.rule(case, history)) for kind, diagnosis in DIAGNOSES.items())
+    for kind, symptom in ((kind, symptom) for kind, symptoms in looks for symptom in symptoms):
+        if (merged := _merge(case, kind, symptom, update, found.get(kind))) is not None:
+            found[kind] = merged
+    return found
 
 
 def _merge(case: Case, kind: str, symptom: Symptom, update: int, known: Finding | None) -> Finding | None:

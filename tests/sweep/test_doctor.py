@@ -109,6 +109,14 @@ def test_runs_that_stopped_being_finite_and_other_methods_are_left_alone():
     assert diagnose(case_of(method="sqil"), healthy(iq__value=500.0)) == {}
 
 
+def test_two_metrics_of_one_kind_in_one_chunk_are_one_finding():
+    """The expert's rewards of run 1 and the learner's of run 2 leave their bounds together."""
+    rows = healthy(iq__reward_expert=3.2)
+    rows.metrics["iq/reward_policy"][:, 2] = -3.2
+    finding = diagnose(case_of(), rows.upto(6))["rewards_out_of_bounds"]
+    assert (finding.runs, finding.update, finding.metric) == ([1, 2], 300, "iq/reward_expert")
+
+
 def test_each_run_of_a_grid_has_its_own_bounds():
     """α = 0.5 bounds V by 200, α = 5 by 2,000."""
     case = case_of(seeds=1, grid__alpha=(0.5, 5.0, 0.5))
