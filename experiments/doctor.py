@@ -161,10 +161,11 @@ HEAD = ("task", "variants × seeds", "updates", "ρ, runs", "ρ, evaluations", "
 def _cells(row: dict[str, Any], everything: list[dict[str, Any]]) -> tuple:
     found = [value for value in row["variants"].values() if value] if row["variants"] else everything
     if not found:
+        only = f" --only={row['task']}" if row["task"] in TASKS else ""
         return (
             row["task"],
             *[""] * (len(HEAD) - 2),
-            f"pending: python -m experiments.doctor --only={row['task']}",
+            f"pending: python -m experiments.doctor{only}",
         )
     finals = np.concatenate([value["normalized"] for value in found])
     names = ", ".join(f"{name} {value['seeds'][0]}–{value['seeds'][-1]}"
