@@ -24,33 +24,33 @@ def problem(request):
         return make_problem(made_up_config("bc", "demos", request.param, seeds=1, demos__trajectories=6))
 
 
-def played(problem, act, seed=3):
-    play = partial(play_episodes, problem.env, act, episodes=40, keep=KEPT_STEPS)
-    return jax.device_get(jax.jit(play)(jax.random.key(seed)))
+@pytest.fixture(scope="module")
+def played(problem):
+    """share -> 40 episodes of a policy that takes the expert's action that often, else a uniform one."""
+    expert, uniform = EXPERTS[problem.config.env.id], uniform_policy(problem.spec)
 
-
-def mixed(expert, share, spec):
-    def act(obs, key):
+    def act(share, obs, key):
         draw, pick = jax.random.split(key)
         chosen = jax.random.uniform(pick, obs.shape[:1]) < share
-        return jnp.where(chosen, expert(obs, key), uniform_policy(spec)(obs, draw))
+        return jnp.where(chosen, expert(obs, key), uniform(obs, draw))
 
-    return act
+    play = jax.jit(
+        lambda share: play_episodes(problem.env, partial(act, share), jax.random.key(3), 40, KEPT_STEPS)
+    )
+    return lambda share: jax.device_get(play(share))
 
 
-def test_from_uniform_to_expert_it_rises_from_0_to_1(problem):
+def test_from_uniform_to_expert_it_rises_from_0_to_1(problem, played):
     reference = make_reference(problem, 0)
-    expert = EXPERTS[problem.config.env.id]
-    shares = (0.0, 0.5, 1.0)
-    found = [likeness(problem, reference, played(problem, mixed(expert, p, problem.spec))) for p in shares]
+    found = [likeness(problem, reference, played(share)) for share in (0.0, 0.5, 1.0)]
     assert found == sorted(found)
     assert found[0] < 0.3 and found[2] > 0.7
     assert likeness(problem, reference, uniform_play(problem)) == 0.0
 
 
-def test_it_reads_no_reward(problem):
+def test_it_reads_no_reward(problem, played):
     reference = make_reference(problem, 0)
-    some = played(problem, EXPERTS[problem.config.env.id])
+    some = played(1.0)
     blank = some._replace(returns=np.full_like(some.returns, np.nan))
     assert likeness(problem, reference, blank) == likeness(problem, reference, some)
     assert make_judge(problem)(Played(*(x[None] for x in blank))) == [likeness(problem, reference, some)]
@@ -65,10 +65,10 @@ def test_rows_and_mass_are_those_of_the_runs_own_demonstrations(problem):
     assert expert_mass(problem, 0) == pytest.approx(lengths.mean() / problem.spec.max_episode_steps)
 
 
-def test_short_episodes_are_unlike_long_ones_whatever_they_show(problem):
+def test_short_episodes_are_unlike_long_ones_whatever_they_show(problem, played):
     """The same rows, but episodes cut to a tenth: only the length tells."""
     reference = make_reference(problem, 0)
-    some = played(problem, EXPERTS[problem.config.env.id])
+    some = played(1.0)
     far = some._replace(lengths=np.full_like(some.lengths, 50 * problem.spec.max_episode_steps))
     assert likeness(problem, reference, some) > likeness(problem, reference, far)
 
