@@ -106,7 +106,7 @@ def find_run(name: str, shared: Path) -> Path | None:
     """Folder of the finished run, trained if it is small and missing; None where something is not there."""
     if other := SHOWS[name].run:
         return RUNS / other if (RUNS / other / "summary.json").exists() else None
-    return TABLE.folder / name if run_row(TABLE, name, shared) else None
+    return TABLE.folder(name) if run_row(TABLE, name, shared) else None
 
 
 def median_run(returns: list[float]) -> int:

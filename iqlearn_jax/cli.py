@@ -1,4 +1,4 @@
-"""The command line: iqlearn train | sweep | evaluate | demos | reward | report.
+"""The command line: iqlearn train | sweep | evaluate | doctor | demos | reward | report.
 
 Each command imports what it needs by itself: jax and its libraries take seconds, `iqlearn --help` should not.
 """
@@ -149,9 +149,30 @@ def evaluate_command(arguments: list[str]) -> int:
     if options.episodes < 1:
         raise InputError(f"--episodes is {options.episodes}; expected at least 1")
     problem, run = load_run(options.workdir, from_flat(read_config(options.workdir)))
-    returns = make_evaluator(problem)(run.state, options.episodes)
+    returns = make_evaluator(problem)(run.state, options.episodes).returns
     for seed, found in zip(problem.seeds, returns, strict=True):
         print(f"seed {seed}: {found.mean():.4g} ± {found.std():.3g} over {options.episodes} episodes")
+    return 0
+
+
+def doctor_command(arguments: list[str]) -> int:
+    """iqlearn doctor --workdir=DIR: what has gone wrong in a finished or running folder, by its metrics.
+
+    Of a sweep's folder, all its programs. Needs no true reward; docs/doctor.md explains each finding.
+    """
+    parser = _Parser("iqlearn doctor", description=doctor_command.__doc__, allow_abbrev=False)
+    parser.add_argument("--workdir", required=True, type=Path)
+    options = parser.parse_args(arguments)
+
+    from iqlearn_jax.findings import sentence
+    from iqlearn_jax.sweep.doctor import examine_folder
+
+    folders = sorted(path.parent for path in options.workdir.glob("program-*/config.json"))
+    for folder in folders or [options.workdir]:
+        findings, runs = examine_folder(folder)
+        print(f"{folder}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)} in {runs} runs")
+        for finding in findings:
+            print(f"  {sentence(finding, runs)}")
     return 0
 
 
@@ -180,6 +201,7 @@ COMMANDS = {
     "train": (train_command, "learn from demonstrations (or from the true reward: experts)"),
     "sweep": (sweep_command, "a grid of settings x seeds, on all devices"),
     "evaluate": (evaluate_command, "returns of a trained folder's policies"),
+    "doctor": (doctor_command, "what has gone wrong in a folder, by its metrics alone"),
     "demos": (demos_command, "inspect, validate, convert or record demonstrations"),
     "reward": (reward_command, "a trained run's recovered reward as one file"),
     "report": (report_command, "one page with curves, returns and rewards of one or more folders"),

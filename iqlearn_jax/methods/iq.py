@@ -138,7 +138,9 @@ def end_reward(config, agent, as_expert: bool, hparams, state):
 
 
 def value_bounds(config, agent, hparams, temperature):
-    """Bounds of V that follow: r_min/(1−γ) and (r_max + τ·max entropy)/(1−γ)."""
+    """Bounds of V that follow: r_min/(1−γ) and (r_max + τ·max entropy)/(1−γ). Of `agent` it reads
+    `max_entropy`.
+    """
     lower, upper = reward_bounds(config, hparams["alpha"])
     horizon = 1.0 / (1.0 - hparams["gamma"])
     return lower * horizon, (upper + temperature * max(agent.max_entropy, 0.0)) * horizon
@@ -187,7 +189,10 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
         config, agent, hparams, state, critic, batch.initial, found, end, expert, initial_key
     )
     loss = iq_loss(phi, found.reward, value_term, jnp.broadcast_to(expert, found.reward.shape))
-    metrics = diagnostics(found, expert, loss, value_term) | {"iq/absorbing_reward": critic["absorbing"]}
+    metrics = diagnostics(found, expert, loss, value_term) | {
+        "iq/absorbing_reward": critic["absorbing"],
+        "iq/end_rate": jnp.mean(rows.terminated.astype(jnp.float32)),  # of the batch's rows
+    }
     penalty = jnp.zeros(())
     if both:
         squares = jnp.square(found.reward) + end.weight * jnp.square(end.reward)

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from iqlearn_jax.findings import sentence
 from iqlearn_jax.report.plots import FEW, diagnostics, learning_curves, returns_per_seed
 from iqlearn_jax.report.read import Run, read_runs, settings_text
 from iqlearn_jax.report.reward_plots import gridworld_maps, recovered_reward
@@ -24,7 +25,8 @@ from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, probability_of_i
 READING = (
     "Normalised: 0 is a uniform policy, 1 the mean of the demonstrations; not clipped. IQM: interquartile "
     f"mean over seeds; interval: 95 % bootstrap over seeds, none below {MIN_SEEDS_FOR_INTERVAL}. Final "
-    "policies, never the best checkpoint."
+    "policies, never the best checkpoint. Likeness (median over seeds): of the final policies' episodes to "
+    "the demonstrations, without any reward; 0 as far as a uniform policy's, 1 no distance at all."
 )
 
 
@@ -189,6 +191,8 @@ def _warnings(runs: Sequence[Run]) -> Iterator[str]:
             yield f"{run.label} was stopped after {updates} updates: not a final result."
         if seeds < MIN_SEEDS_FOR_INTERVAL:
             yield f"{run.label} ran on {seeds} of the {MIN_SEEDS_FOR_INTERVAL} seeds that an interval needs."
+        for finding in run.findings:
+            yield f"{run.label}: {sentence(finding, seeds)}"
         for entry in run.summary.get("failed", ()):
             yield (
                 f"{run.label}, seed {entry['seed']}: {', '.join(entry['not_finite'])} not finite at update "

@@ -21,6 +21,7 @@ DIAGNOSTICS = {  # panel title -> metrics drawn in it, with the name in the lege
     },
     "Soft value and Q": {"iq/value": "soft value", "iq/q": "Q", "rl/q": "Q"},
     "Policy entropy (nats)": {"policy/entropy": "entropy"},
+    "Likeness to the demonstrations (reads no reward)": {"eval/likeness": "likeness"},
 }
 
 

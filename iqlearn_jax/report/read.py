@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.findings import Finding, of_runs, read_findings
 
 NAMES = {
     "iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL",
@@ -34,6 +35,7 @@ class Run(NamedTuple):
     rewards: Arrays
     maps: Arrays
     settings: Mapping[str, Any] = {}
+    findings: Sequence[Finding] = ()
 
 
 class Series(NamedTuple):
@@ -78,6 +80,8 @@ def points(run: Run) -> list[Run]:
 def _point(run: Run, point: Mapping[str, float], keys: Sequence[tuple]) -> Run:
     mine = [number for number, key in enumerate(keys) if key == tuple(point.values())]
     own = {name: [run.summary[name][i] for i in mine] for name in ("seeds", "returns")}
+    if run.summary.get("likeness") is not None:
+        own["likeness"] = [run.summary["likeness"][i] for i in mine]
     own["failed"] = [entry for entry in run.summary.get("failed", ()) if entry["run"] in mine]
     first = mine[0] == 0  # rewards and maps were recovered from the first run
     return _with_settings(run, point)._replace(
@@ -85,6 +89,7 @@ def _point(run: Run, point: Mapping[str, float], keys: Sequence[tuple]) -> Run:
         metrics=[line for line in run.metrics if line.get("run") in set(mine)],
         rewards=run.rewards if first else {},
         maps=run.maps if first else {},
+        findings=of_runs(run.findings, mine),
     )
 
 
@@ -119,6 +124,7 @@ def read_run(folder: Path) -> Run:
         metrics=_read_lines(folder / "metrics.jsonl"),
         rewards=_read_arrays(folder / "rewards.npz", ("recovered", "true", "episode", "source")),
         maps=_read_arrays(folder / "maps.npz"),
+        findings=read_findings(_read_json(folder / "doctor.json")),
     )
 
 

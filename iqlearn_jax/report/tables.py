@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import Run, method_name
 from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, iqm_and_ci, normalize
@@ -92,10 +94,15 @@ def _summary_row(run: Run) -> Row:
         "setting": summary.get("setting", "–"),
         "learned from": learned_from(run),
         **_scores(summary["returns"], *score(run)),
+        "likeness": interval_text(_median(summary.get("likeness")), None),
         "updates": _count(summary.get("updates")),
         "env steps": _count(summary.get("env_steps")),
         "seconds": _count(summary.get("wall_seconds")),
     }
+
+
+def _median(values: Sequence[float] | None) -> float | None:
+    return None if values is None else float(np.median(values))
 
 
 def _result_row(row: Mapping[str, Any]) -> Row:

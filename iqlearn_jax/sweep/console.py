@@ -1,12 +1,16 @@
 """What a person sees and presses while training runs."""
 
 import signal
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from iqlearn_jax.findings import Finding, sentence
+from iqlearn_jax.sweep.mesh import is_main
 
 
 @contextmanager
@@ -28,6 +32,12 @@ def progress_bar(title: str, total: int, done: int) -> Iterator[Callable]:
                 bar.update(task, score=f"return {np.mean(returns):.4g}")
 
         yield show
+
+
+def warn_of_findings(findings: Sequence[Finding], runs: int) -> None:
+    """One line on standard error for each of the doctor's findings; the first process speaks for all."""
+    for finding in findings if is_main() else ():
+        print(f"warning: {sentence(finding, runs)}", file=sys.stderr)
 
 
 @contextmanager

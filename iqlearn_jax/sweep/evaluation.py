@@ -1,4 +1,4 @@
-"""Returns and recorded episodes of policies, on the device or on the host, behind one interface."""
+"""Evaluations and recorded episodes of policies, on the device or on the host, behind one interface."""
 
 from collections.abc import Callable
 from functools import partial
@@ -11,16 +11,18 @@ import numpy as np
 from iqlearn_jax.envs.api import random_actions
 from iqlearn_jax.envs.host import evaluate_host
 from iqlearn_jax.sweep.problem import Problem
-from iqlearn_jax.train.evaluate import episode_returns, record_episodes, uniform_policy
+from iqlearn_jax.train.evaluate import Played, play_episodes, record_episodes, uniform_policy
 from iqlearn_jax.train.mapping import vmap
 from iqlearn_jax.types import Transition
 
 EVALUATION_STREAM = 1_000_003  # keeps starts of evaluation apart from those of training
 RANDOM_EPISODES, RANDOM_SEED = 100, 0
+KEPT_STEPS = 32  # of each episode, for `likeness`
+_UNIFORM: dict[tuple, Played] = {}
 
 
 def make_evaluator(problem: Problem) -> Callable:
-    """(state, episodes) -> [R, episodes] true returns of the deterministic policies.
+    """(state, episodes) -> Played [R, episodes] of the deterministic policies.
 
     Starts depend on a run's seed only: every evaluation of a run plays the same ones.
     """
@@ -32,36 +34,72 @@ def make_evaluator(problem: Problem) -> Callable:
             def policy(obs):
                 return np.asarray(act(problem.hparams, state, obs, unused))
 
-            return evaluate_host(problem.config.env.id, policy, problem.seeds.tolist(), episodes).returns
+            return _play_on_host(problem, policy, problem.seeds.tolist(), episodes)
 
         return on_host
 
     @partial(jax.jit, static_argnums=3)
     def on_device(hparams, state, seeds, episodes):
-        play = partial(_returns, problem, episodes)
+        play = partial(_play, problem, episodes)
         return place.map_runs(play, in_axes=(0, 0, 0))(hparams, state, seeds)
 
     place, seeds = problem.placement, problem.placement.put(problem.seeds)
     return lambda state, episodes: place.get(on_device(problem.hparams, state, seeds, episodes))
 
 
+def kept_steps(problem: Problem) -> int:
+    """Steps of each episode that an evaluation keeps; none of images, or where there is no expert."""
+    return 0 if problem.demos is None or len(problem.spec.obs_shape) == 3 else KEPT_STEPS
+
+
+def _play_on_host(problem: Problem, policy: Callable, seeds: list[int], episodes: int) -> Played:
+    keep = kept_steps(problem)
+    found = evaluate_host(problem.config.env.id, policy, seeds, episodes, record=keep > 0)
+    if found.episodes is None:
+        empty = np.zeros((*found.returns.shape, 0))
+        return Played(found.returns, found.lengths, empty, empty)
+    rng = np.random.default_rng(0)
+    rows = [[_sample(rng, episode, keep) for episode in group] for group in found.episodes]
+    obs, action = (np.stack([[row[i] for row in group] for group in rows]) for i in range(2))
+    return Played(found.returns, found.lengths, obs, action)
+
+
+def _sample(rng: np.random.Generator, episode: Transition, keep: int) -> list[np.ndarray]:
+    """Observations and actions [keep, ...] of a uniform sample of an episode's steps, repeated to fill up."""
+    steps = rng.permutation(len(episode.reward))[:keep]
+    return [np.resize(x[steps], (keep, *x.shape[1:])) for x in (episode.obs, episode.action)]
+
+
 def _act(method, hparams, state, obs, key, deterministic=True):
     return method.act(hparams, state, obs, key, deterministic=deterministic)
 
 
-def _returns(problem: Problem, episodes: int, hparams, state, seed):
+def _play(problem: Problem, episodes: int, hparams, state, seed) -> Played:
     act = partial(_act, problem.method, hparams, state)
-    return episode_returns(problem.env, act, jax.random.key(seed + EVALUATION_STREAM), episodes)
+    key = jax.random.key(seed + EVALUATION_STREAM)
+    return play_episodes(problem.env, act, key, episodes, kept_steps(problem))
 
 
 def random_return(problem: Problem) -> float:
     """Mean true return of the uniform policy over 100 episodes at a fixed seed."""
+    return float(np.mean(uniform_play(problem).returns))
+
+
+def uniform_play(problem: Problem) -> Played:
+    """100 episodes [100] of the uniform policy at a fixed seed; played once in a process."""
+    name = problem.config.env.id, problem.config.env.backend, kept_steps(problem)
+    if name not in _UNIFORM:
+        _UNIFORM[name] = _uniform(problem)
+    return _UNIFORM[name]
+
+
+def _uniform(problem: Problem) -> Played:
     if problem.env is None:
-        play = evaluate_host(problem.config.env.id, _uniform_on_host(problem), [RANDOM_SEED], RANDOM_EPISODES)
-        return float(play.returns.mean())
-    key, policy = jax.random.key(RANDOM_SEED), uniform_policy(problem.spec)
-    found = jax.jit(lambda k: episode_returns(problem.env, policy, k, RANDOM_EPISODES))(key)
-    return float(np.mean(found))
+        played = _play_on_host(problem, _uniform_on_host(problem), [RANDOM_SEED], RANDOM_EPISODES)
+        return Played(*(x[0] for x in played))
+    key, policy, keep = jax.random.key(RANDOM_SEED), uniform_policy(problem.spec), kept_steps(problem)
+    play = jax.jit(lambda k: play_episodes(problem.env, policy, k, RANDOM_EPISODES, keep))
+    return jax.device_get(play(key))
 
 
 def record(problem: Problem, state, run: int, episodes: int, play: str = "greedy") -> list[Transition]:

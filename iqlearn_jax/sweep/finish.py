@@ -10,6 +10,7 @@ import numpy as np
 
 from iqlearn_jax.statistics import iqm_and_ci, normalize, pearson, spearman
 from iqlearn_jax.sweep.evaluation import random_return
+from iqlearn_jax.sweep.likeness import make_judge
 from iqlearn_jax.sweep.mesh import is_main
 from iqlearn_jax.sweep.problem import Problem
 from iqlearn_jax.sweep.rewards import map_arrays, reward_arrays
@@ -34,8 +35,10 @@ def finish(
     """Evaluates the final policies, recovers the reward and writes the summary."""
     config, place = problem.config, problem.placement
     updates, env_steps, failed_at = place.get((run.updates, run.env_steps, run.failed_at))
-    returns = evaluate(run.state, max(FINAL_EPISODES, config.eval_episodes)).mean(axis=1)
-    found = scores(problem, returns)
+    played = evaluate(run.state, max(FINAL_EPISODES, config.eval_episodes))
+    likeness = make_judge(problem)(played)
+    found = scores(problem, played.returns.mean(axis=1))
+    found["likeness"] = None if likeness is None else likeness.tolist()
     correlations: dict[str, float | None] = {"pearson": None, "spearman": None}
     if problem.method.reward is not None:
         arrays = reward_arrays(problem, run.state)

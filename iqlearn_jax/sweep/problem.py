@@ -161,6 +161,13 @@ def make_loop(problem: Problem) -> Loop:
     return make_host(config, method, HostEnvs(config.env.id, problem.seeds.tolist(), config.online.num_envs))
 
 
+def find_spec(config) -> EnvSpec:
+    """Static facts of the configured environment, without anything else of a problem."""
+    if is_host(config.env.backend):
+        return host_spec(config.env.id)
+    return make_env(config.env.id, config.env.backend).spec
+
+
 def host_spec(env_id: str) -> EnvSpec:
     """Static facts of a gymnasium environment."""
     with borrowed(env_id, 1) as envs:

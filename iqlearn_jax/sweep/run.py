@@ -14,8 +14,10 @@ import numpy as np
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.console import interruptible, progress_bar
+from iqlearn_jax.sweep.doctor import Doctor
 from iqlearn_jax.sweep.evaluation import make_evaluator
 from iqlearn_jax.sweep.finish import Clock, finish, warn_of_failures
+from iqlearn_jax.sweep.likeness import make_judge
 from iqlearn_jax.sweep.lock import locked
 from iqlearn_jax.sweep.mesh import largest_of_all
 from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
@@ -28,6 +30,7 @@ from iqlearn_jax.sweep.resuming import (
     record_resumption,
     refuse_unless_forced,
 )
+from iqlearn_jax.sweep.symptoms import make_case
 from iqlearn_jax.sweep.workdir import (
     MetricsFile,
     claim,
@@ -65,9 +68,11 @@ class Session(NamedTuple):
     problem: Problem
     loop: Loop
     evaluate: Callable
+    judge: Callable
     checkpoints: Checkpoints
     snapshots: Checkpoints
     metrics: MetricsFile
+    doctor: Doctor
     tensorboard: Any
     interrupted: Callable[[], int]  # the signal's number, 0 while there is none
 
@@ -110,8 +115,10 @@ def learn(
         run = start_or_restore(problem, loop, checkpoints)
         restored()
         metrics = MetricsFile(log, upto=updates_done(problem, run))
+        doctor = Doctor(make_case(problem.config, problem.spec), workdir)
         board = open_tensorboard(problem.config, workdir)
-        session = Session(problem, loop, evaluate, checkpoints, snapshots, metrics, board, interrupted)
+        tools = loop, evaluate, make_judge(problem), checkpoints, snapshots, metrics, doctor, board
+        session = Session(problem, *tools, interrupted)
         return go_on(session, run, Clock(wall=last_wall_seconds(log)))
 
 
@@ -212,8 +219,10 @@ def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Cloc
             metrics = seen.metrics | evaluation(session, run, done)
             write_metrics(session, seen.env_steps, done, clock, metrics)
             show(done, metrics.get("eval/return"))
+            session.doctor.see(done, seen.metrics)
             warn_of_failures(session.problem, seen.metrics, seen.failed_at, done)
             save_if_due(session, run, done, stop=largest_of_all(session.interrupted()))
+    session.doctor.conclude()
     return run, clock
 
 
@@ -223,11 +232,14 @@ def updates_done(problem: Problem, run: RunState) -> int:
 
 
 def evaluation(session: Session, run: RunState, done: int) -> dict[str, np.ndarray]:
-    """Mean returns [R] of the current policies, where an evaluation is due."""
+    """Mean returns and likeness [R] of the current policies, where an evaluation is due."""
     config = session.problem.config
     if not due(done, config.eval_every, config.updates):
         return {}
-    return {"eval/return": session.evaluate(run.state, config.eval_episodes).mean(axis=1)}
+    played = session.evaluate(run.state, config.eval_episodes)
+    likeness = session.judge(played)
+    found = {"eval/return": played.returns.mean(axis=1)}
+    return found if likeness is None else found | {"eval/likeness": likeness}
 
 
 def save_if_due(session: Session, run: RunState, done: int, stop: int) -> None:

@@ -2,40 +2,80 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.envs.api import Environment, advance, advance_and_reset, random_actions, start
-from iqlearn_jax.types import Transition
+from iqlearn_jax.types import Array, Transition
 
 Act = Callable[[jax.Array, jax.Array], jax.Array]  # (obs [n, ...], key) -> actions [n, ...]
 
 
-def episode_returns(env: Environment, act: Act, key: jax.Array, episodes: int) -> jax.Array:
-    """True returns [episodes] of a policy, from fresh starts to each episode's end.
+class Played(NamedTuple):
+    """Whole episodes of a policy, and some of their steps.
 
-    Stops when the last episode has ended. The key decides starts and, if the policy draws, its actions.
+    Attributes:
+      returns: [..., n] true undiscounted returns.
+      lengths: [..., n] steps.
+      obs, action: [..., n, keep, ...] uniform samples of each episode's steps without replacement; only the
+        first min(length, keep) are steps.
+    """
+
+    returns: Array
+    lengths: Array
+    obs: Array
+    action: Array
+
+
+def episode_returns(env: Environment, act: Act, key: jax.Array, episodes: int) -> jax.Array:
+    """True returns [episodes] of a policy (`play_episodes`)."""
+    return play_episodes(env, act, key, episodes).returns
+
+
+def play_episodes(env: Environment, act: Act, key: jax.Array, episodes: int, keep: int = 0) -> Played:
+    """Plays a policy from fresh starts to each episode's end; stops when the last episode has ended.
+
+    The key decides starts, which steps are kept and, if the policy draws, its actions.
     """
     start_key, run_key = jax.random.split(key)
     states = jax.vmap(partial(start, env))(jax.random.split(start_key, episodes))
+    numbers, limit = jnp.arange(episodes), env.spec.max_episode_steps
 
     def running(carry):
-        _, alive, step = carry
-        return jnp.any(alive) & (step < env.spec.max_episode_steps)
+        _, alive, step, _ = carry
+        return jnp.any(alive) & (step < limit)
 
     def body(carry):
-        states, alive, step = carry
+        states, alive, step, kept = carry
         act_key, step_key = jax.random.split(jax.random.fold_in(run_key, step))
         keys = jax.random.split(step_key, episodes)
         following, transition = jax.vmap(partial(advance, env))(states, act(states.obs, act_key), keys)
         returns = jnp.where(alive, following.episode_return, states.episode_return)
+        steps = jnp.where(alive, following.steps, states.steps)
+        slot = reservoir_slot(jax.random.fold_in(run_key, limit + step), step, keep, episodes)
+        slot = jnp.where(alive, slot, keep)  # out of range: dropped
+        seen = transition.obs, transition.action
+        kept = jax.tree.map(lambda k, x: k.at[numbers, slot].set(x, mode="drop"), kept, seen)
         alive = alive & ~(transition.terminated | transition.truncated)
-        return following.replace(episode_return=returns), alive, step + 1
+        return following.replace(episode_return=returns, steps=steps), alive, step + 1, kept
 
-    states, _, _ = jax.lax.while_loop(running, body, (states, jnp.ones(episodes, bool), jnp.int32(0)))
-    return states.episode_return
+    action = jax.eval_shape(act, states.obs, key)
+    kept = jax.tree.map(lambda x: jnp.zeros((episodes, keep, *x.shape[1:]), x.dtype), (states.obs, action))
+    carry = states, jnp.ones(episodes, bool), jnp.int32(0), kept
+    states, _, _, kept = jax.lax.while_loop(running, body, carry)
+    return Played(states.episode_return, states.steps, *kept)
+
+
+def reservoir_slot(key: jax.Array, step: jax.Array, keep: int, size: int) -> jax.Array:
+    """Where each of `size` streams puts its item number `step` (from 0), [size]; `keep` or more: nowhere.
+
+    What the slots then hold is a uniform sample of each stream (algorithm R, Vitter 1985).
+    """
+    drawn = jax.random.randint(key, (size,), 0, step + 1)
+    return jnp.where(step < keep, step, drawn)
 
 
 def record_episodes(

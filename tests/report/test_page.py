@@ -1,4 +1,5 @@
 import base64
+import json
 import re
 from html.parser import HTMLParser
 
@@ -8,7 +9,7 @@ from synthetic import maps, write_run
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.page import headline, main, write_report
-from iqlearn_jax.report.read import read_run
+from iqlearn_jax.report.read import points, read_run
 
 VOID = {"meta", "img", "br"}
 
@@ -76,6 +77,30 @@ def test_stopped_runs_and_few_seeds_are_said(tmp_path):
     text = write_report([folder], folder).read_text("utf-8")
     assert "IQ-Learn was stopped after 700 updates" in text
     assert "ran on 2 of the 5 seeds" in text
+
+
+def test_findings_of_the_doctor_and_likeness_are_shown(tmp_path):
+    folder = write_run(tmp_path / "run", returns=(1.0, 2.0, 3.0), full=False, likeness=[0.1, 0.25, 0.9])
+    finding = {
+        "kind": "policy_uniform", "metric": "policy/entropy", "value": 0.69, "bound": 0.66, "update": 600,
+        "runs": [1, 2], "meaning": "Nothing was learned.", "remedy": "--config.temperature=0.1",
+    }  # fmt: skip
+    (folder / "doctor.json").write_text(json.dumps({"runs": 3, "findings": [finding]}))
+    text = write_report([folder], folder).read_text("utf-8")
+    assert "policy_uniform in 2 of 3 runs from update 600 on: policy/entropy is 0.69, its limit 0.66" in text
+    assert "--config.temperature=0.1" in text and "<td>0.25</td>" in text
+
+
+def test_a_grid_shows_findings_at_their_points(tmp_path):
+    varied = {"alpha": [0.1, 0.1, 0.5, 0.5]}
+    folder = write_run(tmp_path / "run", returns=(1.0, 2.0, 3.0, 4.0), full=False, varied=varied)
+    finding = {
+        "kind": "policy_uniform", "metric": "m", "value": 1.0, "bound": 0.5, "update": 5,
+        "runs": [2], "meaning": "", "remedy": "",
+    }  # fmt: skip
+    (folder / "doctor.json").write_text(json.dumps({"runs": 4, "findings": [finding]}))
+    first, second = points(read_run(folder))
+    assert (first.findings, [found.runs for found in second.findings]) == ([], [[2]])
 
 
 def test_text_from_files_is_escaped(tmp_path):

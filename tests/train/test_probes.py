@@ -197,7 +197,7 @@ def test_the_walk_is_learned_from_demonstrations(changes):
         critic_lr=1e-3, **LONG | changes,
     )  # fmt: skip
     problem, state = trained(config)
-    assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)
+    assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).returns.mean() == pytest.approx(1.0)
 
 
 @pytest.mark.slow
@@ -224,7 +224,7 @@ def test_the_expert_of_the_walk_is_recovered(method, feed, changes):
         **LONG | {"critic_lr": 1e-3, "temperature": 0.05} | changes,
     )  # fmt: skip
     problem, state = trained(config)
-    assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).mean() == pytest.approx(1.0)
+    assert make_evaluator(problem)(jax.tree.map(jnp.asarray, state), 10).returns.mean() == pytest.approx(1.0)
     if problem.method.reward is None:
         return
     hparams, own = jax.tree.map(lambda x: x[0], (problem.hparams, state))

@@ -1,0 +1,211 @@
+"""What the reward-free likeness is worth: its rank correlation with the true return, task by task.
+
+python -m experiments.doctor [--list] [--only=NAME,...]
+
+Each task is trained with settings from good to hopeless and evaluated often.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from experiments.table import RESULTS, RUNS, markdown_table
+from iqlearn_jax.cli import one_line
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.settings import assign, load_config
+from iqlearn_jax.statistics import normalize, spearman
+from iqlearn_jax.sweep.hosts import one_device_per_core
+from iqlearn_jax.sweep.run import train
+from iqlearn_jax.sweep.workdir import read_json, write_json
+
+FIRST_SEED = 6000
+SHARED = {
+    "cartpole": "CartPole-v1_zoo-dqn_50ep.npz",
+    "acrobot": "Acrobot-v1_zoo-dqn_100ep.npz",
+    "lunarlander": "LunarLander-v3_zoo-ppo_100ep.npz",
+}
+Variant = tuple[str, int, Mapping[str, Any]]  # configuration, updates, changes
+
+
+def few(name: str, updates: int, **changes: Any) -> Variant:
+    """From one demonstration at every 20th step, unless `changes` say otherwise."""
+    given = {"demos.trajectories": 1, "demos.subsample": 20} | changes
+    return f"configs/{name}", updates, given
+
+
+TASKS: dict[str, dict[str, Variant]] = {
+    "cartpole": {
+        "offline": few("cartpole.py:offline", 5000, **{"demos.subsample": 1}),
+        "sparse": few("cartpole.py:sparse", 5000),
+        "hot": few("cartpole.py:offline", 5000, temperature=5.0),
+        "online": few("cartpole.py:online", 5000),
+        "unbounded": few("cartpole.py:online", 5000, regularize="expert"),
+    },
+    "acrobot": {
+        "offline": few("acrobot.py:offline", 5000, **{"demos.subsample": 1}),
+        "sparse": few("acrobot.py:offline", 5000),
+        "hot": few("acrobot.py:offline", 5000, temperature=5.0),
+    },
+    "lunarlander": {
+        "offline": few("lunarlander.py:offline", 10_000, **{"demos.subsample": 1}),
+        "three": few("lunarlander.py:offline", 10_000, **{"demos.trajectories": 3, "demos.subsample": 1}),
+        "sparse": few("lunarlander.py:offline", 10_000, **{"demos.trajectories": 3}),
+    },
+    "gridworld": {
+        "thirty": ("configs/gridworld.py:offline", 5000, {}),
+        "one": ("configs/gridworld.py:offline", 5000, {"demos.trajectories": 1}),
+        "states": ("configs/gridworld.py:state_only", 5000, {}),
+    },
+}
+EVALUATIONS = 10  # of each run
+
+PREFACE = """# What the likeness to the demonstrations is worth
+
+`python -m experiments.doctor` (shared demonstrations beside the checkout). `eval/likeness` reads no reward;
+here its Spearman correlation with the true return is measured. "Runs": one point for each run, its final
+policy. "Evaluations": one for each of the {evaluations} evaluations of each run. Pooled: normalised returns
+(0 the uniform policy, 1 the demonstrations) over all tasks. The form of the score was fixed by argument
+before any correlation was looked at ([doctor.md](../doctor.md)); each variant was run once. Settings go from
+good to hopeless, so returns are spread widely; among runs that all do well the ranks are mostly noise.
+Hardware: {hardware}.
+
+"""
+
+
+def folder(task: str, variant: str) -> Path:
+    """Where a variant's runs lie."""
+    return RUNS / "doctor" / f"{task}_{variant}"
+
+
+def run(task: str, variant: str, shared: Path) -> None:
+    """Trains one variant unless it is done.
+
+    Raises:
+      InputError: the shared demonstrations are missing, or whatever training raises.
+    """
+    where = folder(task, variant)
+    if (where / "summary.json").exists():
+        return
+    source, updates, changes = TASKS[task][variant]
+    config = load_config(source)
+    every = {"eval_every": updates // EVALUATIONS, "checkpoint_every": updates, "updates": updates}
+    size: dict[str, Any] = {"seeds": 5, "first_seed": FIRST_SEED, "log_every": 500, "eval_episodes": 10}
+    if task in SHARED:
+        size["demos.path"] = str(shared / SHARED[task])
+    for key, value in (size | every | dict(changes)).items():
+        assign(config, key, value)
+    train(config, where, resume=(where / "config.json").exists())
+
+
+def points(where: Path) -> dict[str, Any] | None:
+    """Normalised returns and likeness, of all evaluations and final [R]; None until it is done."""
+    if not (where / "summary.json").exists():
+        return None
+    summary = read_json(where / "summary.json")
+    lines = [json.loads(line) for line in (where / "metrics.jsonl").read_text().splitlines()]
+    seen = [line for line in lines if "eval/likeness" in line]
+    columns = {name: [line[name] for line in seen] for name in ("eval/return", "eval/likeness")}
+    scale = summary["expert_return"], summary["random_return"]
+    return {
+        "seeds": summary["seeds"],
+        "updates": summary["updates"],
+        "env_steps": summary["env_steps"],
+        "normalized": summary["normalized"],
+        "likeness": summary["likeness"],
+        "all_normalized": normalize(columns["eval/return"], *scale).tolist(),
+        "all_likeness": columns["eval/likeness"],
+        "provenance": read_json(where / "provenance.json"),
+    }
+
+
+def correlations(found: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Spearman's ρ over final policies and over all evaluations of some variants."""
+    return {
+        name: spearman(_joined(found, f"{prefix}likeness"), _joined(found, f"{prefix}normalized"))
+        for name, prefix in (("runs", ""), ("evaluations", "all_"))
+    }
+
+
+def _joined(found: list[dict[str, Any]], key: str) -> np.ndarray:
+    return np.array([value for row in found for value in row[key]])
+
+
+def write() -> list[dict[str, Any]]:
+    """docs/results/doctor.{json,md} from what has been run."""
+    rows: list[dict[str, Any]] = []
+    everything: list[dict[str, Any]] = []
+    for task, variants in TASKS.items():
+        done = {name: points(folder(task, name)) for name in variants}
+        found = [row for row in done.values() if row is not None]
+        everything += found
+        pending = [name for name, row in done.items() if row is None]
+        rows.append({"task": task, **correlations(found), "variants": done, "pending": pending})
+    pooled: dict[str, Any] = {"task": "pooled", **correlations(everything), "variants": {}, "pending": []}
+    hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in everything})) or "none yet"
+    rows.append(pooled)
+    content = {"name": "doctor", "provenance": {"hardware": hardware}, "rows": rows}
+    write_json(RESULTS / "doctor.json", content)
+    page = markdown_table(HEAD, [_cells(row, everything) for row in rows])
+    (RESULTS / "doctor.md").write_text(PREFACE.format(evaluations=EVALUATIONS, hardware=hardware) + page)
+    return rows
+
+
+HEAD = ("task", "variants × seeds", "updates", "ρ, runs", "ρ, evaluations", "returns", "commit", "note")
+
+
+def _cells(row: dict[str, Any], everything: list[dict[str, Any]]) -> tuple:
+    found = [value for value in row["variants"].values() if value] if row["variants"] else everything
+    if not found:
+        only = f" --only={row['task']}" if row["task"] in TASKS else ""
+        return (
+            row["task"],
+            *[""] * (len(HEAD) - 2),
+            f"pending: python -m experiments.doctor{only}",
+        )
+    finals = np.concatenate([value["normalized"] for value in found])
+    names = ", ".join(f"{name} {value['seeds'][0]}–{value['seeds'][-1]}"
+                      for name, value in row["variants"].items() if value)  # fmt: skip
+    return (
+        row["task"],
+        names or f"{len(finals)} runs",
+        ", ".join(sorted({f"{value['updates']:,}" for value in found})),
+        *("–" if row[key] is None else f"{row[key]:.2f}" for key in ("runs", "evaluations")),
+        f"{finals.min():.2f} … {finals.max():.2f}",
+        ", ".join(sorted({value["provenance"]["commit"][:8] for value in found})),
+        f"pending: {', '.join(row['pending'])}" if row["pending"] else "",
+    )
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--list", action="store_true", help="name the tasks and their variants")
+    parser.add_argument("--only", help="tasks, separated by commas")
+    parser.add_argument("--shared", type=Path, default=Path("../shared/demos"), help="folder of shared files")
+    options = parser.parse_args()
+    names = options.only.split(",") if options.only else list(TASKS)
+    if unknown := set(names) - set(TASKS):
+        raise InputError(f"--only names '{unknown.pop()}'; known: {', '.join(TASKS)}")
+    for task, variant in [(name, variant) for name in names for variant in TASKS[name]]:
+        print(f"{task} {variant}: {TASKS[task][variant]}", file=sys.stderr)
+        if not options.list:
+            run(task, variant, options.shared)
+            found = write()
+    for row in [] if options.list else found:
+        print(row["task"], row["runs"], row["evaluations"])
+    return 0
+
+
+if __name__ == "__main__":
+    one_device_per_core()
+    try:
+        sys.exit(main())
+    except InputError as error:
+        sys.exit(one_line(error))

@@ -1,0 +1,71 @@
+"""Real runs made to fail on purpose, each in its own way, and default presets: what the doctor says."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from common import ROOT
+
+from iqlearn_jax.data.demos import load, save
+from iqlearn_jax.settings import assign, load_config
+from iqlearn_jax.sweep import run as run_lib
+from iqlearn_jax.sweep.run import train
+
+SHORT = {"seeds": 2, "first_seed": 100, "log_every": 100, "eval_episodes": 1}
+
+
+def shuffled(folder):
+    """The bundled demonstration with its actions dealt to other observations."""
+    demos = load(ROOT / "iqlearn_jax/data/bundled/CartPole-v1.npz")
+    order = np.random.default_rng(0).permutation(len(demos))
+    save(folder / "shuffled.npz", dataclasses.replace(demos, actions=demos.actions[order]))
+    return str(folder / "shuffled.npz")
+
+
+def findings(folder, monkeypatch, name, updates, **changes):
+    """What the doctor wrote about a short run of configs/cartpole.py:NAME."""
+    monkeypatch.setattr(run_lib, "finish", lambda *_: {})
+    monkeypatch.chdir(ROOT)
+    source = name if ":" in name else f"configs/cartpole.py:{name}"
+    config = load_config(source)
+    short = SHORT | {"updates": updates, "eval_every": updates, "checkpoint_every": updates}
+    for key, value in (short | changes).items():
+        assign(config, key.replace("__", "."), value)
+    train(config, folder / "run")
+    content = json.loads((folder / "run" / "doctor.json").read_text())["findings"]
+    return {entry["kind"]: entry for entry in content}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "updates", "changes", "kind", "remedy"),
+    [
+        ("online", 1500, {"regularize": "expert"}, "unbounded_rewards", "regularize=both"),
+        ("online", 3000, {"terminal": "zero", "target_rate": 0.02}, "survival_bias", "terminal=absorbing"),
+        ("offline", 2000, {"temperature": 20.0}, "policy_uniform", "temperature=2"),
+        ("online", 1500, {"critic_lr": 1.0}, "penalty_saturated", "critic_lr=0.1"),
+        ("sparse", 4000, {"temperature": 1e-6}, "policy_collapsed", "temperature=1e-05"),
+    ],
+    ids=["chi2_over_expert", "terminal_zero", "too_hot", "rate_too_high", "too_cold"],
+)
+def test_runs_made_to_fail_are_named(tmp_path, monkeypatch, name, updates, changes, kind, remedy):
+    found = findings(tmp_path, monkeypatch, name, updates, **changes)
+    assert remedy in found[kind]["remedy"]
+    assert sorted(found[kind]["runs"]) == [0, 1]
+
+
+@pytest.mark.slow
+def test_shuffled_demonstrations_are_named(tmp_path, monkeypatch):
+    found = findings(tmp_path, monkeypatch, "offline", 2000, demos__path=shuffled(tmp_path))
+    assert "inspect" in found["policy_uniform"]["remedy"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "updates"),
+    [("offline", 4000), ("online", 6000), ("configs/brax.py:inverted_pendulum", 3000)],
+    ids=["discrete_offline", "discrete_online", "continuous_online"],
+)
+def test_default_presets_are_left_in_peace(tmp_path, monkeypatch, name, updates):
+    assert findings(tmp_path, monkeypatch, name, updates) == {}
