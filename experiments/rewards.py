@@ -1,12 +1,12 @@
 """What a recovered reward is worth: beside the true one, to a policy trained on it, in changed dynamics.
 
 `python -m experiments.rewards [--only=TASK,...] [--measure]`. The reward is the final one of the first seed
-of a run that another experiment trained (its command stands in pending rows). Measured on ten episodes each of random play, of that run's policy (where it kept snapshots,
-also after 25 % and 50 % of training) and of the expert (`experiments.reward_measures`). Then, unless
-`--measure` is given, policies are trained from scratch: on the recovered reward (SAC or soft Q-learning;
-brax's PPO on brax), on the true reward with the same budget, and both again under changed dynamics
-(`experiments.changed`). Finished parts stay in runs/rewards. Writes
-docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
+of a run that another experiment trained (its command stands in pending rows). Measured on ten episodes each
+of random play, of that run's policy (where it kept snapshots, also after 25 % and 50 % of training) and of
+the expert (`experiments.reward_measures`). Then, unless `--measure` is given, policies are trained from
+scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true reward with the
+same budget, and both again under changed dynamics (`experiments.changed`). Finished parts stay in
+runs/rewards. Writes docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
 """
 
 import argparse
