@@ -56,7 +56,13 @@ PENDULUM_METHODS = {
     },
 }
 FEW_STEPS = {"updates": 120, "log_every": 10, "eval_every": 10, "minibatches": 8}  # of 512: 61,440 steps
-TUNED: dict[str, dict[str, dict[str, float]]] = {}
+TUNED: dict[str, dict[str, dict[str, float]]] = {
+    "cartpole_full": {
+        "iq": {"critic_lr": 1e-4, "temperature": 0.1},
+        "bc": {"critic_lr": 1e-4, "weight_decay": 0.0},
+        "regularized_bc": {"critic_lr": 1e-3, "reward_weight": 0.01},
+    },
+}
 
 
 def offline(task, setting, method):

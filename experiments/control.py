@@ -20,22 +20,24 @@ def _offline(task: str, demos: int) -> dict[str, Row]:
     """IQ-Learn and behavioural cloning from the same demonstrations, with the same networks and updates."""
     changes: dict[str, Any] = {"demos.trajectories": demos}
     return {
-        f"{task}_offline_{demos}": Row(f"configs/{task}.py:offline", FILES[task], changes),
-        f"{task}_bc_{demos}": Row(f"configs/{task}.py:bc", FILES[task], changes),
+        f"{task}_offline_{demos}": Row(f"configs/{task}.py:offline", FILES[task], changes, hours=0.5),
+        f"{task}_bc_{demos}": Row(f"configs/{task}.py:bc", FILES[task], changes, hours=0.1),
     }
 
 
 def _states(source: str, shared: str | None = None) -> Row:
     """Learning from observations alone."""
-    return Row(f"configs/{source}", shared, {}, "observations only", "IQ-Learn, states")
+    return Row(f"configs/{source}", shared, {}, "observations only", "IQ-Learn, states", hours=0.2)
 
 
 PAPER = {"seeds": 1, "updates": 100_000, "snapshot_every": 0}
 ROWS: dict[str, Row] = {
-    "hopper": Row("configs/hopper.py:online", HOPPER),
-    "halfcheetah": Row("configs/halfcheetah.py:online", CHEETAH),
-    "hopper_paper": Row("configs/hopper.py:paper", HOPPER, PAPER, "authors' settings", "IQ-Learn, paper"),
-    "halfcheetah_mjx": Row("configs/brax.py:halfcheetah_mjx", CHEETAH),
+    "hopper": Row("configs/hopper.py:online", HOPPER, hours=2.6),
+    "halfcheetah": Row("configs/halfcheetah.py:online", CHEETAH, hours=3.0),
+    "hopper_paper": Row(
+        "configs/hopper.py:paper", HOPPER, PAPER, "authors' settings", "IQ-Learn, paper", hours=0.5
+    ),
+    "halfcheetah_mjx": Row("configs/brax.py:halfcheetah_mjx", CHEETAH, hours=5.8),
     "cartpole_states": _states("cartpole.py:state_only", CARTPOLE),
     "inverted_double_pendulum_states": _states("brax.py:inverted_double_pendulum_state_only"),
     "gridworld_states": _states("gridworld.py:state_only"),
