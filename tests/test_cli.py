@@ -378,9 +378,8 @@ def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_pa
     }
 
 
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 75, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 75)])
+@pytest.mark.slow
 def test_a_signal_while_it_compiles_stops_after_the_first_chunk(number, code, demos, tmp_path):
     """An interrupt that Python raises inside a compiler's callback would be lost."""
     workdir = tmp_path / "early"

@@ -48,6 +48,7 @@ def played():
     return rows, np.arange(1200) // 40
 
 
+@pytest.mark.slow
 def test_measures_of_rewards_whose_distance_is_known(played, monkeypatch):
     monkeypatch.setattr(reward_measures, "ROWS", 300)
     same, wrong, opposite = (

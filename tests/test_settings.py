@@ -179,7 +179,7 @@ def test_unusable_problems_are_refused_before_anything_is_compiled(changes, fiel
         ("hidden", ("a",)), ("eval_every", -500), ("checkpoint_every", -500), ("margin", 0.0),
         ("reward_weight", -1.0), ("replay_share", 1.0), ("orthogonal", -1.0), ("chain_count", 0),
         ("chain_steps", 0), ("chain_step_size", -1.0), ("chain_noise", -1.0), ("chain_restart", 1.5),
-        ("clip_range", 0.0), ("gae_lambda", 1.5), ("epochs", 0), ("window", 0), ("minibatches", 0),
+        ("clip_range", 0.0), ("gae_lambda", 1.5), ("epochs", 0), ("window", -1), ("minibatches", 0),
         ("online.rollout_steps", 0),
     ],
 )  # fmt: skip

@@ -18,9 +18,9 @@ FAST = [
     ("MountainCarContinuous-v0", "gymnax"),
     ("Breakout-MinAtar", "gymnax"),
     ("Gridworld-5x5", "gridworld"),
-    ("inverted_pendulum", "spring"),
 ]
 SLOW = [
+    ("inverted_pendulum", "spring"),
     *((name, "gymnax") for name in ("Acrobot-v1", "MountainCar-v0", "Pendulum-v1")),
     *((f"{name}-MinAtar", "gymnax") for name in ("Asterix", "Freeway", "Seaquest", "SpaceInvaders")),
     *(("inverted_pendulum", backend) for backend in BRAX_BACKENDS[1:]),

@@ -52,7 +52,8 @@ def stored_rounds(method, env, **changes):
     return np.asarray(kept.round).reshape(len(problem.seeds), -1) if hasattr(kept, "round") else None
 
 
-@pytest.mark.parametrize("env", ["walk", pytest.param("picture", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("env", ["walk", "picture"])
 def test_the_replay_holds_the_round_of_each_transition(env):
     """Rounds of 2 updates: random play and the first two steps are round 0, the next two round 1, ..."""
     wanted = [0] * 10 + [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4

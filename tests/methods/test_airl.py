@@ -37,6 +37,7 @@ def tables_of(params):
     ]
 
 
+@pytest.mark.slow
 def test_the_reward_of_the_state_is_recovered_up_to_a_constant():
     """Deterministic dynamics, learner = expert: f = log π_E, g = r + c(1−γ), h = V + c (theorem 5.2)."""
     spec, made, hparams, state = setup("airl", reward_input="state", hidden=())

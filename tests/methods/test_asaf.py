@@ -135,6 +135,7 @@ def test_whole_episodes_are_judged_by_the_sums_of_their_own_steps(expert):
     assert 0 < wanted.sum() < ended.sum()
 
 
+@pytest.mark.slow
 def test_whole_episodes_find_the_expert_although_the_learner_visits_other_states():
     """Barde et al., theorem 1; single steps do not (they lack log ρ_E/ρ_G)."""
     rng, steps, count = np.random.default_rng(1), 3, 4000

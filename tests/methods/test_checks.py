@@ -333,7 +333,7 @@ def test_messages_of_unknown_names_are_short():
 
 @pytest.mark.parametrize(
     "name",
-    ["iq", "dac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("value_dice", "gail", "airl"))],
+    ["dac", *(pytest.param(name, marks=pytest.mark.slow) for name in ("iq", "value_dice", "gail", "airl"))],
 )
 def test_a_grid_of_gradient_penalties_is_felt_where_the_key_itself_is_0(name):
     """What is compiled follows the grid: a penalty left out because the key is 0 would change nothing."""

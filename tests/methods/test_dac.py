@@ -127,7 +127,7 @@ def test_half_of_the_terminal_rows_are_the_absorbing_state_in_the_penalty():
     assert jax.tree.map(jnp.shape, end_point(CONTINUOUS)) == ((1, 3), (1, 3))
 
 
-@pytest.mark.parametrize("treatment", ["zero", "absorbing"])
+@pytest.mark.parametrize("treatment", [pytest.param("zero", marks=pytest.mark.slow), "absorbing"])
 @pytest.mark.parametrize("shape", REWARD_SHAPES)
 def test_the_critic_learns_from_the_learners_rows_and_the_discriminators_reward(shape, treatment):
     """A linear discriminator that stands still: log-odds of (s, a) are a sum of three known weights."""

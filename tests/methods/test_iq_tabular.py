@@ -297,7 +297,9 @@ def test_truncation_always_bootstraps(terminal, feed):
     assert not all(np.array_equal(a, b) for a, b in zip(neither, ended, strict=True))
 
 
-@pytest.mark.parametrize("name", ["iq", "bc", "regularized_bc", "rl", "sqil", "adril", "dac"])
+@pytest.mark.parametrize(
+    "name", ["iq", "bc", "regularized_bc", "rl", "sqil", "adril", pytest.param("dac", marks=pytest.mark.slow)]
+)
 def test_only_forward_rl_reads_the_reward(name):
     online = name not in ("iq", "bc", "regularized_bc")
     config, _, spec, _, hparams, _ = setup(method=name, feed="replay" if online else "demos")

@@ -43,7 +43,7 @@ def counts_by_hand(rows, absorbing):
     return total / mass
 
 
-@pytest.mark.parametrize("treatment", ["zero", "absorbing"])
+@pytest.mark.parametrize("treatment", [pytest.param("zero", marks=pytest.mark.slow), "absorbing"])
 def test_the_slope_of_a_linear_reward_is_the_difference_of_feature_counts(treatment):
     """α = ∞, 5 rows of the learner and 7 of the expert; a constant reward has no slope at all."""
     with jax.enable_x64(True):
@@ -70,6 +70,7 @@ def test_the_slope_vanishes_exactly_where_the_counts_match():
         assert np.abs(slope(other, paired)).max() == pytest.approx(0.5)
 
 
+@pytest.mark.slow
 def test_rewards_of_states_do_not_see_the_action():
     with jax.enable_x64(True):
         spec, made, hparams, state, _ = setup("max_entropy_deep", hidden=(8,), reward_input="state")

@@ -80,7 +80,8 @@ def test_no_decomposition_is_batched():
 
 
 @pytest.mark.parametrize(
-    ("image", "features", "size", "stride"), [((10, 10, 4), 16, 3, 1), ((21, 19, 3), 5, 8, 4)]
+    ("image", "features", "size", "stride"),
+    [((10, 10, 4), 16, 3, 1), pytest.param((21, 19, 3), 5, 8, 4, marks=pytest.mark.slow)],
 )
 def test_convolutions_are_flaxs(image, features, size, stride):
     """The same parameters, numbers and gradients, also where the last pixels do not fill a patch."""

@@ -198,6 +198,7 @@ def every_transition():
     return (jnp.asarray(x.ravel()) for x in np.indices((STATES, ACTIONS, STATES)))
 
 
+@pytest.mark.slow
 def test_sampled_epic_is_the_exact_one_on_all_base_pairs_and_converges_on_drawn_ones():
     world = World(8)
     s, a, t = every_transition()

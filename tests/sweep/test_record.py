@@ -16,7 +16,7 @@ from iqlearn_jax.sweep.record import record_demos
 from iqlearn_jax.sweep.run import load_run, train
 from iqlearn_jax.sweep.workdir import read_config
 
-BACKENDS = ("gymnax", "gymnasium")
+BACKENDS = (pytest.param("gymnax", marks=pytest.mark.slow), "gymnasium")
 
 
 @pytest.fixture(scope="module", params=BACKENDS)

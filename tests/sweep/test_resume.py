@@ -116,6 +116,7 @@ def host_config(tmp_path, **changes):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted_on_the_host(tmp_path, monkeypatch):
     compare(host_config(tmp_path), tmp_path, monkeypatch, chunks=(1,))
 

@@ -220,6 +220,7 @@ def test_points_gather_seeds_over_programs():
     assert rows[1]["ci95"] is None
 
 
+@pytest.mark.slow
 def test_estimate_counts_the_replay():
     """Memory grows with the replay by what its arrays take; more than there is does not fit."""
     sizes = (2**10, 2**16)
