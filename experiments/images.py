@@ -69,25 +69,26 @@ def held_out_accuracy(folder: Path) -> str:
 
 def minatar_rows(game: str) -> dict[str, Row]:
     """IQ-Learn online beside behavioural cloning, from the same 20 demonstrations."""
-    prepare, demos = partial(minatar_demos, game), {"demos.path": str(FOLDER / f"{game}.npz")}
+    demos = {"demos.path": str(FOLDER / f"{game}.npz")}
+    own = Row("", changes=demos, prepare=partial(minatar_demos, game), note="own expert")
     return {
-        f"{game}": Row(f"configs/minatar.py:{game}", changes=demos, prepare=prepare, note="own expert"),
-        f"{game}_bc": Row(f"configs/minatar.py:{game}_bc", changes=demos, prepare=prepare, note="own expert"),
+        game: own._replace(config=f"configs/minatar.py:{game}", hours=HOURS),
+        f"{game}_bc": own._replace(config=f"configs/minatar.py:{game}_bc", hours=0.15),
     }
 
 
 PONG_DEMOS = {"demos.path": str(FOLDER / "pong.npz")}
+PONG_ROW = Row("", changes=PONG_DEMOS, prepare=pong_demos, finish=held_out_accuracy)
 ROWS = {
     **minatar_rows("breakout"),
     **minatar_rows("spaceinvaders"),
-    "pong_offline": Row(
-        "configs/atari.py:pong_offline", changes=PONG_DEMOS, prepare=pong_demos, finish=held_out_accuracy
+    "pong_offline": PONG_ROW._replace(config="configs/atari.py:pong_offline", hours=0.6),
+    "pong_bc": PONG_ROW._replace(config="configs/atari.py:pong_bc", hours=0.3),
+    "pong": Row(
+        "configs/atari.py:pong",
+        changes=PONG_DEMOS | {"demos.trajectories": 5}, prepare=pong_demos, hours=12.6,
     ),
-    "pong_bc": Row(
-        "configs/atari.py:pong_bc", changes=PONG_DEMOS, prepare=pong_demos, finish=held_out_accuracy
-    ),
-    "pong": Row("configs/atari.py:pong", changes=PONG_DEMOS | {"demos.trajectories": 5}, prepare=pong_demos),
-}
+}  # fmt: skip
 ROWS = {name: row._replace(changes={"first_seed": FIRST_SEED, **row.changes}) for name, row in ROWS.items()}
 PREFACE = """# Learning from pixels
 
