@@ -23,6 +23,7 @@ from iqlearn_jax.sweep.run import load_run, train
 from iqlearn_jax.sweep.workdir import read_config
 
 FIRST_SEED, EPISODES, CHUNK = 6000, 30, 256
+HOURS = 2.5  # of MinAtar online
 FOLDER = RUNS / "images"
 PONG = "Pong-frames84_baby-a3c_5ep.npz"
 
