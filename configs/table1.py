@@ -61,6 +61,10 @@ TUNED: dict[str, dict[str, dict[str, float]]] = {
         "iq": {"critic_lr": 1e-4, "temperature": 0.1},
         "bc": {"critic_lr": 1e-4, "weight_decay": 0.0},
         "regularized_bc": {"critic_lr": 1e-3, "reward_weight": 0.01},
+        "value_dice": {"actor_lr": 1e-4, "gradient_penalty": 1.0},
+        "avril": {"critic_lr": 1e-4, "reward_weight": 0.1, "temperature": 1.0},
+        "lstd_mu": {"bandwidth": 2.0, "ridge": 1e-4},
+        "dsfn": {"actor_lr": 1e-4, "critic_lr": 1e-4, "transition_weight": 0.1},
     },
 }
 
