@@ -16,6 +16,7 @@ Departures from the paper, each with the switch that restores its choice:
   continuous actions: log π is taken off the edge of the box (`nets.tanh_gaussian.EDGE`) on both sides.
 """
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -122,15 +123,16 @@ def judged(ratio: jax.Array, ended: jax.Array, window: int, expert: bool) -> tup
       window: 0 where whole episodes are judged: one that begins each of the expert's windows, and those
         between two ends in the learner's.
     Returns:
-      sums and weights, [M] each for windows; [M, w] for episodes, at their last steps.
+      sums and weights, [M] each for windows; [M, w] for episodes, in their order.
     """
     if window:
         return ratio.sum(axis=1), 1.0 - jnp.any(ended[:, :-1], axis=1)
-    total = jnp.cumsum(ratio, axis=1)
-    steps = jnp.where(ended, jnp.arange(1, ended.shape[1] + 1), 0)
-    before = jnp.pad(jax.lax.cummax(steps, axis=1)[:, :-1], ((0, 0), (1, 0)))  # steps up to the last end
-    gone = jnp.where(before > 0, jnp.take_along_axis(total, jnp.maximum(before - 1, 0), axis=1), 0.0)
-    return total - gone, 1.0 * (ended & (before == 0 if expert else before > 0))
+    length = ended.shape[1]
+    number = jnp.cumsum(ended, axis=1) - ended  # of the episode that each step belongs to
+    sums = jax.vmap(partial(jax.ops.segment_sum, num_segments=length))(ratio, number)
+    order = jnp.arange(length)
+    wanted = order == 0 if expert else order > 0
+    return sums, 1.0 * (wanted & (order < ended.sum(axis=1, keepdims=True)))
 
 
 def share(whole: jax.Array, part: Windows, window: int) -> jax.Array:

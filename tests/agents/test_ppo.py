@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+from common import configure, deterministic_mdp, hyper, random_rows, slope, spec_of, table_spec
 
 from iqlearn_jax.agents import make_ppo_agent
 from iqlearn_jax.agents.common import ADAM
@@ -65,16 +65,6 @@ def numpy_loss(logits, values, old, rows, advantage, target):
     gain = np.minimum(ratio * advantage, np.clip(ratio, 1 - CLIP, 1 + CLIP) * advantage).mean()
     entropy = -(policy * np.log(policy)).sum(axis=1)[rows.obs].mean()
     return np.mean((values[rows.obs, 0] - target) ** 2) - gain - TAU * entropy
-
-
-def slope(function, x):
-    """Central differences by every entry of x."""
-    found = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        step = np.zeros_like(x)
-        step[index] = 1e-6
-        found[index] = (function(x + step) - function(x - step)) / 2e-6
-    return found
 
 
 def test_one_step_follows_the_gradient_of_the_clipped_loss():

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, table_spec
+from common import configure, deterministic_mdp, hyper, random_rows, slope, table_spec
 from soft_rl_reference import ACTIONS, STATES
 
 from iqlearn_jax.agents.common import ADAM
@@ -102,16 +102,6 @@ def cut_by_hand(rollout, width):
     return [np.stack(part) for part in found]
 
 
-def slope(function, x):
-    """Central differences by every entry of x."""
-    found = np.zeros_like(x)
-    for index in np.ndindex(x.shape):
-        step = np.zeros_like(x)
-        step[index] = 1e-6
-        found[index] = (function(x + step) - function(x - step)) / 2e-6
-    return found
-
-
 def test_windows_stay_in_their_environment():
     time, env = np.indices((6, 2))
     found = windows({"time": jnp.asarray(time), "env": jnp.asarray(env)}, 3)
@@ -127,10 +117,10 @@ def test_whole_episodes_are_judged_by_the_sums_of_their_own_steps(expert):
     sums, weight = map(np.asarray, judged(jnp.asarray(ratio), jnp.asarray(ended), 0, expert))
     wanted = np.zeros_like(weight)
     for row, ends in enumerate(map(np.flatnonzero, ended)):
-        spans = list(zip(np.r_[0, ends[:-1] + 1], ends, strict=False))
-        for first, end in spans[:1] if expert else spans[1:]:
-            wanted[row, end] = 1
-            np.testing.assert_allclose(sums[row, end], ratio[row, first : end + 1].sum(), atol=1e-5)
+        spans = list(enumerate(zip(np.r_[0, ends[:-1] + 1], ends, strict=False)))
+        for number, (first, end) in spans[:1] if expert else spans[1:]:
+            wanted[row, number] = 1
+            np.testing.assert_allclose(sums[row, number], ratio[row, first : end + 1].sum(), atol=1e-5)
     np.testing.assert_array_equal(weight, wanted)
     assert 0 < wanted.sum() < ended.sum()
 
