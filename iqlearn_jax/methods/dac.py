@@ -23,10 +23,9 @@ import jax.numpy as jnp
 
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import ADAM, AgentState
-from iqlearn_jax.methods.common import Method, choose
-from iqlearn_jax.methods.discriminator import discriminator_step, make_discriminator
+from iqlearn_jax.methods.common import Method
+from iqlearn_jax.methods.discriminator import discriminator_step, make_discriminator, rewards_of
 from iqlearn_jax.methods.soft_rl import check_imitation, soft_rl_step
-from iqlearn_jax.ops.adversarial import REWARD_SHAPES, shaped_reward
 
 
 class DacState(AgentState):
@@ -45,9 +44,9 @@ def make_dac(config, spec) -> Method:
       InputError: an unknown reward shape, a terminal treatment or `state_only` that it does not know.
     """
     check_imitation(config)
-    shape = choose(config, "reward_shape", tuple(REWARD_SHAPES))
     agent = make_agent(config, spec)
     judge = make_discriminator(config, spec, agent.preprocess)
+    reward, end_reward = rewards_of(judge, config)
     absorbing = config.terminal == "absorbing"
 
     def init(key, hparams):
@@ -58,12 +57,6 @@ def make_dac(config, spec) -> Method:
             discriminator=params,
             discriminator_opt=ADAM.init(params),
         )
-
-    def reward(hparams, state, transition, key=None):
-        return shaped_reward(judge.logit(hparams, state.discriminator, transition), shape)
-
-    def end_reward(hparams, state):
-        return shaped_reward(judge.end_logit(state.discriminator), shape)
 
     def update(hparams, state, batch, key):
         judge_key, rl_key = jax.random.split(key)

@@ -14,9 +14,9 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import adam_step
-from iqlearn_jax.methods.common import penalty_weights
+from iqlearn_jax.methods.common import choose, penalty_weights
 from iqlearn_jax.nets import Critic
-from iqlearn_jax.ops.adversarial import logistic_loss
+from iqlearn_jax.ops.adversarial import REWARD_SHAPES, logistic_loss, shaped_reward
 from iqlearn_jax.ops.penalties import gradient_penalty
 from iqlearn_jax.types import EnvSpec, Metrics
 
@@ -85,6 +85,23 @@ def make_discriminator(config, spec: EnvSpec, preprocess: Callable) -> Discrimin
     return Discriminator(lambda key: net.init(key, *end_point(spec)), logit, end_logit, loss)
 
 
+def rewards_of(judge: Discriminator, config) -> tuple[Callable, Callable]:
+    """What `config.reward_shape` makes of D's logits: `Method.reward` of (s, a), and `Method.end_reward`.
+
+    Raises:
+      InputError: an unknown shape.
+    """
+    shape = choose(config, "reward_shape", tuple(REWARD_SHAPES))
+
+    def reward(hparams, state, transition, key=None):
+        return shaped_reward(judge.logit(hparams, state.discriminator, transition), shape)
+
+    def end_reward(hparams, state):
+        return shaped_reward(judge.end_logit(state.discriminator), shape)
+
+    return reward, end_reward
+
+
 def verdict(value, cost, expert, policy) -> Metrics:
     """Metrics of a loss and its penalty [], and of the logits [B] of both sides."""
     right = 0.5 * (jnp.mean(expert > 0) + jnp.mean(policy < 0))
@@ -127,7 +144,7 @@ def with_ends(spec: EnvSpec, point: Point, rows, key: jax.Array) -> Point:
     two would be drawn where both are stored."""
     ends = rows.terminated & jax.random.bernoulli(key, shape=rows.terminated.shape)
 
-    def choose(end, x):
+    def instead(end, x):
         return jnp.where(ends.reshape(-1, *[1] * (x.ndim - 1)), end, x)
 
-    return jax.tree.map(choose, end_point(spec), point)
+    return jax.tree.map(instead, end_point(spec), point)

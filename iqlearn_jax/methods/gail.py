@@ -24,12 +24,11 @@ import jax.numpy as jnp
 from iqlearn_jax.agents import PpoState, make_ppo_agent
 from iqlearn_jax.agents.common import ADAM
 from iqlearn_jax.agents.ppo import flat, one_pass
-from iqlearn_jax.methods.common import Method, choose
-from iqlearn_jax.methods.discriminator import discriminator_step, make_discriminator
+from iqlearn_jax.methods.common import Method
+from iqlearn_jax.methods.discriminator import discriminator_step, make_discriminator, rewards_of
 from iqlearn_jax.methods.ppo import check_rollout
 from iqlearn_jax.methods.soft_rl import check_imitation
 from iqlearn_jax.methods.terminal import loop_weight
-from iqlearn_jax.ops.adversarial import REWARD_SHAPES, shaped_reward
 from iqlearn_jax.types import Batch
 
 
@@ -56,20 +55,14 @@ def make_gail(config, spec) -> Method:
     """
     check_imitation(config)
     check_rollout(config)
-    shape = choose(config, "reward_shape", tuple(REWARD_SHAPES))
     agent = make_ppo_agent(config, spec)
     judge = make_discriminator(config, spec, agent.preprocess)
+    reward, end_reward = rewards_of(judge, config)
     absorbing = config.terminal == "absorbing"
 
     def init(key, hparams):
         agent_key, judge_key = jax.random.split(key)
         return judged(agent.init(agent_key, hparams), judge.init(judge_key))
-
-    def reward(hparams, state, transition, key=None):
-        return shaped_reward(judge.logit(hparams, state.discriminator, transition), shape)
-
-    def end_reward(hparams, state):
-        return shaped_reward(judge.end_logit(state.discriminator), shape)
 
     def behind(hparams, state, rows):
         """Rewards [N] of all that follows an end, as seen from the row before it."""
