@@ -6,7 +6,7 @@ from iqlearn_jax.methods.airl import make_airl
 from iqlearn_jax.methods.asaf import make_asaf
 from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
-from iqlearn_jax.methods.common import Method
+from iqlearn_jax.methods.common import Method, annealed
 from iqlearn_jax.methods.dac import make_dac
 from iqlearn_jax.methods.dsfn import make_dsfn
 from iqlearn_jax.methods.edm import make_edm
@@ -54,7 +54,7 @@ FORWARD_RL = ("rl", "ppo")  # learn from the environment's reward, without demon
 
 
 def make_method(config, spec: EnvSpec) -> Method:
-    """METHODS[config.method](config, spec).
+    """METHODS[config.method](config, spec), its learning rates falling where `config.lr_decay` says so.
 
     Raises:
       InputError: unknown method, or a feed that the method cannot learn from.
@@ -67,7 +67,7 @@ def make_method(config, spec: EnvSpec) -> Method:
             f"config.feed is '{config.feed}', but method '{config.method}' learns from "
             f"{' or '.join(sorted(method.feeds))}; set --config.feed={min(method.feeds)}"
         )
-    return method
+    return annealed(config, method)
 
 
 __all__ = ["FEEDS", "FORWARD_RL", "METHODS", "Method", "make_method"]

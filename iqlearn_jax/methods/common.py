@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from iqlearn_jax.agents.common import make_preprocess
 from iqlearn_jax.agents.soft_q import make_network
+from iqlearn_jax.config import RATES, TINY
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.nets.tanh_gaussian import EDGE
 from iqlearn_jax.types import Batch, EnvSpec, Transition
@@ -38,6 +39,26 @@ class Method(NamedTuple):
     window: int = 0
     from_start: bool = False
     end_reward: Callable | None = None
+
+
+def annealed(config, method: Method) -> Method:
+    """The method with learning rates that stay constant, then fall linearly to 0 at the last update.
+
+    A constant rate is every paper's choice here: `lr_decay=0`, where the method comes back as it is. Whoever
+    calls `update` alone may as well pass other rates in `hparams` at each call: they are traced.
+
+    Args:
+      config: `lr_decay`, the share of `updates` over which rates fall: traced, in [0, 1].
+    """
+    if not any(config.grid.lr_decay or (config.lr_decay,)):
+        return method
+
+    def update(hparams, state, batch, key):
+        left = 1.0 - state.step / config.updates
+        rate = jnp.minimum(1.0, left / jnp.maximum(hparams["lr_decay"], TINY))
+        return method.update(hparams | {name: rate * hparams[name] for name in RATES}, state, batch, key)
+
+    return method._replace(update=update)
 
 
 def join(batch: Batch) -> tuple[Transition, jax.Array]:
