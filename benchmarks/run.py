@@ -15,11 +15,12 @@ from rich.table import Table
 
 from benchmarks import loops, storage, updates
 from benchmarks.measure import Row
+from experiments.demonstrations import SHARED
 from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.workdir import provenance, write_json
 
 RESULTS = Path("benchmarks/results/latest.json")
-HOPPER = Path("../shared/demos/Hopper-v5_cs285_25ep.npz")
+HOPPER = Path("../shared/demos") / SHARED["hopper"]
 
 
 def groups(demos: Path) -> dict[str, Callable[[], list[Row]]]:

@@ -3,11 +3,12 @@
 Offline settings, never mixed: `full` (whole demonstrations, standardised inputs) and `sparse` (every 20th
 step on CartPole, every 5th elsewhere; raw inputs, since few rows say little of their spread). `online`: one
 demonstration, thinned out in the same way, and few steps. What differs between methods is in RECIPES (their
-papers' choices) and in TUNED: what `experiments/tuning.py` found, with the same number of points, seeds and
-updates for each. None has bundled demonstrations (name a file with --demos) but brax's double pendulum,
-whose networks and rates are those of configs/brax.py.
+papers' choices) and in TUNED: what `experiments/tuning.py` found (docs/results/tuning.json), with the same
+number of points, seeds and updates for each. None has bundled demonstrations (name a file with --demos) but
+brax's double pendulum, whose networks and rates are those of configs/brax.py.
 """
 
+import json
 from functools import partial
 from pathlib import Path
 
@@ -56,17 +57,8 @@ PENDULUM_METHODS = {
     },
 }
 FEW_STEPS = {"updates": 120, "log_every": 10, "eval_every": 10, "minibatches": 8}  # of 512: 61,440 steps
-TUNED: dict[str, dict[str, dict[str, float]]] = {
-    "cartpole_full": {
-        "iq": {"critic_lr": 1e-4, "temperature": 0.1},
-        "bc": {"critic_lr": 1e-4, "weight_decay": 0.0},
-        "regularized_bc": {"critic_lr": 1e-3, "reward_weight": 0.01},
-        "value_dice": {"actor_lr": 1e-4, "gradient_penalty": 1.0},
-        "avril": {"critic_lr": 1e-4, "reward_weight": 0.1, "temperature": 1.0},
-        "lstd_mu": {"bandwidth": 2.0, "ridge": 1e-4},
-        "dsfn": {"actor_lr": 1e-4, "critic_lr": 1e-4, "transition_weight": 0.1},
-    },
-}
+FOUND = Path(__file__).parents[1] / "docs/results/tuning.json"
+TUNED = {row["name"]: row["best"] or {} for row in json.loads(FOUND.read_text())["rows"]}
 
 
 def offline(task, setting, method):
@@ -81,7 +73,7 @@ def offline(task, setting, method):
     config.demos.subsample = EVERY[task] if setting == "sparse" else 1
     config.normalize_obs = setting == "full"
     config.update(RECIPES[method])
-    config.update(TUNED.get(f"{task}_{setting}", {}).get(method, {}))
+    config.update(TUNED.get(f"{task}_{setting}_{method}", {}))
     return config
 
 
@@ -101,7 +93,7 @@ def online(task, method):
         config.online.update({"num_envs": 8, "rollout_steps": 64})
     config.method = method
     config.update(ONLINE_RECIPES[method])
-    config.update(TUNED.get(f"{task}_online", {}).get(method, {}))
+    config.update(TUNED.get(f"{task}_online_{method}", {}))
     return config
 
 
@@ -116,7 +108,7 @@ def pendulum(setting, method):
     if config.feed == "rollout":
         config.update(FEW_STEPS)
         config.online.update({"num_envs": 8, "rollout_steps": 64})
-    config.update(TUNED.get(f"{PENDULUM}_{setting}", {}).get(method, {}))
+    config.update(TUNED.get(f"{PENDULUM}_{setting}_{method}", {}))
     return config
 
 

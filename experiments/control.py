@@ -8,20 +8,18 @@ on from its last checkpoint.
 
 from typing import Any
 
+from experiments.demonstrations import SHARED
 from experiments.table import Row, Table, full_markdown, main
 
 FIRST_SEED = 6000
-HOPPER, CHEETAH = "Hopper-v5_cs285_25ep.npz", "HalfCheetah-v5_cs285_25ep.npz"
-CARTPOLE = "CartPole-v1_zoo-dqn_50ep.npz"
-FILES = {"hopper": HOPPER, "halfcheetah": CHEETAH}
 
 
 def _offline(task: str, demos: int) -> dict[str, Row]:
     """IQ-Learn and behavioural cloning from the same demonstrations, with the same networks and updates."""
     changes: dict[str, Any] = {"demos.trajectories": demos}
     return {
-        f"{task}_offline_{demos}": Row(f"configs/{task}.py:offline", FILES[task], changes, hours=0.5),
-        f"{task}_bc_{demos}": Row(f"configs/{task}.py:bc", FILES[task], changes, hours=0.1),
+        f"{task}_offline_{demos}": Row(f"configs/{task}.py:offline", SHARED[task], changes, hours=0.5),
+        f"{task}_bc_{demos}": Row(f"configs/{task}.py:bc", SHARED[task], changes, hours=0.1),
     }
 
 
@@ -32,13 +30,13 @@ def _states(source: str, shared: str | None = None) -> Row:
 
 PAPER = {"seeds": 1, "updates": 100_000, "snapshot_every": 0}
 ROWS: dict[str, Row] = {
-    "hopper": Row("configs/hopper.py:online", HOPPER, hours=2.6),
-    "halfcheetah": Row("configs/halfcheetah.py:online", CHEETAH, hours=3.0),
+    "hopper": Row("configs/hopper.py:online", SHARED["hopper"], hours=2.6),
+    "halfcheetah": Row("configs/halfcheetah.py:online", SHARED["halfcheetah"], hours=3.0),
     "hopper_paper": Row(
-        "configs/hopper.py:paper", HOPPER, PAPER, "authors' settings", "IQ-Learn, paper", hours=0.5
+        "configs/hopper.py:paper", SHARED["hopper"], PAPER, "authors' settings", "IQ-Learn, paper", hours=0.5
     ),
-    "halfcheetah_mjx": Row("configs/brax.py:halfcheetah_mjx", CHEETAH, hours=5.8),
-    "cartpole_states": _states("cartpole.py:state_only", CARTPOLE),
+    "halfcheetah_mjx": Row("configs/brax.py:halfcheetah_mjx", SHARED["halfcheetah"], hours=5.8),
+    "cartpole_states": _states("cartpole.py:state_only", SHARED["cartpole"]),
     "inverted_double_pendulum_states": _states("brax.py:inverted_double_pendulum_state_only"),
     "gridworld_states": _states("gridworld.py:state_only"),
     **_offline("hopper", 1),

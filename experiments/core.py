@@ -5,12 +5,11 @@ python -m experiments.core [--list] [--only=NAME,...]
 
 from typing import Any
 
+from experiments.demonstrations import SHARED
 from experiments.table import Row, Table, full_markdown, main
 from iqlearn_jax.settings import load_config
 
 FIRST_SEED = 6000  # 5000 and up were looked at while settings were still changing
-CARTPOLE, ACROBOT = "CartPole-v1_zoo-dqn_50ep.npz", "Acrobot-v1_zoo-dqn_100ep.npz"
-LANDER = "LunarLander-v3_zoo-ppo_100ep.npz"
 
 
 def _demos(trajectories: int, subsample: int = 1) -> dict[str, Any]:
@@ -30,18 +29,22 @@ def pair(
 
 
 ROWS: dict[str, Row] = (
-    pair("cartpole_1", "cartpole", CARTPOLE, _demos(1) | {"first_seed": 7000}, "offline")
-    | pair("cartpole_10x20", "cartpole", CARTPOLE, _demos(10, 20), "subsampled")
-    | pair("cartpole_1x20", "cartpole", CARTPOLE, _demos(1, 20), "sparse", "25 transitions")
+    pair("cartpole_1", "cartpole", SHARED["cartpole"], _demos(1) | {"first_seed": 7000}, "offline")
+    | pair("cartpole_10x20", "cartpole", SHARED["cartpole"], _demos(10, 20), "subsampled")
+    | pair("cartpole_1x20", "cartpole", SHARED["cartpole"], _demos(1, 20), "sparse", "25 transitions")
     | {
         "cartpole_1x20_online": Row(
-            "configs/cartpole.py:online", CARTPOLE, _demos(1, 20), "25 transitions", "IQ-Learn, online"
+            "configs/cartpole.py:online",
+            SHARED["cartpole"],
+            _demos(1, 20),
+            "25 transitions",
+            "IQ-Learn, online",
         )
     }
-    | pair("acrobot_1", "acrobot", ACROBOT, _demos(1), "offline")
-    | pair("lunarlander_1", "lunarlander", LANDER, _demos(1), "offline")
-    | pair("lunarlander_3", "lunarlander", LANDER, _demos(3), "offline")
-    | pair("lunarlander_3x20", "lunarlander", LANDER, _demos(3, 20), "sparse")
+    | pair("acrobot_1", "acrobot", SHARED["acrobot"], _demos(1), "offline")
+    | pair("lunarlander_1", "lunarlander", SHARED["lunarlander"], _demos(1), "offline")
+    | pair("lunarlander_3", "lunarlander", SHARED["lunarlander"], _demos(3), "offline")
+    | pair("lunarlander_3x20", "lunarlander", SHARED["lunarlander"], _demos(3, 20), "sparse")
     | {
         "inverted_pendulum": Row("configs/brax.py:inverted_pendulum", note="own expert"),
         "inverted_double_pendulum": Row("configs/brax.py:inverted_double_pendulum", note="own expert"),

@@ -5,20 +5,17 @@ runs/demo/{iq,bc} and the page runs/demo/report.html.
 """
 
 import shutil
-import sys
 import time
 from pathlib import Path
 
 from rich.console import Console
 from rich.markdown import Markdown
 
-from iqlearn_jax.cli import one_line
-from iqlearn_jax.errors import InputError
+from experiments import command
 from iqlearn_jax.report.page import write_report
 from iqlearn_jax.report.read import read_runs
 from iqlearn_jax.report.tables import markdown, summary_rows
 from iqlearn_jax.settings import load_config
-from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.run import train
 
 FOLDER = Path("runs/demo")
@@ -26,9 +23,8 @@ ARMS = {"iq": "configs/cartpole.py:offline", "bc": "configs/cartpole.py:bc"}
 SEEDS = 8
 
 
-def main() -> int:
-    """Runs the demo anew; returns 0, or 2 after a one-line error."""
-    one_device_per_core()
+def main() -> None:
+    """Runs the demo anew."""
     begun = time.perf_counter()
     shutil.rmtree(FOLDER, ignore_errors=True)
     for name, source in ARMS.items():
@@ -40,11 +36,7 @@ def main() -> int:
     console = Console()
     console.print(Markdown(markdown(summary_rows(read_runs(folders)))))
     console.print(f"\n{time.perf_counter() - begun:.0f} s; open the report: [bold]{page}[/bold]")
-    return 0
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(one_line(error))
+    command.run("demo", main)

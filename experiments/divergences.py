@@ -5,14 +5,17 @@
 What the reverse KL's two forms do with batches is in experiments/unbiased.py.
 """
 
+from functools import partial
 from typing import Any
 
+from experiments.demonstrations import SHARED
 from experiments.table import Row, Table, main, markdown_table, score
+from experiments.tuning import searched
 from iqlearn_jax.ops.divergences import DIVERGENCES
 
 FIRST_SEED = 8000
 NAMES = tuple(DIVERGENCES)
-TASKS = {"cartpole": ("CartPole-v1_zoo-dqn_50ep.npz", 3), "acrobot": ("Acrobot-v1_zoo-dqn_100ep.npz", 1)}
+DEMOS = {"cartpole": 3, "acrobot": 1}
 PENDULUM = "inverted_double_pendulum"
 
 
@@ -25,10 +28,11 @@ def offline_rows() -> dict[str, Row]:
     """Thinned-out demonstrations, on which methods differ; rates and temperature are those found for χ²."""
     return {
         f"{task}_{name}": Row(
-            f"configs/table1.py:{task}_sparse_iq", file,
-            changes(name) | {"demos.trajectories": demos, "first_seed": FIRST_SEED}, label=name, hours=0.01,
+            f"configs/table1.py:{task}_sparse_iq", SHARED[task],
+            changes(name) | {"demos.trajectories": demos, "first_seed": FIRST_SEED}, label=name,
+            prepare=partial(searched, f"{task}_sparse_iq"), hours=0.01,
         )
-        for task, (file, demos) in TASKS.items()
+        for task, demos in DEMOS.items()
         for name in NAMES
     }  # fmt: skip
 
@@ -64,7 +68,7 @@ and command: [divergences.json](divergences.json).
 def markdown(results: list[dict[str, Any]]) -> str:
     """Divergences by tasks."""
     done = {found["name"]: found for found in results if "method" in found}
-    tasks = (*TASKS, PENDULUM)
+    tasks = (*DEMOS, PENDULUM)
 
     def cell(task: str, name: str) -> str:
         if f"{task}_{name}" not in ROWS:

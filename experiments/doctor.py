@@ -5,7 +5,6 @@ python -m experiments.doctor [--list] [--only=NAME,...]
 Each task is trained with settings from good to hopeless and evaluated often.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Mapping
@@ -14,21 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from experiments import command
+from experiments.demonstrations import SHARED
 from experiments.table import RESULTS, RUNS, markdown_table
-from iqlearn_jax.cli import one_line
-from iqlearn_jax.errors import InputError
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.statistics import normalize, spearman
-from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.run import train
 from iqlearn_jax.sweep.workdir import read_json, write_json
 
 FIRST_SEED = 6000
-SHARED = {
-    "cartpole": "CartPole-v1_zoo-dqn_50ep.npz",
-    "acrobot": "Acrobot-v1_zoo-dqn_100ep.npz",
-    "lunarlander": "LunarLander-v3_zoo-ppo_100ep.npz",
-}
 Variant = tuple[str, int, Mapping[str, Any]]  # configuration, updates, changes
 
 
@@ -82,7 +75,7 @@ def folder(task: str, variant: str) -> Path:
     return RUNS / "doctor" / f"{task}_{variant}"
 
 
-def run(task: str, variant: str, shared: Path) -> None:
+def run(task: str, variant: str, shared: Path, force: bool = False) -> None:
     """Trains one variant unless it is done.
 
     Raises:
@@ -99,7 +92,7 @@ def run(task: str, variant: str, shared: Path) -> None:
         size["demos.path"] = str(shared / SHARED[task])
     for key, value in (size | every | dict(changes)).items():
         assign(config, key, value)
-    train(config, where, resume=(where / "config.json").exists())
+    train(config, where, resume=(where / "config.json").exists(), force=force)
 
 
 def points(where: Path) -> dict[str, Any] | None:
@@ -181,31 +174,18 @@ def _cells(row: dict[str, Any], everything: list[dict[str, Any]]) -> tuple:
     )
 
 
-def main() -> int:
+def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--list", action="store_true", help="name the tasks and their variants")
-    parser.add_argument("--only", help="tasks, separated by commas")
-    parser.add_argument("--shared", type=Path, default=Path("../shared/demos"), help="folder of shared files")
-    options = parser.parse_args()
-    names = options.only.split(",") if options.only else list(TASKS)
-    if unknown := set(names) - set(TASKS):
-        raise InputError(f"--only names '{unknown.pop()}'; known: {', '.join(TASKS)}")
+    options = command.parse(__doc__, "list", "only", "shared", "force")
+    names = command.chosen(options.only, TASKS)
     for task, variant in [(name, variant) for name in names for variant in TASKS[name]]:
         print(f"{task} {variant}: {TASKS[task][variant]}", file=sys.stderr)
         if not options.list:
-            run(task, variant, options.shared)
+            run(task, variant, options.shared, options.force)
             found = write()
     for row in [] if options.list else found:
         print(row["task"], row["runs"], row["evaluations"])
-    return 0
 
 
 if __name__ == "__main__":
-    one_device_per_core()
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(one_line(error))
+    command.run("doctor", main)

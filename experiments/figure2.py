@@ -7,6 +7,7 @@ experiments/tuning.py). Ours, from the bundled demonstrations, are added at 1 an
 """
 
 from collections.abc import Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -14,7 +15,7 @@ from experiments.comparison import compare, compare_table
 from experiments.figures import write_scores
 from experiments.table import RUNS, Row, Table, main, markdown_table, score
 from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, ROWS, SETTINGS, panels
-from experiments.tuning import SHARED
+from experiments.tuning import CLASSIC, searched
 
 OWN = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1"}
 PAPER = {  # returns at one subsampled demonstration, read off the plot (5 % of the axis)
@@ -30,7 +31,7 @@ def shared_rows() -> dict[str, Row]:
     """Table 1's runs, where they are."""
     names = (
         f"{task}_{setting}_{method}_{demos}"
-        for task, setting, method, demos in product(SHARED, SETTINGS, FIGURE2, DEMOS)
+        for task, setting, method, demos in product(CLASSIC, SETTINGS, FIGURE2, DEMOS)
     )
     return {name: ROWS[name]._replace(folder=RUNS / "table1" / name) for name in names}
 
@@ -44,6 +45,7 @@ def own_rows() -> dict[str, Row]:
                 "demos.path": f"iqlearn_jax/data/bundled/{OWN[task]}.npz", "demos.trajectories": demos,
                 "seeds": 20, "first_seed": FIRST_SEED,
             },
+            prepare=partial(searched, f"{task}_{setting}_{method}"),
             hours=0.02,
         )
         for task, setting, method, demos in product(OWN, SETTINGS, FIGURE2, (1, 10))
@@ -66,7 +68,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
     """Comparisons first, then one table for each task and setting."""
     done = {found["name"]: found for found in results if "method" in found}
     page = compare_table(compare({name: row for name, row in done.items() if not name.startswith("own")}))
-    for task, (setting, words) in product(SHARED, SETTINGS.items()):
+    for task, (setting, words) in product(CLASSIC, SETTINGS.items()):
         page += f"\n## {task}, {words}\n\n" + score_table(
             done, f"{task}_{setting}", DEMOS, paper(task, setting)
         )

@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import command
 from iqlearn_jax.data.demos import from_arrays, save
 from iqlearn_jax.envs import make_env
 from iqlearn_jax.envs.gridworld import gridworld_reward, soft_optimal_demos
@@ -29,7 +30,6 @@ from iqlearn_jax.ops.tabular import MDP, occupancy, soft_value_iteration
 from iqlearn_jax.ops.tabular_solve import solve
 from iqlearn_jax.settings import from_flat, load_config
 from iqlearn_jax.statistics import pearson
-from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.rewards import table_reward
 from iqlearn_jax.sweep.run import load_run, train
 from iqlearn_jax.sweep.workdir import read_config, write_json
@@ -91,12 +91,11 @@ def correlations(folder: Path) -> list[dict[str, Any]]:
         ]
 
 
-def main() -> int:
+def main() -> None:
     """Trains if need be, compares, writes docs/results/gridworld.{json,md}."""
-    one_device_per_core()
     if "--demos" in sys.argv:
         write_demos()
-        return 0
+        return
     if not (FOLDER / "summary.json").exists():
         train(load_config(SOURCE), FOLDER)
     rows = correlations(FOLDER)
@@ -110,8 +109,7 @@ def main() -> int:
     page = f"# Gridworld rewards\n\n{__doc__}\n{origin}\n\n{table}\n"
     Path("docs/results/gridworld.md").write_text(page)
     print(table)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run("gridworld", main)

@@ -13,40 +13,33 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments.demonstrations import SHARED, own_demos
 from experiments.table import RUNS, Row, Table, full_markdown, main
 from iqlearn_jax.data.convert import convert
 from iqlearn_jax.data.demos import save
 from iqlearn_jax.data.frame_replay import take_rows
-from iqlearn_jax.settings import from_flat, load_config
-from iqlearn_jax.sweep.record import record_demos
-from iqlearn_jax.sweep.run import load_run, train
+from iqlearn_jax.settings import from_flat
+from iqlearn_jax.sweep.run import load_run
 from iqlearn_jax.sweep.workdir import read_config
 
 FIRST_SEED, EPISODES, CHUNK = 6000, 30, 256
 HOURS = 2.5  # of MinAtar online
 FOLDER = RUNS / "images"
-PONG = "Pong-frames84_baby-a3c_5ep.npz"
 
 
-def minatar_demos(game: str, shared: Path) -> bool:
-    """Trains the game's expert and records it, unless that is done."""
-    path, folder = FOLDER / f"{game}.npz", FOLDER / f"{game}_expert"
-    if path.exists():
-        return True
-    if not (folder / "summary.json").exists():
-        config = load_config(f"configs/minatar.py:{game}_expert")
-        train(config, folder, resume=(folder / "config.json").exists())
-    save(path, record_demos(folder, run=0, episodes=EPISODES, stochastic=True))
-    return True
+def minatar_demos(game: str, shared: Path) -> str:
+    """Trains the game's expert and records it as it acts, unless that is done."""
+    own_demos(f"configs/minatar.py:{game}_expert", FOLDER / f"{game}.npz", EPISODES, stochastic=True)
+    return ""
 
 
-def pong_demos(shared: Path) -> bool:
-    """Unfolds the shared frames into the project's format; False where they are missing."""
-    path = FOLDER / "pong.npz"
-    if not path.exists() and (shared / PONG).exists():
+def pong_demos(shared: Path) -> str:
+    """Unfolds the shared frames into the project's format."""
+    path, source = FOLDER / "pong.npz", shared / SHARED["pong"]
+    if not path.exists() and source.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        save(path, convert(shared / PONG))
-    return path.exists()
+        save(path, convert(source))
+    return "" if path.exists() else str(source)
 
 
 def held_out_accuracy(folder: Path) -> str:

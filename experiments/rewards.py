@@ -1,17 +1,15 @@
 """What a recovered reward is worth: beside the true one, to a policy trained on it, in changed dynamics.
 
-`python -m experiments.rewards [--only=TASK,...] [--measure]`. The reward is the final one of the first seed
-of a run that another experiment trained (its command stands in pending rows). Measured on ten episodes each
-of random play, of that run's policy (where it kept snapshots, also after 25 % and 50 % of training) and of
-the expert (`experiments.reward_measures`). Then, unless `--measure` is given, policies are trained from
-scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true reward with the
-same budget, and both again under changed dynamics (`experiments.changed`). Finished parts stay in
+`python -m experiments.rewards [--list] [--only=TASK,...] [--measure]`. The reward is the final one of the
+first seed of a run that another experiment trained (its command stands in pending rows). Measured on ten
+episodes each of random play, of that run's policy (where it kept snapshots, also after 25 % and 50 % of
+training) and of the expert (`experiments.reward_measures`). Then, unless `--measure` is given, policies are
+trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true reward
+with the same budget, and both again under changed dynamics (`experiments.changed`). Finished parts stay in
 runs/rewards. Writes docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
 """
 
-import argparse
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -20,20 +18,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import changed
+from experiments import changed, command
 from experiments.figures import IMAGES
 from experiments.reward_measures import measures
 from experiments.reward_pages import page
 from experiments.reward_policies import KINDS, trained
 from experiments.table import RESULTS, RUNS
-from iqlearn_jax.cli import one_line
-from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.settings import from_flat
 from iqlearn_jax.statistics import pearson
 from iqlearn_jax.sweep.evaluation import record
 from iqlearn_jax.sweep.export import export_reward
-from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.rewards import EPISODES, expert_episodes
 from iqlearn_jax.sweep.run import load_run, load_snapshot
 from iqlearn_jax.sweep.workdir import provenance, read_config, write_json
@@ -188,14 +183,7 @@ def pending(name: str) -> dict[str, Any]:
 
 
 def write(only: list[str], train: bool) -> None:
-    """docs/results/rewards.{json,md}; tasks that are not named keep what is there of them.
-
-    Raises:
-      InputError: an unknown task.
-    """
-    for name in only:
-        if name not in TASKS:
-            raise unknown("task", name, TASKS)
+    """docs/results/rewards.{json,md}; tasks that are not named keep what is there of them."""
     path = RESULTS / "rewards.json"
     rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -208,22 +196,16 @@ def write(only: list[str], train: bool) -> None:
         (RESULTS / "rewards.md").write_text(page(ordered, __doc__ or ""))
 
 
-def main() -> int:
+def main() -> None:
     """The command line."""
-    one_device_per_core()
     changed.register()
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", default=",".join(TASKS), help="tasks, separated by commas")
-    parser.add_argument("--measure", action="store_true", help="train nothing")
-    options = parser.parse_args()
-    try:
-        write(options.only.split(","), not options.measure)
-    except InputError as error:
-        return one_line(error)
-    return 0
+    options = command.parse(__doc__, "list", "only", "measure")
+    names = command.chosen(options.only, TASKS)
+    if options.list:
+        print(*(f"{name}: {TASKS[name].command}" for name in names), sep="\n")
+    else:
+        write(names, not options.measure)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run("rewards", main)

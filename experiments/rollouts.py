@@ -1,6 +1,6 @@
 """Episodes of expert and learner for the site's players: docs/results/rollouts/NAME.json (docs/formats.md).
 
-    python -m experiments.rollouts [--only=NAME,...] [--shared=DIR]
+    python -m experiments.rollouts [--list] [--only=NAME,...] [--shared=DIR]
 
 The learner is the run whose final return is the (lower) median of its seeds, in the first episode of one
 recording; the expert's episode is the first of those that this run learned from. No episode is chosen by its
@@ -9,7 +9,6 @@ seeds and (shared) demonstrations of docs/results/core.md, the others with bundl
 experiment's. What has no demonstrations or no run here is left out.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -19,17 +18,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import command
 from experiments.core import ROWS
 from experiments.table import RESULTS, RUNS, Row, Table, run_row
-from iqlearn_jax.cli import one_line
 from iqlearn_jax.data.select import select
 from iqlearn_jax.envs.gridworld import to_grid
-from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.report.tables import demos_text
 from iqlearn_jax.settings import from_flat
 from iqlearn_jax.sweep.evaluation import record
-from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.problem import Problem
 from iqlearn_jax.sweep.run import load_run
 from iqlearn_jax.sweep.workdir import provenance, read_config, read_json
@@ -106,7 +103,7 @@ def find_run(name: str, shared: Path) -> Path | None:
     """Folder of the finished run, trained if it is small and missing; None where something is not there."""
     if other := SHOWS[name].run:
         return RUNS / other if (RUNS / other / "summary.json").exists() else None
-    return TABLE.folder(name) if run_row(TABLE, name, shared) else None
+    return None if run_row(TABLE, name, shared) else TABLE.folder(name)
 
 
 def median_run(returns: list[float]) -> int:
@@ -184,24 +181,15 @@ def write(name: str, shared: Path) -> None:
     print(f"{name}: {size:,} bytes")
 
 
-def main() -> int:
+def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--only", help="names, separated by commas")
-    parser.add_argument("--shared", type=Path, default=Path("../shared/demos"), help="folder of shared files")
-    options = parser.parse_args()
-    one_device_per_core()
-    for name in options.only.split(",") if options.only else SHOWS:
-        if name not in SHOWS:
-            raise unknown("--only", name, SHOWS)
-        write(name, options.shared)
-    return 0
+    options = command.parse(__doc__, "list", "only", "shared")
+    for name in command.chosen(options.only, SHOWS):
+        if options.list:
+            print(name)
+        else:
+            write(name, options.shared)
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(one_line(error))
+    command.run("rollouts", main)

@@ -4,7 +4,6 @@ Runs whose demonstrations are not at hand (the shared files are not part of this
 stay "pending" with their command. Finished runs are kept in runs/NAME and not repeated.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -14,14 +13,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from experiments import command
 from experiments.figures import write_curves
-from iqlearn_jax.cli import one_line, say_stopped
-from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import assign, load_config
-from iqlearn_jax.sweep.hosts import one_device_per_core
-from iqlearn_jax.sweep.run import Stopped, train
+from iqlearn_jax.sweep.run import train
 from iqlearn_jax.sweep.workdir import read_config, write_json
 
 RESULTS = Path("docs/results")
@@ -32,7 +29,8 @@ class Row(NamedTuple):
     """One line of a table: a configuration, what it changes, and the shared file it learns from.
 
     Attributes:
-      prepare: (folder of shared files) -> whether its demonstrations are there; makes them if it can.
+      prepare: (folder of shared files) -> what it needs and has not got, "" where nothing is missing; makes
+        what it can.
       finish: (folder of the finished run) -> a remark that is measured and belongs to the note.
       hours: how long it takes on 2 cores, estimated from shorter runs; said while it is pending.
       folder: where another table runs it already.
@@ -43,7 +41,7 @@ class Row(NamedTuple):
     changes: Mapping[str, Any] = MappingProxyType({})
     note: str = ""
     label: str = ""
-    prepare: Callable[[Path], bool] | None = None
+    prepare: Callable[[Path], str] | None = None
     finish: Callable[[Path], str] | None = None
     hours: float = 0.0
     folder: Path | None = None
@@ -69,8 +67,8 @@ class Table(NamedTuple):
         return self.rows[name].folder or RUNS / self.name / name
 
 
-def run_row(table: Table, name: str, shared: Path, force: bool = False) -> bool:
-    """Trains one row unless it is done; False where its demonstrations are missing.
+def run_row(table: Table, name: str, shared: Path, force: bool = False) -> str:
+    """Trains one row unless it is done. Returns what is missing for that, "" once it is done.
 
     Args:
       force: goes on with what another commit, configuration or file began.
@@ -78,19 +76,19 @@ def run_row(table: Table, name: str, shared: Path, force: bool = False) -> bool:
     folder, row = table.folder(name), table.rows[name]
     if (folder / "summary.json").exists():
         measure(row, folder)
-        return True
+        return ""
     config = load_config(row.config)
     for key, value in row.changes.items():
         assign(config, key, value)
     if row.shared is not None:
         assign(config, "demos.path", str(shared / row.shared))
         if not (shared / row.shared).exists():
-            return False
-    if row.prepare is not None and not row.prepare(shared):
-        return False
+            return f"{row.shared} in {shared}"
+    if row.prepare is not None and (missing := row.prepare(shared)):
+        return missing
     train(config, folder, resume=(folder / "config.json").exists(), force=force)
     measure(row, folder)
-    return True
+    return ""
 
 
 def measure(row: Row, folder: Path) -> None:
@@ -101,13 +99,13 @@ def measure(row: Row, folder: Path) -> None:
 
 
 def result(table: Table, name: str) -> dict[str, Any]:
-    """A row of the result file (docs/formats.md), pending where there is no summary."""
+    """A row of the result file (docs/formats.md); as published if run elsewhere; pending."""
     folder, row = table.folder(name), table.rows[name]
-    command = f"python -m experiments.{table.name} --only={name}"
+    again = f"python -m experiments.{table.name} --only={name}"
     if not (folder / "summary.json").exists():
-        return {
+        return published(table.name).get(name) or {
             "task": name,
-            "note": ", ".join(filter(None, (f"pending: {command}", row.note, duration(row)))),
+            "note": ", ".join(filter(None, (f"pending: {again}", row.note, duration(row)))),
         }
     summary, config = json.loads((folder / "summary.json").read_text()), read_config(folder)
     return {
@@ -133,8 +131,15 @@ def result(table: Table, name: str) -> dict[str, Any]:
         "last_metrics": last_metrics(folder),
         "provenance": json.loads((folder / "provenance.json").read_text()),
         "note": ", ".join(filter(None, (row.note, remark(folder)))),
-        "command": command,
+        "command": again,
     }
+
+
+def published(name: str) -> dict[str, dict[str, Any]]:
+    """The rows of docs/results/NAME.json that are done, by name."""
+    path = RESULTS / f"{name}.json"
+    rows = json.loads(path.read_text())["rows"] if path.exists() else []
+    return {row["name"]: row for row in rows if "method" in row}
 
 
 def duration(row: Row) -> str:
@@ -237,37 +242,19 @@ def write_results(table: Table) -> None:
     (RESULTS / f"{table.name}.md").write_text(page)
 
 
-def run_table(table: Table, description: str) -> int:
+def run_table(table: Table, description: str | None) -> None:
     """The command line of a table: runs what is missing, then writes it."""
-    parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--list", action="store_true", help="name the runs and their commands")
-    parser.add_argument("--only", help="names, separated by commas")
-    parser.add_argument("--shared", type=Path, default=Path("../shared/demos"), help="folder of shared files")
-    parser.add_argument("--force", action="store_true", help="go on with runs of another commit or config")
-    options = parser.parse_args()
-    if options.list:
-        for name, row in table.rows.items():
+    options = command.parse(description, "list", "only", "shared", "force")
+    for name in command.chosen(options.only, table.rows):
+        row = table.rows[name]
+        if options.list:
             print(f"{name:<26} {row.config} {row.shared or 'bundled'} {dict(row.changes)}")
-        return 0
-    names = options.only.split(",") if options.only else list(table.rows)
-    for name in names:
-        if name not in table.rows:
-            raise InputError(f"--only names '{name}'; known: {', '.join(table.rows)}")
-        if not run_row(table, name, options.shared, options.force):
-            missing = table.rows[name].shared or "its demonstrations"
-            print(f"{name}: pending, {missing}: not in {options.shared}", file=sys.stderr)
+            continue
+        if missing := run_row(table, name, options.shared, options.force):
+            print(f"{name}: pending, there is no {missing}", file=sys.stderr)
         write_results(table)
-    return 0
 
 
 def main(table: Table, description: str | None) -> None:
-    """Exits with `run_table`'s code, or with a one-line error."""
-    one_device_per_core()
-    try:
-        sys.exit(run_table(table, description or ""))
-    except InputError as error:
-        sys.exit(one_line(error))
-    except Stopped as stopped:
-        sys.exit(say_stopped(stopped.number, f"python -m experiments.{table.name}"))
+    """Exits with 0, or with the code of an error or a signal."""
+    command.run(table.name, lambda: run_table(table, description))

@@ -7,17 +7,18 @@ rows with 3 seeds and few updates to see that everything works; its scores are w
 """
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
+from functools import partial
 from itertools import product
 from typing import Any
 
 import numpy as np
 
 from experiments.comparison import compare, compare_table
-from experiments.control import HOPPER
+from experiments.demonstrations import SHARED
 from experiments.figures import normalized_curve, write_scores
 from experiments.table import RUNS, Row, Table, full_markdown, main, markdown_table, score
-from experiments.tuning import OFFLINE, ONLINE, PENDULUM, SHARED
+from experiments.tuning import CLASSIC, OFFLINE, ONLINE, PENDULUM, SEARCHES, searched
 from iqlearn_jax.statistics import iqm
 
 FIRST_SEED = 8000
@@ -36,11 +37,11 @@ def offline_rows() -> dict[str, Row]:
     return {
         f"{task}_{setting}_{method}_{demos}": Row(
             f"configs/table1.py:{task}_{setting}_{method}",
-            shared,
+            SHARED[task],
             {"demos.trajectories": demos, "seeds": 20 if method in FIGURE2 else 10},
             hours=OFFLINE_HOURS[task],
         )
-        for task, shared in SHARED.items()
+        for task in CLASSIC
         for setting in SETTINGS
         for method in OFFLINE
         for demos in DEMOS
@@ -70,9 +71,13 @@ def pendulum_rows() -> dict[str, Row]:
 
 def hopper_rows() -> dict[str, Row]:
     """Locomotion, online from one demonstration; IQ-Learn's row is the one of experiments/control.py."""
-    ours = Row("configs/hopper.py:online", HOPPER, {"first_seed": 6000}, folder=RUNS / "control/hopper")
+    ours = Row(
+        "configs/hopper.py:online", SHARED["hopper"], {"first_seed": 6000}, folder=RUNS / "control/hopper"
+    )
     others = {
-        f"hopper_online_{method}": Row(f"configs/hopper.py:{method}", HOPPER, {"seeds": 2}, hours=2.5)
+        f"hopper_online_{method}": Row(
+            f"configs/hopper.py:{method}", SHARED["hopper"], {"seeds": 2}, hours=2.5
+        )
         for method in HOPPER_METHODS
     }
     return {"hopper_online_iq": ours} | others
@@ -85,8 +90,17 @@ def gridworld_rows() -> dict[str, Row]:
     }
 
 
+def search_first(row: Row) -> Callable | None:
+    """No row may say that its settings were searched before they were."""
+    name = row.config.removeprefix("configs/table1.py:")
+    return partial(searched, name) if name in SEARCHES else None
+
+
 ROWS = gridworld_rows() | offline_rows() | online_rows() | pendulum_rows() | hopper_rows()
-ROWS = {name: row._replace(changes={"first_seed": FIRST_SEED, **row.changes}) for name, row in ROWS.items()}
+ROWS = {
+    name: row._replace(changes={"first_seed": FIRST_SEED, **row.changes}, prepare=search_first(row))
+    for name, row in ROWS.items()
+}
 QUICK_NAMES = [f"gridworld_{name}" for name in GRIDWORLD]
 QUICK_NAMES += [f"cartpole_full_{method}_1" for method in OFFLINE]
 QUICK_NAMES += [f"cartpole_online_{method}" for method in ONLINE]
@@ -108,7 +122,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
     """Where IQ-Learn is beaten, a table of scores for each task and setting, then every pair."""
     done = {found["name"]: found for found in results if "method" in found}
     page = compare_table(compare(done))
-    for task in SHARED:
+    for task in CLASSIC:
         for setting, words in SETTINGS.items():
             page += f"\n## {task}, offline, {words}\n\n" + offline_table(done, task, setting)
         if task != "lunarlander":
@@ -160,7 +174,7 @@ def near_expert(found: dict[str, Any]) -> tuple[str, str]:
 def panels(done: Mapping[str, Any], methods: Collection[str]) -> dict[str, dict[str, list]]:
     """{panel: {method: [(demonstrations, score, interval)]}} of the offline rows that are done."""
     found: dict[str, dict[str, list]] = {}
-    for task, setting, method in product(SHARED, SETTINGS, methods):
+    for task, setting, method in product(CLASSIC, SETTINGS, methods):
         rows = {demos: done.get(f"{task}_{setting}_{method}_{demos}") for demos in DEMOS}
         points = [(demos, *_scored(row)) for demos, row in rows.items() if row]
         if points:
@@ -183,7 +197,7 @@ def quick_rows() -> dict[str, Row]:
     def quick(row: Row) -> Row:
         kept = {"demos.trajectories": 1} | bundled if row.shared else {}
         few = {"updates": 10, "eval_every": 10} if has_long_updates(row) else {}
-        return row._replace(shared=None, changes=changes | kept | few | {"checkpoint_every": 0})
+        return row._replace(shared=None, prepare=None, changes=changes | kept | few | {"checkpoint_every": 0})
 
     return {name: quick(ROWS[name]) for name in QUICK_NAMES}
 

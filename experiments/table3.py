@@ -13,17 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.control import CHEETAH, HOPPER
+from experiments.demonstrations import SHARED, own_demos
 from experiments.table import RUNS, Row, Table, main, markdown_table, score
-from iqlearn_jax.data.demos import save
-from iqlearn_jax.settings import load_config
-from iqlearn_jax.sweep.record import record_demos
-from iqlearn_jax.sweep.run import train
 
 FOLDER = RUNS / "table3"
 FIRST_SEED, EPISODES = 6000, 10
-SHARED = {"hopper": HOPPER, "halfcheetah": CHEETAH}
-TASKS = (*SHARED, "walker2d", "ant", "humanoid")
+TASKS = ("hopper", "halfcheetah", "walker2d", "ant", "humanoid")
 HOST = {"dac": "dac", "value_dice": "value_dice", "iq": "online"}
 DEVICE = {"gail": "mjx_gail", "dac": "mjx_dac", "value_dice": "mjx_value_dice", "iq": "mjx"}
 ELSEWHERE = {
@@ -41,28 +36,23 @@ PAPER = {  # MuJoCo v2: GAIL, DAC, ValueDICE, IQ, expert
 }
 
 
-def own_demos(task: str, expert: str, shared: Path) -> bool:
-    """Trains the task's expert by SAC on the true reward and records it, unless that is done."""
-    path, folder = own_file(task, expert), FOLDER / f"{task}_{expert}"
-    if not (folder / "summary.json").exists():
-        config = load_config(f"configs/{task}.py:{expert}")
-        train(config, folder, resume=(folder / "config.json").exists())
-    if not path.exists():
-        save(path, record_demos(folder, run=0, episodes=EPISODES))
-    return True
-
-
 def own_file(task: str, expert: str) -> Path:
-    """Where the demonstrations of that expert lie."""
-    return FOLDER / f"{task}_{expert}.npz"
+    """Where demonstrations lie whose expert is trained here, on the host ("expert") or the device."""
+    return FOLDER / f"{task}_{expert.removesuffix('_expert')}.npz"
+
+
+def own_demos_ready(task: str, expert: str, shared: Path) -> str:
+    """`own_demos` of SAC on the true reward, as `Row.prepare`."""
+    own_demos(f"configs/{task}.py:{expert}", own_file(task, expert), EPISODES)
+    return ""
 
 
 def make_row(name: str, task: str, config: str, expert: str, hours: float) -> Row:
     """One line; `expert` is the configuration that makes demonstrations where none are shared."""
     changes: dict[str, Any] = {"first_seed": FIRST_SEED}
-    prepare: Callable[[Path], bool] | None = None
+    prepare: Callable[[Path], str] | None = None
     if task not in SHARED:
-        prepare, changes["demos.path"] = partial(own_demos, task, expert), str(own_file(task, expert))
+        prepare, changes["demos.path"] = partial(own_demos_ready, task, expert), str(own_file(task, expert))
     source = f"configs/{task}.py:{config}"
     return Row(source, SHARED.get(task), changes, prepare=prepare, hours=hours, folder=ELSEWHERE.get(name))
 

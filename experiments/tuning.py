@@ -4,34 +4,27 @@
 
 Seeds below 1000, one demonstration, another one for each seed; the double pendulum, whose simulation takes
 most of the time, has half the points, half the seeds and 20,000 steps. Chosen is the point with the best IQM
-(its mean where equal) of the final policies; configs/table1.py holds it as TUNED. Stopped searches go on.
+(its mean where equal) of the final policies; configs/table1.py reads it from docs/results/tuning.json.
+Stopped searches go on.
 """
 
-import argparse
-import sys
 from itertools import product
 from pathlib import Path
 from typing import Any
 
+from experiments import command
+from experiments.demonstrations import SHARED
 from experiments.table import RESULTS, RUNS, markdown_table
-from iqlearn_jax.cli import one_line, say_stopped
-from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import load_config
 from iqlearn_jax.sweep.grid import plan
-from iqlearn_jax.sweep.hosts import one_device_per_core
-from iqlearn_jax.sweep.run import Stopped
 from iqlearn_jax.sweep.sweep import run_sweep
 from iqlearn_jax.sweep.workdir import read_json, write_json
 
 DEMOS = 1
 SIZES = {"inverted_double_pendulum": {"points": 4, "seeds": 4}}  # of all others: BOTH
 BOTH = {"points": 8, "seeds": 8}
-SHARED = {
-    "cartpole": "CartPole-v1_zoo-dqn_50ep.npz",
-    "acrobot": "Acrobot-v1_zoo-dqn_100ep.npz",
-    "lunarlander": "LunarLander-v3_zoo-ppo_100ep.npz",
-}
+CLASSIC = ("cartpole", "acrobot", "lunarlander")
 RATES = (1e-4, 1e-3)
 OFFLINE: dict[str, dict[str, tuple]] = {
     "iq": {"temperature": (0.01, 0.1, 0.5, 1.0), "critic_lr": RATES},
@@ -75,7 +68,7 @@ PENDULUM: dict[str, dict[str, dict[str, tuple]]] = {
 SEARCHES = (
     {
         f"{task}_{setting}_{method}": (task, grid)
-        for task in SHARED
+        for task in CLASSIC
         for setting in ("full", "sparse")
         for method, grid in OFFLINE.items()
     }
@@ -107,23 +100,26 @@ def search(name: str, shared: Path, force: bool = False) -> None:
     Raises:
       InputError: no such file of demonstrations, or whatever training raises.
     """
+    folder = RUNS / "tuning" / name
+    if (folder / "sweep.json").exists():
+        return
     task, grid = SEARCHES[name]
     config = load_config(f"configs/table1.py:{name}")
     config.seeds, config.first_seed = SIZES.get(task, BOTH)["seeds"], 0
     config.demos.trajectories = DEMOS
-    if task in SHARED:
+    if task in CLASSIC:
         config.demos.path = str(shared / SHARED[task])
     else:
         config.updates = config.updates // 3 if "online" in name else config.updates
-    run_sweep(plan(config, grid), grid, RUNS / "tuning" / name, force=force)
+    run_sweep(plan(config, grid), grid, folder, force=force)
 
 
 def found(name: str) -> dict[str, Any]:
-    """A search's row of tuning.json; only its name and grid where it was not run yet."""
+    """A search's row of tuning.json; as it is there already, if it was run elsewhere; else name and grid."""
     path = RUNS / "tuning" / name / "sweep.json"
     row: dict[str, Any] = {"name": name, "grid": SEARCHES[name][1], "points": None, "best": None}
     if not path.exists():
-        return row
+        return published().get(name, row)
     sweep = read_json(path)
     keep = ("point", "seeds", "returns", "normalized_iqm", "ci95", "failed")
     points = [{key: point[key] for key in keep} for point in sweep["rows"]]
@@ -132,6 +128,18 @@ def found(name: str) -> dict[str, Any]:
         "points": points, "best": sweep["best"] and sweep["best"]["point"], "updates": config["updates"],
         "provenance": sweep["provenance"],
     }  # fmt: skip
+
+
+def searched(name: str, shared: Path) -> str:
+    """What a row with these settings lacks: the search, unless configs/table1.py knows what it found."""
+    done = published().get(name, {}).get("best")
+    return "" if done else f"search for its settings: python -m experiments.tuning --only={name}"
+
+
+def published() -> dict[str, dict[str, Any]]:
+    """The rows of docs/results/tuning.json by name."""
+    path = RESULTS / "tuning.json"
+    return {row["name"]: row for row in read_json(path)["rows"]} if path.exists() else {}
 
 
 def write() -> None:
@@ -155,34 +163,18 @@ def _cells(row: dict[str, Any]) -> tuple:
     )
 
 
-def main() -> int:
+def main() -> None:
     """The command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--list", action="store_true", help="name the searches and their points")
-    parser.add_argument("--only", help="names, separated by commas")
-    parser.add_argument("--shared", type=Path, default=Path("../shared/demos"), help="folder of shared files")
-    parser.add_argument("--force", action="store_true", help="go on with what another commit began")
-    options = parser.parse_args()
-    names = options.only.split(",") if options.only else list(SEARCHES)
-    for name in names:
-        if name not in SEARCHES:
-            raise InputError(f"--only names '{name}'; known: {', '.join(SEARCHES)}")
+    options = command.parse(__doc__, "list", "only", "shared", "force")
+    for name in command.chosen(options.only, SEARCHES):
+        grid = SEARCHES[name][1]
         if options.list:
-            print(name, *(dict(zip(SEARCHES[name][1], point, strict=True)) for point in
-                          product(*SEARCHES[name][1].values())), sep="\n  ")  # fmt: skip
+            points = (dict(zip(grid, point, strict=True)) for point in product(*grid.values()))
+            print(name, *points, sep="\n  ")
             continue
         search(name, options.shared, options.force)
         write()
-    return 0
 
 
 if __name__ == "__main__":
-    one_device_per_core()
-    try:
-        sys.exit(main())
-    except InputError as error:
-        sys.exit(one_line(error))
-    except Stopped as stopped:
-        sys.exit(say_stopped(stopped.number, "python -m experiments.tuning"))
+    command.run("tuning", main)

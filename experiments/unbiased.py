@@ -6,7 +6,6 @@ On random deterministic processes with a known occupancy the exact value and gra
 mean of many batches'. Writes docs/results/unbiased.{json,md} and docs/images/unbiased.png.
 """
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments import command
 from experiments.figures import IMAGES
 from experiments.processes import ACTIONS, GAMMA, STATES, random_worlds
 from experiments.table import RESULTS, markdown_table
@@ -113,7 +113,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
         (IMAGES / "unbiased.png").write_bytes(style.png(fig))
 
 
-def main() -> int:
+def main() -> None:
     """Measures, writes, draws."""
     rows, made = measure_all(), provenance(None)
     facts = {"processes": PROCESSES, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "batches": BATCHES}
@@ -132,8 +132,7 @@ def main() -> int:
     page = f"# Biased and unbiased reverse KL\n\n{__doc__}\n{origin}\n\n{picture}\n\nDotted: noise.\n\n"
     (RESULTS / "unbiased.md").write_text(page + markdown_table(head, lines))
     draw(rows)
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    command.run("unbiased", main)

@@ -44,14 +44,32 @@ def test_offline_methods_share_data_and_evaluation():
             assert own[key] == other[key], (name, key)
 
 
-def test_tuned_values_are_those_that_the_search_found():
-    path = ROOT / "docs/results/tuning.json"
-    if not path.exists():
-        pytest.skip("no search has been run yet")
-    for row in json.loads(path.read_text())["rows"]:
-        config = load_config(f"configs/table1.py:{row['name']}")
-        for key, value in (row["best"] or {}).items():
-            assert config[key] == pytest.approx(value), (row["name"], key)
+def test_a_search_decides_the_settings_and_no_row_runs_before_it(monkeypatch, tmp_path):
+    best = {"critic_lr": 0.123, "temperature": 0.456}
+    rows = [{"name": "cartpole_full_iq", "best": best, "points": None}]
+    rows += [{"name": "cartpole_full_bc", "best": None, "points": None}]
+    (tmp_path / "tuning.json").write_text(json.dumps({"rows": rows}))
+    monkeypatch.setattr("experiments.tuning.RESULTS", tmp_path)
+    monkeypatch.setattr("experiments.tuning.RUNS", tmp_path)
+    assert table1.ROWS["cartpole_full_iq_3"].prepare(tmp_path) == ""
+    for name in ("cartpole_full_bc", "acrobot_sparse_edm"):
+        missing = table1.ROWS[f"{name}_1"].prepare(tmp_path)
+        assert missing.endswith(f"python -m experiments.tuning --only={name}")
+    assert table1.ROWS["hopper_online_dac"].prepare is None
+    assert all(row.prepare is None for row in table1.QUICK_TABLE.rows.values())
+    tuning.write()  # here nothing was run: what is there stays
+    kept = {row["name"]: row for row in json.loads((tmp_path / "tuning.json").read_text())["rows"]}
+    assert kept["cartpole_full_iq"]["best"] == best
+    assert kept.keys() == tuning.SEARCHES.keys()
+
+
+def test_configurations_hold_what_the_search_found():
+    rows = json.loads((ROOT / "docs/results/tuning.json").read_text())["rows"]
+    found = {row["name"]: row["best"] for row in rows}
+    assert found["cartpole_full_iq"]
+    for name, best in found.items():
+        config = load_config(f"configs/table1.py:{name}")
+        assert all(config[key] == value for key, value in (best or {}).items()), name
 
 
 def test_the_page_says_what_is_pending_and_compares_what_is_done(monkeypatch, tmp_path):
@@ -89,7 +107,7 @@ def test_the_quick_table_runs_every_method_to_its_end(monkeypatch, tmp_path):
     monkeypatch.setattr("experiments.table.RESULTS", tmp_path)
     monkeypatch.setattr("experiments.figures.IMAGES", tmp_path)
     for name in table1.QUICK_TABLE.rows:
-        assert run_row(table1.QUICK_TABLE, name, tmp_path)
+        assert run_row(table1.QUICK_TABLE, name, tmp_path) == ""
     write_results(table1.QUICK_TABLE)
     rows = json.loads((tmp_path / "table1_quick.json").read_text())["rows"]
     assert all(np.isfinite(row["returns"]).all() for row in rows)

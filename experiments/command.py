@@ -1,0 +1,63 @@
+"""The command line that experiments share: options, names, errors in one line, how to go on after Ctrl-C."""
+
+import argparse
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from iqlearn_jax.cli import one_line, say_stopped
+from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.sweep.hosts import one_device_per_core
+from iqlearn_jax.sweep.run import Stopped
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "list": {"action": "store_true", "help": "only name what there is, and its settings"},
+    "only": {"help": "names, separated by commas"},
+    "shared": {"type": Path, "default": Path("../shared/demos"), "help": "folder of shared demonstrations"},
+    "force": {"action": "store_true", "help": "go on with runs of another commit or configuration"},
+    "measure": {"action": "store_true", "help": "train nothing"},
+    "quick": {"action": "store_true", "help": "a first look in minutes"},
+}
+
+
+def parse(description: str | None, *names: str) -> argparse.Namespace:
+    """The options of that name (OPTIONS) from the command line."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    for name in names:
+        parser.add_argument(f"--{name}", **OPTIONS[name])
+    return parser.parse_args()
+
+
+def chosen(only: str | None, known: Iterable[str]) -> list[str]:
+    """The names that --only lists; all of them without it.
+
+    Raises:
+      InputError: an unknown name.
+    """
+    known = list(known)
+    names = known if only is None else only.split(",")
+    for name in names:
+        if name not in known:
+            raise unknown("--only", name, known)
+    return names
+
+
+def run(name: str, main: Callable[[], object]) -> None:
+    """Runs an experiment's `main` on all cores and exits: 0, or the code of an error or a signal.
+
+    Args:
+      name: of the module in experiments/, said in what goes on after a signal.
+    """
+    one_device_per_core()
+    try:
+        main()
+    except InputError as error:
+        sys.exit(one_line(error))
+    except Stopped as stopped:
+        sys.exit(say_stopped(stopped.number, " ".join(["python -m", f"experiments.{name}", *sys.argv[1:]])))
+    except KeyboardInterrupt:
+        sys.exit("stopped; what was finished is kept")
+    sys.exit(0)
