@@ -19,7 +19,7 @@ def _offline(task: str, demos: int) -> dict[str, Row]:
     changes: dict[str, Any] = {"demos.trajectories": demos}
     return {
         f"{task}_offline_{demos}": Row(f"configs/{task}.py:offline", SHARED[task], changes, hours=0.5),
-        f"{task}_bc_{demos}": Row(f"configs/{task}.py:bc", SHARED[task], changes, hours=0.1),
+        f"{task}_bc_{demos}": Row(f"configs/{task}.py:bc", SHARED[task], changes, hours=0.07),
     }
 
 
@@ -30,10 +30,10 @@ def _states(source: str, shared: str | None = None) -> Row:
 
 PAPER = {"seeds": 1, "updates": 100_000, "snapshot_every": 0}
 ROWS: dict[str, Row] = {
-    "hopper": Row("configs/hopper.py:online", SHARED["hopper"], hours=2.6),
-    "halfcheetah": Row("configs/halfcheetah.py:online", SHARED["halfcheetah"], hours=3.0),
+    "hopper": Row("configs/hopper.py:online", SHARED["hopper"], hours=2.8),
+    "halfcheetah": Row("configs/halfcheetah.py:online", SHARED["halfcheetah"], hours=2.8),
     "hopper_paper": Row(
-        "configs/hopper.py:paper", SHARED["hopper"], PAPER, "authors' settings", "IQ-Learn, paper", hours=0.5
+        "configs/hopper.py:paper", SHARED["hopper"], PAPER, "authors' settings", "IQ-Learn, paper", hours=0.6
     ),
     "halfcheetah_mjx": Row("configs/brax.py:halfcheetah_mjx", SHARED["halfcheetah"], hours=5.8),
     "cartpole_states": _states("cartpole.py:state_only", SHARED["cartpole"]),

@@ -32,7 +32,7 @@ class Row(NamedTuple):
       prepare: (folder of shared files) -> what it needs and has not got, "" where nothing is missing; makes
         what it can.
       finish: (folder of the finished run) -> a remark that is measured and belongs to the note.
-      hours: how long it takes on 2 cores, estimated from shorter runs; said while it is pending.
+      hours: on 2 cores, from runs cut short or from like rows; said while it is pending, 0 is not.
       folder: where another table runs it already.
     """
 

@@ -27,7 +27,7 @@ SETTINGS = {"full": "whole demonstrations", "sparse": "every 20th step (CartPole
 OFFLINE_HOURS = {"cartpole": 0.015, "acrobot": 0.02, "lunarlander": 0.05}  # EDM: four times that
 DOUBLE = "inverted_double_pendulum"
 FIGURE2 = ("iq", "iq_w1", "bc", "edm", "avril", "value_dice")  # 20 seeds: experiments/figure2.py shows them
-HOPPER_METHODS = ("dac", "sqil", "value_dice")  # hosts have no on-policy methods
+HOPPER_HOURS = {"dac": 3.1, "sqil": 2.0, "value_dice": 2.7}  # hosts have no on-policy methods
 ENOUGH = 0.9  # of the expert: how many steps and seconds until there
 GRIDWORLD = ("offline", "bc", "max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
 
@@ -75,10 +75,8 @@ def hopper_rows() -> dict[str, Row]:
         "configs/hopper.py:online", SHARED["hopper"], {"first_seed": 6000}, folder=RUNS / "control/hopper"
     )
     others = {
-        f"hopper_online_{method}": Row(
-            f"configs/hopper.py:{method}", SHARED["hopper"], {"seeds": 2}, hours=2.5
-        )
-        for method in HOPPER_METHODS
+        f"hopper_online_{method}": Row(f"configs/hopper.py:{method}", demos, {"seeds": 2}, hours=hours)
+        for method, hours in HOPPER_HOURS.items()
     }
     return {"hopper_online_iq": ours} | others
 
@@ -132,7 +130,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
         names = {method: f"{DOUBLE}_{setting}_{method}" for method in methods}
         words = "offline" if setting == "full" else "online"
         page += f"\n## {DOUBLE} (brax), {words}, one demonstration\n\n" + one_column(done, names)
-    names = {method: f"hopper_online_{method}" for method in ("iq", *HOPPER_METHODS)}
+    names = {method: f"hopper_online_{method}" for method in ("iq", *HOPPER_HOURS)}
     page += "\n## Hopper-v5, online, one demonstration\n\n" + one_column(done, names)
     names = {name.replace("offline", "iq"): f"gridworld_{name}" for name in GRIDWORLD}
     page += "\n## Gridworld, 30 demonstrations\n\n" + one_column(done, names)
