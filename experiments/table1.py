@@ -75,7 +75,9 @@ def hopper_rows() -> dict[str, Row]:
         "configs/hopper.py:online", SHARED["hopper"], {"first_seed": 6000}, folder=RUNS / "control/hopper"
     )
     others = {
-        f"hopper_online_{method}": Row(f"configs/hopper.py:{method}", demos, {"seeds": 2}, hours=hours)
+        f"hopper_online_{method}": Row(
+            f"configs/hopper.py:{method}", SHARED["hopper"], {"seeds": 2}, hours=hours
+        )
         for method, hours in HOPPER_HOURS.items()
     }
     return {"hopper_online_iq": ours} | others
