@@ -13,8 +13,9 @@ from typing import Any
 
 from experiments.comparison import compare, compare_table
 from experiments.figures import write_scores
-from experiments.table import RUNS, Row, Table, main, markdown_table, score
-from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, ROWS, SETTINGS, panels
+from experiments.table import Row, Table, borrowed, main, markdown_table, score
+from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, SETTINGS, panels
+from experiments.table1 import TABLE as TABLE1
 from experiments.tuning import CLASSIC, searched
 
 OWN = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1"}
@@ -33,7 +34,7 @@ def shared_rows() -> dict[str, Row]:
         f"{task}_{setting}_{method}_{demos}"
         for task, setting, method, demos in product(CLASSIC, SETTINGS, FIGURE2, DEMOS)
     )
-    return {name: ROWS[name]._replace(folder=RUNS / "table1" / name) for name in names}
+    return {name: borrowed(TABLE1, name) for name in names}
 
 
 def own_rows() -> dict[str, Row]:

@@ -67,6 +67,11 @@ class Table(NamedTuple):
         return self.rows[name].folder or RUNS / self.name / name
 
 
+def borrowed(table: Table, name: str) -> Row:
+    """A row of another table, whose run stays where it is."""
+    return table.rows[name]._replace(folder=table.folder(name))
+
+
 def run_row(table: Table, name: str, shared: Path, force: bool = False) -> str:
     """Trains one row unless it is done. Returns what is missing for that, "" once it is done.
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments import control
 from experiments.comparison import compare, compare_table
 from experiments.demonstrations import SHARED
 from experiments.figures import normalized_curve, write_scores
-from experiments.table import RUNS, Row, Table, full_markdown, main, markdown_table, score
+from experiments.table import Row, Table, borrowed, full_markdown, main, markdown_table, score
 from experiments.tuning import CLASSIC, OFFLINE, ONLINE, PENDULUM, SEARCHES, searched
 from iqlearn_jax.statistics import iqm
 
@@ -71,16 +72,13 @@ def pendulum_rows() -> dict[str, Row]:
 
 def hopper_rows() -> dict[str, Row]:
     """Locomotion, online from one demonstration; IQ-Learn's row is the one of experiments/control.py."""
-    ours = Row(
-        "configs/hopper.py:online", SHARED["hopper"], {"first_seed": 6000}, folder=RUNS / "control/hopper"
-    )
     others = {
         f"hopper_online_{method}": Row(
             f"configs/hopper.py:{method}", SHARED["hopper"], {"seeds": 2}, hours=hours
         )
         for method, hours in HOPPER_HOURS.items()
     }
-    return {"hopper_online_iq": ours} | others
+    return {"hopper_online_iq": borrowed(control.TABLE, "hopper")} | others
 
 
 def gridworld_rows() -> dict[str, Row]:

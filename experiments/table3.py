@@ -13,8 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from experiments import control, table1
 from experiments.demonstrations import SHARED, own_demos
-from experiments.table import RUNS, Row, Table, main, markdown_table, score
+from experiments.table import RUNS, Row, Table, borrowed, main, markdown_table, score
 
 FOLDER = RUNS / "table3"
 FIRST_SEED, EPISODES = 6000, 10
@@ -23,10 +24,10 @@ HOST = {"dac": "dac", "value_dice": "value_dice", "iq": "online"}
 HOURS = {"dac": 3.1, "value_dice": 2.7, "iq": 2.8}  # on the host
 DEVICE = {"gail": "mjx_gail", "dac": "mjx_dac", "value_dice": "mjx_value_dice", "iq": "mjx"}
 ELSEWHERE = {
-    "hopper_iq": RUNS / "control/hopper",
-    "halfcheetah_iq": RUNS / "control/halfcheetah",
-    "hopper_dac": RUNS / "table1/hopper_online_dac",
-    "hopper_value_dice": RUNS / "table1/hopper_online_value_dice",
+    "hopper_iq": borrowed(control.TABLE, "hopper"),
+    "halfcheetah_iq": borrowed(control.TABLE, "halfcheetah"),
+    "hopper_dac": borrowed(table1.TABLE, "hopper_online_dac"),
+    "hopper_value_dice": borrowed(table1.TABLE, "hopper_online_value_dice"),
 }
 PAPER = {  # MuJoCo v2: GAIL, DAC, ValueDICE, IQ, expert
     "hopper": (3252.5, 3305.1, 3312.1, 3546.4, 3532.7),
@@ -39,7 +40,7 @@ PAPER = {  # MuJoCo v2: GAIL, DAC, ValueDICE, IQ, expert
 
 def own_file(task: str, expert: str) -> Path:
     """Where demonstrations lie whose expert is trained here, on the host ("expert") or the device."""
-    return FOLDER / f"{task}_{expert.removesuffix('_expert')}.npz"
+    return FOLDER / ("{}_mjx.npz" if expert == "mjx_expert" else "{}.npz").format(task)
 
 
 def own_demos_ready(task: str, expert: str, shared: Path) -> str:
@@ -48,25 +49,26 @@ def own_demos_ready(task: str, expert: str, shared: Path) -> str:
     return ""
 
 
-def make_row(name: str, task: str, config: str, expert: str, hours: float) -> Row:
+def make_row(task: str, config: str, expert: str, hours: float) -> Row:
     """One line; `expert` is the configuration that makes demonstrations where none are shared."""
     changes: dict[str, Any] = {"first_seed": FIRST_SEED}
     prepare: Callable[[Path], str] | None = None
     if task not in SHARED:
         prepare, changes["demos.path"] = partial(own_demos_ready, task, expert), str(own_file(task, expert))
     source = f"configs/{task}.py:{config}"
-    return Row(source, SHARED.get(task), changes, prepare=prepare, hours=hours, folder=ELSEWHERE.get(name))
+    return Row(source, SHARED.get(task), changes, prepare=prepare, hours=hours)
 
 
-ROWS = {
-    f"{task}_{method}": make_row(f"{task}_{method}", task, config, "expert", HOURS[method])
+OWN = {
+    f"{task}_{method}": make_row(task, config, "expert", HOURS[method])
     for task in TASKS
     for method, config in HOST.items()
 } | {
-    f"{task}_mjx_{method}": make_row(f"{task}_mjx_{method}", task, config, "mjx_expert", 0.0)
+    f"{task}_mjx_{method}": make_row(task, config, "mjx_expert", 0.0)
     for task in TASKS
     for method, config in DEVICE.items()
 }
+ROWS = OWN | ELSEWHERE
 PREFACE = """# Table 3: MuJoCo from one demonstration
 
 `python -m experiments.table3` (shared demonstrations of Hopper and HalfCheetah beside the checkout; an expert
