@@ -31,6 +31,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "temperature_0.1": {"temperature": 0.1},
     "learned_temperature": {"learn_temperature": True, "target_entropy": -1.0},
     "raw_observations": {"normalize_obs": False},
+    "no_target": {"target_network": False},
     "rates_fall": {"lr_decay": 1.0},
     "rates_fall_late": {"lr_decay": 0.5},
     "paper": AUTHORS,
