@@ -3,15 +3,19 @@
 import importlib.util
 import sys
 
+import numpy as np
 import pytest
 from common import ROOT
 
-from experiments import divergences, figure2, reproduce, table1, table3
+from experiments import coverage, divergences, figure2, reproduce, table1, table3
+from iqlearn_jax.data.demos import load
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.sweep.problem import check_schedule
 
 
-@pytest.mark.parametrize("table", [divergences.TABLE, figure2.TABLE, table3.TABLE], ids=lambda t: t.name)
+@pytest.mark.parametrize(
+    "table", [coverage.TABLE, divergences.TABLE, figure2.TABLE, table3.TABLE], ids=lambda t: t.name
+)
 def test_every_row_is_a_configuration_whose_schedule_fits(table, monkeypatch):
     monkeypatch.chdir(ROOT)  # rows name configs/... as commands do
     for row in table.rows.values():
@@ -63,3 +67,14 @@ def test_options_reach_the_experiment(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["reproduce", "figure3", "--only=pong"])
     assert reproduce.main() == 0
     assert seen == [("experiments.images", ["--only=pong"])]
+
+
+def test_coverage_records_a_controller_that_balances_and_draws_as_often_as_it_says(monkeypatch, tmp_path):
+    monkeypatch.setattr(coverage, "RUNS", tmp_path)
+    monkeypatch.setattr(coverage, "EPISODES", 2)
+    for share in (0.0, 0.2):
+        assert coverage.record(share, tmp_path) == ""
+        demos = load(coverage.path(share))
+        assert [int(length) for length in demos.episode_lengths] == [500, 500]
+        own = demos.observations @ coverage.GAINS > 0
+        assert np.mean(demos.actions != own) == pytest.approx(share / 2, abs=0.03)

@@ -1,0 +1,80 @@
+"""Why max-margin IRL from demonstrations alone fails on CartPole: the expert shows one action in each state.
+
+    python -m experiments.coverage [--list] [--only=NAME,...]
+
+LSTD-μ and DSFN, with Table 1's settings, and behavioural cloning beside them, from one episode of a linear
+controller that takes a uniformly random action with probability ε.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+from experiments.table import RUNS, Row, Table, full_markdown, main
+from iqlearn_jax.data.demos import from_arrays, save
+
+FIRST_SEED, EPISODES, SHARES = 8000, 10, (0.0, 0.05, 0.1, 0.2)  # with more, episodes end early
+METHODS = ("lstd_mu", "dsfn", "bc")
+GAINS = np.array([0.03, 0.1, 1.0, 0.4])  # of place, speed, angle and its rate: balances for 500 steps
+FIELDS = ("observations", "actions", "rewards", "next_observations", "terminals", "truncations")
+
+
+def path(share: float) -> Path:
+    """The demonstrations with that share of random actions."""
+    return RUNS / f"coverage/random_{share}.npz"
+
+
+def record(share: float, shared: Path) -> str:
+    """Writes ten episodes of the controller, unless they are there."""
+    if not path(share).exists():
+        path(share).parent.mkdir(parents=True, exist_ok=True)
+        rows = [row for number in range(EPISODES) for row in episode(number, share)]
+        arrays = {
+            name: np.stack(column) for name, column in zip(FIELDS, zip(*rows, strict=True), strict=True)
+        }
+        about = {"env": "CartPole-v1", "policy": f"linear controller, {share:g} of actions uniform"}
+        save(path(share), from_arrays(arrays, about))
+    return ""
+
+
+def episode(number: int, share: float) -> list[tuple]:
+    """The steps of one episode, in the order of FIELDS."""
+    env, rng = gymnasium.make("CartPole-v1"), np.random.default_rng(number)
+    obs, _ = env.reset(seed=number)
+    rows: list[Any] = []
+    while not rows or not (rows[-1][4] or rows[-1][5]):
+        action = rng.integers(2) if rng.random() < share else GAINS @ obs > 0
+        after, reward, terminated, truncated, _ = env.step(int(action))
+        rows.append((obs, np.int32(action), np.float32(reward), after, terminated, truncated))
+        obs = after
+    return rows
+
+
+ROWS = {
+    f"{method}_{share:g}": Row(
+        f"configs/table1.py:cartpole_full_{method}",
+        changes={"first_seed": FIRST_SEED, "demos.path": str(path(share)), "demos.trajectories": 1},
+        note=f"{share:.0%} of actions random",
+        prepare=partial(record, share),
+        hours=0.02,
+    )
+    for method in METHODS
+    for share in SHARES
+}
+PREFACE = """# What max-margin IRL needs to see
+
+`python -m experiments.coverage`. CartPole-v1, one episode of a linear controller that returns 500 and takes a
+uniformly random action with probability ε; settings are Table 1's, found on demonstrations without random
+actions; another episode for each seed. Both methods compare the expert's action with others by values that
+are fitted to the demonstrations. Where each state shows one action, the other one's value is read off other
+states, whose own values differ by more than a single action changes; with a few random actions it is
+measured. Hardware: {hardware}. Failures stay in the table.
+
+"""
+TABLE = Table("coverage", ROWS, PREFACE, full_markdown)
+
+if __name__ == "__main__":
+    main(TABLE, __doc__)
