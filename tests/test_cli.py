@@ -257,7 +257,7 @@ def test_resume_with_changed_demonstrations_is_refused(refused, trained, demos, 
         line = refused("train", f"--workdir={trained[0]}", "--resume")
     finally:
         demos.write_bytes(original)
-    assert "demonstrations changed" in line
+    assert "demonstrations or reward file changed" in line
     assert "digest" in line
 
 

@@ -71,11 +71,12 @@ def code_changes(workdir: Path) -> list[str]:
 
 
 def demos_changes(workdir: Path, demos_digest: str | None) -> list[str]:
-    """The difference between the demonstrations that a folder was last trained with and these, if any."""
+    """The difference between the demonstrations or the reward file of the last training and these, if any."""
     before = last_start(workdir)["demos_digest"]
     if before == demos_digest:
         return []
-    return [f"demonstrations changed (digest {str(before)[:12]} before, {str(demos_digest)[:12]} now)"]
+    digests = f"digest {str(before)[:12]} before, {str(demos_digest)[:12]} now"
+    return [f"demonstrations or reward file changed ({digests})"]
 
 
 def code_version(made: dict[str, Any]) -> str:

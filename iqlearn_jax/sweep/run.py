@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -162,7 +163,9 @@ def reopen_to_train(config, workdir: Path, force: bool) -> tuple[Problem, list[s
 
 
 def demos_digest(problem: Problem) -> str | None:
-    """What identifies the demonstrations' content; None for plain RL."""
+    """What identifies the content of the demonstrations or of the reward file; None for plain RL."""
+    if problem.config.reward_path:
+        return sha256(Path(problem.config.reward_path).read_bytes()).hexdigest()
     return None if problem.demos is None else problem.demos.digest
 
 

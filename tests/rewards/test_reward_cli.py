@@ -89,3 +89,14 @@ def test_our_own_rl_trains_on_the_file_and_reports_the_true_return(folder):
     returns = json.loads((folder / "rl/summary.json").read_text())["returns"]
     assert all(0 <= value <= 1 for value in returns)  # walk pays 1 at most; Q − γV does not know that
     assert not (folder / "no").exists()
+
+
+def test_a_changed_reward_file_is_noticed(folder, tmp_path, capsys):
+    argv = ["reward", "export", f"--workdir={folder}/iq", f"--out={tmp_path}/r.npz"]
+    with made_up_environments():
+        assert cli.main([*argv, "--run=1"]) == 0
+        rl = ["train", f"--config={folder}/tiny.py:rl", f"--workdir={tmp_path}/rl", *TINY]
+        assert cli.main([*rl, f"--config.reward_path={tmp_path}/r.npz"]) == 0
+        assert cli.main([*argv, "--run=0"]) == 0
+        assert cli.main(["train", f"--workdir={tmp_path}/rl", "--resume"]) == 2
+    assert "reward file changed (digest" in capsys.readouterr().err

@@ -87,10 +87,13 @@ def test_what_force_cannot_bridge_is_refused_and_changes_nothing(changes, words,
 def test_other_demonstrations_by_force(parts, capsys):
     made = provenance(parts)
     (parts / "provenance.json").write_text(json.dumps(made | {"demos_digest": "0" * 40}))
-    with pytest.raises(InputError, match="demonstrations changed"):
+    with pytest.raises(InputError, match="demonstrations or reward file changed"):
         train(small(), parts, resume=True)
     train(small(), parts, resume=True, force=True)
-    assert "warning: resumed by force: demonstrations changed (digest 000000000000" in capsys.readouterr().err
+    assert (
+        "warning: resumed by force: demonstrations or reward file changed (digest 000000000000"
+        in capsys.readouterr().err
+    )
     assert provenance(parts)["resumed"][0]["demos_digest"] == made["demos_digest"]
     load_run(parts, small())
 
