@@ -33,7 +33,6 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "raw_observations": {"normalize_obs": False},
     "no_target": {"target_network": False},
     "rates_fall": {"lr_decay": 1.0},
-    "rates_fall_late": {"lr_decay": 0.5},
     "paper": AUTHORS,
 }
 PREFACE = """# What keeps continuous IQ-Learn from diverging
@@ -61,6 +60,8 @@ rows of commit 582e574 run later (the last nine of them, and the ends of `chi2_o
 - *Where Q is pushed down there must be a sample.* V(s) in the mixture term under a target network pushes
   actions that no sample holds ([notes.md](notes.md)); E_ρ[Q − γV'] and (1−γ)V(s0) do not.
 - *Layer norm* in the critic.
+- *A target network.* Without one (`no_target`) the gradient reaches V(s') too, as J has it, and the square
+  obeys its bound; but values sink to their lower bound before the policy has found the expert.
 
 **What does not** (within the preset's interval, which is wide): clipping targets, a temperature ten times
 smaller or larger or learned, the value term at the start states. One critic and raw inputs end higher
@@ -68,6 +69,9 @@ than the preset here, 0.968 each, within its interval too; the preset keeps two 
 values climb twice as fast with one ([notes.md](notes.md)). Rewards of single samples leave ±2 in every
 variant; our reading, not measured: next to a terminal Q has to jump to ±200, and where it has not yet, r
 = Q − γV' is large.
+
+Learning rates that fall to 0 (`rates_fall`) are no help in so short a run. MuJoCo's presets, whose runs are
+twenty times as long, have them for a reason seen on Hopper ([notes.md](notes.md)).
 
 The authors' settings together (`paper`) learn next to nothing in 15,000 steps here; their runs are
 longer.
