@@ -54,8 +54,8 @@ def online(task):
 
 
 def state_only(task):
-    """The same without the demonstrated actions. What the policy does there is confirmed, whatever it is, so it
-    has to go on drawing: the temperature is learned (docs/results/notes.md)."""
+    """The same without the demonstrated actions. There what the policy does is confirmed, whatever it is, so
+    it has to go on drawing: the temperature is learned (docs/results/notes.md)."""
     config = online(task)
     config.state_only = True
     config.learn_temperature = True

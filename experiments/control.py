@@ -56,8 +56,8 @@ PREFACE = """# Continuous control, and learning from observations alone
 checkpoint; each return is the mean of 10 deterministic episodes; 0 is the uniform policy, 1 the mean of all
 episodes of the file; no score is clipped. Settings were chosen on seeds below 1000; these seeds were run
 once. Rows from seed 6010 on are second attempts: what failed in the first ones, on 6000 and on, was found and
-mended ([notes.md](notes.md)). The state-only reward map of the gridworld: [picture](../images/gridworld_states.png).
-Hardware: {hardware}. Failures stay in the table.
+mended ([notes.md](notes.md)). The state-only reward map of the gridworld:
+[picture](../images/gridworld_states.png). Hardware: {hardware}. Failures stay in the table.
 
 """
 PANELS = {
