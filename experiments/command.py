@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from iqlearn_jax.cli import one_line, say_stopped
+from iqlearn_jax.cli import INTERRUPTED, one_line, say_stopped
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.sweep.hosts import one_device_per_core
 from iqlearn_jax.sweep.run import Stopped
@@ -59,5 +59,6 @@ def run(name: str, main: Callable[[], object]) -> None:
     except Stopped as stopped:
         sys.exit(say_stopped(stopped.number, " ".join(["python -m", f"experiments.{name}", *sys.argv[1:]])))
     except KeyboardInterrupt:
-        sys.exit("stopped; what was finished is kept")
+        print("stopped; what was finished is kept", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     sys.exit(0)

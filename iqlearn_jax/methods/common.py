@@ -55,7 +55,7 @@ def annealed(config, method: Method) -> Method:
 
     def update(hparams, state, batch, key):
         left = 1.0 - state.step / config.updates
-        rate = jnp.minimum(1.0, left / jnp.maximum(hparams["lr_decay"], TINY))
+        rate = jnp.clip(left / jnp.maximum(hparams["lr_decay"], TINY), 0.0, 1.0)
         return method.update(hparams | {name: rate * hparams[name] for name in RATES}, state, batch, key)
 
     return method._replace(update=update)

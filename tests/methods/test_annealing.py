@@ -54,7 +54,15 @@ def constant():
 
 @pytest.mark.parametrize(
     ("lr_decay", "step", "rate"),
-    [(0.5, 0, 1.0), (0.5, 4, 1.0), (0.5, 6, 0.5), (0.5, 7, 0.25), (1.0, 2, 0.75), (1.0, 8, 0.0)],
+    [
+        (0.5, 0, 1.0),
+        (0.5, 4, 1.0),
+        (0.5, 6, 0.5),
+        (0.5, 7, 0.25),
+        (1.0, 2, 0.75),
+        (1.0, 8, 0.0),
+        (1.0, 9, 0.0),
+    ],
 )
 def test_rates_fall_linearly_over_the_last_share_of_the_updates(falling, constant, lr_decay, step, rate):
     for found, expected in zip(falling(step, lr_decay), constant(step, by_hand=rate), strict=True):
