@@ -1,4 +1,4 @@
-"""Why max-margin IRL from demonstrations alone fails on CartPole: the expert shows one action in each state.
+"""What max-margin IRL from demonstrations alone needs to see: what other actions than the expert's do.
 
     python -m experiments.coverage [--list] [--only=NAME,...]
 
@@ -80,13 +80,14 @@ PREFACE = """# What max-margin IRL needs to see
 `python -m experiments.coverage`. CartPole-v1, one episode of a linear controller that returns 500 and takes a
 uniformly random action with probability ε; another episode for each of ten seeds. Interquartile means [95 %
 bootstrap] of final policies, 0 the uniform policy, 1 the controller. "table1": settings found by Table 1's
-search, on demonstrations without random actions, where no point of its grid learned; the others are those of
-configs/cartpole.py (LSTD-μ: `ridge` 1e-3 for 1e-4, `bandwidth` 3 for 2). Hardware: {hardware}. Every row:
-[coverage.json](coverage.json).
+search, on demonstrations without random actions, where no point of its grid scored above 0.06; the others are
+those of configs/cartpole.py (LSTD-μ: `ridge` 1e-3 for 1e-4, `bandwidth` 3 for 2). Hardware: {hardware}. Every
+row: [coverage.json](coverage.json).
 
-Both methods compare the expert's action with others by values that are fitted to the demonstrations. Where
-each state shows one action, the other one's value is read off other states, whose own values differ by more
-than a single action changes; with a few random actions it is measured.
+Our reading: both methods compare the expert's action with others by values that are fitted to the
+demonstrations. Where each state shows one action, the other one's value is read off other states; with a few
+random actions it is measured. From ε = 0 to 0.2 LSTD-μ gains 0.52 [0.04, 0.79], DSFN 0.23 [-0.12, 0.60] (95 %
+bootstrap of the difference): shown for the first, open for the second. Neither reaches cloning.
 
 """
 

@@ -20,8 +20,10 @@ SHARED = {
 }
 
 
-def own_demos(config: str, path: Path, episodes: int, stochastic: bool = False) -> None:
+def own_demos(config: str, path: Path, episodes: int, stochastic: bool, shared: Path) -> str:
     """Trains an expert on the true reward and records it, unless that is done; a stopped one goes on.
+
+    But for its last argument, which it does not need, it is given by `partial` as a row's `prepare`.
 
     Args:
       config: FILE.py:NAME of the expert.
@@ -29,8 +31,9 @@ def own_demos(config: str, path: Path, episodes: int, stochastic: bool = False) 
       stochastic: draws actions as the expert did while it learned.
     """
     if path.exists():
-        return
+        return ""
     folder = path.with_name(f"{path.stem}_expert")
     if not (folder / "summary.json").exists():
         train(load_config(config), folder, resume=(folder / "config.json").exists())
     save(path, record_demos(folder, run=0, episodes=episodes, stochastic=stochastic))
+    return ""

@@ -27,12 +27,6 @@ HOURS = 2.3  # of MinAtar online, from 27 ms an update
 FOLDER = RUNS / "images"
 
 
-def minatar_demos(game: str, shared: Path) -> str:
-    """Trains the game's expert and records it as it acts, unless that is done."""
-    own_demos(f"configs/minatar.py:{game}_expert", FOLDER / f"{game}.npz", EPISODES, stochastic=True)
-    return ""
-
-
 def pong_demos(shared: Path) -> str:
     """Unfolds the shared frames into the project's format."""
     path, source = FOLDER / "pong.npz", shared / SHARED["pong"]
@@ -63,8 +57,9 @@ def held_out_accuracy(folder: Path) -> str:
 
 def minatar_rows(game: str) -> dict[str, Row]:
     """IQ-Learn online beside behavioural cloning, from the same 20 demonstrations."""
-    demos = {"demos.path": str(FOLDER / f"{game}.npz")}
-    own = Row("", changes=demos, prepare=partial(minatar_demos, game), note="own expert")
+    path, expert = FOLDER / f"{game}.npz", f"configs/minatar.py:{game}_expert"
+    prepare = partial(own_demos, expert, path, EPISODES, True)  # recorded as it acts
+    own = Row("", changes={"demos.path": str(path)}, prepare=prepare, note="own expert")
     return {
         game: own._replace(config=f"configs/minatar.py:{game}", hours=HOURS),
         f"{game}_bc": own._replace(config=f"configs/minatar.py:{game}_bc", hours=0.15),

@@ -94,8 +94,7 @@ PREFACE = """
 
 `python -m experiments.properties{option}`: {count} random processes of {states} states and {actions} actions,
 γ = {gamma}; {updates:,} updates of {rows} rows with falling rates. Interquartile means over processes [95 %
-bootstrap]. Temperatures and rates of GAIL and AIRL, and the rates of the other methods that have a line in
-`experiments.processes.METHODS`, were chosen on other processes (seed 7); all others keep the defaults. A
+bootstrap]. GAIL's rates were chosen on other processes (seed 7); no other method's were tuned. A
 policy is estimated from {draws} actions in each state: differences below 0.01 are noise.
 
 **Distance**: total variation between the learned policy's occupancy and the one that the method aims at.

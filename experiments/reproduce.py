@@ -29,7 +29,7 @@ EXPERIMENTS = {
     "table1": Experiment("table1", "Table 1", "every method on the same data"),
     "tuning": Experiment("tuning", "Table 1", "the search for each method's settings"),
     "properties": Experiment("properties", "Table 1", "the five properties, two of them measured"),
-    "coverage": Experiment("coverage", "Table 1", "why max-margin IRL fails on demonstrations alone"),
+    "coverage": Experiment("coverage", "Table 1", "what max-margin IRL from demonstrations needs to see"),
     "table3": Experiment(
         "table3", "Table 3", "MuJoCo from one demonstration: GAIL, DAC, ValueDICE, IQ-Learn"
     ),

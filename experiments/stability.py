@@ -61,7 +61,7 @@ rows of commit 582e574 run later (the last nine of them, and the ends of `chi2_o
   actions that no sample holds ([notes.md](notes.md)); E_ρ[Q − γV'] and (1−γ)V(s0) do not.
 - *Layer norm* in the critic.
 - *A target network.* Without one (`no_target`) the gradient reaches V(s') too, as J has it, and the square
-  obeys its bound; but values sink to their lower bound before the policy has found the expert.
+  obeys its bound; but values sink towards their lower bound before the policy has found the expert.
 
 **What does not** (within the preset's interval, which is wide): clipping targets, a temperature ten times
 smaller or larger or learned, the value term at the start states. One critic and raw inputs end higher

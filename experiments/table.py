@@ -103,12 +103,12 @@ def measure(row: Row, folder: Path) -> None:
         path.write_text(row.finish(folder))
 
 
-def result(table: Table, name: str) -> dict[str, Any]:
-    """A row of the result file (docs/formats.md); as published if run elsewhere; pending."""
+def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """A row of the result file (docs/formats.md); as it is `known` if it was run elsewhere; pending."""
     folder, row = table.folder(name), table.rows[name]
     again = f"python -m experiments.{table.name} --only={name}"
     if not (folder / "summary.json").exists():
-        return published(table.name).get(name) or {
+        return known.get(name) or {
             "task": name,
             "note": ", ".join(filter(None, (f"pending: {again}", row.note, duration(row)))),
         }
@@ -140,11 +140,13 @@ def result(table: Table, name: str) -> dict[str, Any]:
     }
 
 
-def published(name: str) -> dict[str, dict[str, Any]]:
-    """The rows of docs/results/NAME.json that are done, by name."""
-    path = RESULTS / f"{name}.json"
+def published(table: Table) -> dict[str, dict[str, Any]]:
+    """The rows of docs/results/NAME.json that are done, by name; of other seeds than now asked for: none."""
+    path = RESULTS / f"{table.name}.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    return {row["name"]: row for row in rows if "method" in row}
+    done = {row["name"]: row for row in rows if row.get("name") in table.rows and "method" in row}
+    first = {name: table.rows[name].changes.get("first_seed") for name in done}
+    return {name: row for name, row in done.items() if row["seeds"][0] == first[name]}
 
 
 def duration(row: Row) -> str:
@@ -235,7 +237,8 @@ def _short(value: float) -> str:
 
 def write_results(table: Table) -> None:
     """docs/results/NAME.{json,md} from what the table's folder holds."""
-    rows = [result(table, name) for name in table.rows]
+    known = published(table)
+    rows = [result(table, name, known) for name in table.rows]
     done = [row for row in rows if "provenance" in row]
     hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in done})) or "none yet"
     RESULTS.mkdir(parents=True, exist_ok=True)

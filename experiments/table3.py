@@ -43,18 +43,14 @@ def own_file(task: str, expert: str) -> Path:
     return FOLDER / ("{}_mjx.npz" if expert == "mjx_expert" else "{}.npz").format(task)
 
 
-def own_demos_ready(task: str, expert: str, shared: Path) -> str:
-    """`own_demos` of SAC on the true reward, as `Row.prepare`."""
-    own_demos(f"configs/{task}.py:{expert}", own_file(task, expert), EPISODES)
-    return ""
-
-
 def make_row(task: str, config: str, expert: str, hours: float) -> Row:
     """One line; `expert` is the configuration that makes demonstrations where none are shared."""
     changes: dict[str, Any] = {"first_seed": FIRST_SEED}
     prepare: Callable[[Path], str] | None = None
     if task not in SHARED:
-        prepare, changes["demos.path"] = partial(own_demos_ready, task, expert), str(own_file(task, expert))
+        path = own_file(task, expert)
+        prepare = partial(own_demos, f"configs/{task}.py:{expert}", path, EPISODES, False)
+        changes["demos.path"] = str(path)
     source = f"configs/{task}.py:{config}"
     return Row(source, SHARED.get(task), changes, prepare=prepare, hours=hours)
 

@@ -114,12 +114,12 @@ def search(name: str, shared: Path, force: bool = False) -> None:
     run_sweep(plan(config, grid), grid, folder, force=force)
 
 
-def found(name: str) -> dict[str, Any]:
-    """A search's row of tuning.json; as it is there already, if it was run elsewhere; else name and grid."""
+def found(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """A search's row of tuning.json; as it is `known` if it was run elsewhere; else its name and grid."""
     path = RUNS / "tuning" / name / "sweep.json"
     row: dict[str, Any] = {"name": name, "grid": SEARCHES[name][1], "points": None, "best": None}
     if not path.exists():
-        return published().get(name, row)
+        return known.get(name, row)
     sweep = read_json(path)
     keep = ("point", "seeds", "returns", "normalized_iqm", "ci95", "failed")
     points = [{key: point[key] for key in keep} for point in sweep["rows"]]
@@ -144,7 +144,8 @@ def published() -> dict[str, dict[str, Any]]:
 
 def write() -> None:
     """docs/results/tuning.{json,md} from what has been run."""
-    rows = [found(name) for name in SEARCHES]
+    known = published()
+    rows = [found(name, known) for name in SEARCHES]
     write_json(RESULTS / "tuning.json", {"name": "tuning", "rows": rows})
     (RESULTS / "tuning.md").write_text(PREFACE + markdown_table(HEAD, [_cells(row) for row in rows]))
 

@@ -114,3 +114,34 @@ def test_every_table_names_configurations_and_rows_that_exist(name, monkeypatch)
             assign(config, key, value)
         assert config.first_seed >= 5000 or name == "stability"
     assert {row for rows in found.panels.values() for row in rows} <= found.rows.keys()
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [(InputError("no such row"), 2, "error: no such row"), (KeyboardInterrupt(), 130, "finished is kept")],
+)
+def test_errors_and_ctrl_c_are_one_line_and_a_code(error, code, said, monkeypatch, capsys):
+    def fails():
+        raise error
+
+    monkeypatch.setattr(command, "one_device_per_core", lambda: None)  # JAX runs already
+    with pytest.raises(SystemExit) as ended:
+        command.run("small", fails)
+    assert ended.value.code == code
+    assert said in capsys.readouterr().err
+
+
+def test_results_of_other_machines_stay_unless_other_seeds_are_asked_for(small, monkeypatch):
+    elsewhere = {
+        "name": "away",
+        "task": "t",
+        "method": "iq",
+        "seeds": [5, 6],
+        "provenance": {"hardware": "h"},
+    }
+    (small[1] / "results").mkdir()
+    path = small[1] / "results" / "small.json"
+    path.write_text(json.dumps({"rows": [elsewhere, {"task": "made", "note": "pending"}]}))
+    assert table.published(small[0]) == {"away": elsewhere}
+    path.write_text(json.dumps({"rows": [elsewhere | {"seeds": [7, 8]}, elsewhere | {"name": "gone"}]}))
+    assert table.published(small[0]) == {}
