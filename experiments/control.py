@@ -31,7 +31,12 @@ def _states(source: str, shared: str | None = None) -> Row:
 AFRESH = {"first_seed": 6010}  # a first run, from 6000 on, failed and showed why (docs/results/notes.md)
 # 300,000 steps of three environments, one update to three of them: a third of the presets' updates, which 2
 # cores reach in a session.
-THIRD: dict[str, Any] = {"online.num_envs": 3, "updates": 100_000, "eval_every": 5_000, "snapshot_every": 25_000}
+THIRD: dict[str, Any] = {
+    "online.num_envs": 3,
+    "updates": 100_000,
+    "eval_every": 5_000,
+    "snapshot_every": 25_000,
+}
 THIRD_NOTE = "one update to three steps"
 DOUBLE = "brax.py:inverted_double_pendulum_state_only"
 PAPER = {"seeds": 1, "updates": 100_000, "snapshot_every": 0}

@@ -61,6 +61,7 @@ def base_config() -> ConfigDict:
     config.target_network = False
     config.target_period = 0  # 0: moved by `target_rate` at each update; k: copied every k updates
     config.learn_temperature = False
+    config.excess_entropy = False  # with learn_temperature: values count what exceeds target_entropy only
     config.hidden = (64, 64)
     config.layer_norm = False
 

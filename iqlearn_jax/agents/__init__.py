@@ -4,6 +4,7 @@ from iqlearn_jax.agents.common import Agent, AgentState, check_observations
 from iqlearn_jax.agents.ppo import Ppo, PpoState, make_policy, make_ppo_agent
 from iqlearn_jax.agents.sac import make_sac
 from iqlearn_jax.agents.soft_q import make_soft_q
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
 
@@ -11,8 +12,13 @@ def make_agent(config, spec: EnvSpec) -> Agent:
     """The off-policy agent that fits the action space: soft Q-learning if discrete, else SAC.
 
     Raises:
-      InputError: observations for which there is no network.
+      InputError: observations for which there is no network, `excess_entropy` under a fixed temperature.
     """
+    if config.excess_entropy and not config.learn_temperature:
+        raise InputError(
+            "config.excess_entropy counts entropy above config.target_entropy, which only a learned "
+            "temperature has, but config.learn_temperature is False; set it, or --config.excess_entropy=False"
+        )
     check_observations(spec)
     return make_soft_q(config, spec) if spec.discrete else make_sac(config, spec)
 

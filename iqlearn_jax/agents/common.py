@@ -150,6 +150,17 @@ def bootstrap_critic(config, state: AgentState, critic):
     return state.target_critic if config.target_network else critic
 
 
+def entropy_floor(config, hparams: Hparams):
+    """The entropy [] (nats) from which values count: V = E[Q] + τ(H − floor), 0 unless `excess_entropy`.
+
+    A learned τ is the multiplier of the constraint H ≥ `target_entropy`, and the Lagrangian holds τ(H −
+    target) (Haarnoja et al. 2018b, §5; they drop the constant, so every step's reward shifts by τ·target).
+    Where episodes end, or values have bounds, that matters: under a target of −3 nats and τ = 1 each step
+    costs 3, against rewards of 2 at most, and to end becomes better than to go on.
+    """
+    return hparams["target_entropy"] if config.learn_temperature and config.excess_entropy else 0.0
+
+
 def temperature_step(config, hparams: Hparams, state: AgentState, entropy) -> tuple[AgentState, Metrics]:
     """Moves log τ so that the policy's entropy (nats) nears the target (Haarnoja et al. 2018b, eq. 18)."""
     metrics = {"policy/entropy": entropy, "policy/temperature": state.temperature}

@@ -5,13 +5,22 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from iqlearn_jax.agents.common import Agent, adam_step, initial_state, make_preprocess, temperature_step
+from iqlearn_jax.agents.common import (
+    Agent,
+    adam_step,
+    entropy_floor,
+    initial_state,
+    make_preprocess,
+    temperature_step,
+)
 from iqlearn_jax.nets import Actor, Critic, Ensemble, tanh_gaussian
 from iqlearn_jax.types import EnvSpec
 
 
 def make_sac(config, spec: EnvSpec) -> Agent:
-    """SAC as a record of pure functions (see `Agent`). V(s) = min_e Q_e(s,a) − τ log π(a|s), a ~ π(s)."""
+    """SAC as a record of pure functions (see `Agent`). V(s) = min_e Q_e(s,a) − τ log π(a|s), a ~ π(s); with
+    `excess_entropy` less τ·target_entropy.
+    """
     low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
     image, hidden = len(spec.obs_shape) == 3, tuple(config.hidden)
     critic_net = Ensemble(Critic(hidden=hidden, image=image, layer_norm=config.layer_norm), config.critics)
@@ -38,7 +47,8 @@ def make_sac(config, spec: EnvSpec) -> Agent:
 
     def value(hparams, state, critic, obs, key):
         action, log_pi = sample(hparams, state.actor, obs, key)
-        return q(hparams, critic, obs, action).min(axis=0) - state.temperature * log_pi
+        excess = -log_pi - entropy_floor(config, hparams)
+        return q(hparams, critic, obs, action).min(axis=0) + state.temperature * excess
 
     def expected_q(hparams, state, critic, obs, key):
         action, _ = sample(hparams, state.actor, obs, key)

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.agents.common import Agent, initial_state, make_preprocess, temperature_step
+from iqlearn_jax.agents.common import Agent, entropy_floor, initial_state, make_preprocess, temperature_step
 from iqlearn_jax.nets import Ensemble, QNetwork
 from iqlearn_jax.ops.soft import entropy, log_policy, soft_value
 from iqlearn_jax.types import EnvSpec
@@ -44,10 +44,10 @@ def make_soft_q(config, spec: EnvSpec) -> Agent:
 
     def values(hparams, state, critic, obs, action, key):
         table = all_q(hparams, critic, obs)
-        return _taken(table, action), soft_value(table.min(axis=0), state.temperature)
+        return _taken(table, action), _value(config, hparams, state, table)
 
     def value(hparams, state, critic, obs, key):
-        return soft_value(all_q(hparams, critic, obs).min(axis=0), state.temperature)
+        return _value(config, hparams, state, all_q(hparams, critic, obs))
 
     def expected_q(hparams, state, critic, obs, key):
         table = all_q(hparams, critic, obs)
@@ -83,6 +83,12 @@ def make_soft_q(config, spec: EnvSpec) -> Agent:
         act=act,
         max_entropy=float(np.log(spec.num_actions)),
     )
+
+
+def _value(config, hparams, state, table):
+    """V(s) [B] of the smallest critic: table [E, B, A]."""
+    floor = state.temperature * entropy_floor(config, hparams)
+    return soft_value(table.min(axis=0), state.temperature) - floor
 
 
 def _taken(table, action):

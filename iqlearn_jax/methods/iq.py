@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.agents import make_agent
-from iqlearn_jax.agents.common import bootstrap_critic, critic_step
+from iqlearn_jax.agents.common import bootstrap_critic, critic_step, entropy_floor
 from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.common import Method, choose, join, penalty_weights, require, require_differentiable
 from iqlearn_jax.ops.divergences import domain_penalty, get_divergence, guarded_phi
@@ -134,7 +134,7 @@ def end_reward(config, agent, as_expert: bool, hparams, state):
     """(1−γ)V behind an end, [] in reward units: a bound, or θ + τH of the absorbing state."""
     if config.terminal == "bounded":
         return jnp.asarray(reward_bounds(config, hparams["alpha"])[as_expert])
-    return state.critic["absorbing"] + terminal.absorbing_entropy(config, agent, state)
+    return state.critic["absorbing"] + terminal.absorbing_entropy(config, agent, hparams, state)
 
 
 def value_bounds(config, agent, hparams, temperature):
@@ -143,7 +143,8 @@ def value_bounds(config, agent, hparams, temperature):
     """
     lower, upper = reward_bounds(config, hparams["alpha"])
     horizon = 1.0 / (1.0 - hparams["gamma"])
-    return lower * horizon, (upper + temperature * max(agent.max_entropy, 0.0)) * horizon
+    excess = jnp.maximum(agent.max_entropy - entropy_floor(config, hparams), 0.0)
+    return lower * horizon, (upper + temperature * excess) * horizon
 
 
 def rewards(config, agent, hparams, state, critic, bootstrap, rows, expert, key) -> Rewards:
@@ -163,7 +164,7 @@ def rewards(config, agent, hparams, state, critic, bootstrap, rows, expert, key)
         lower, upper = reward_bounds(config, hparams["alpha"])
         behind = jnp.where(expert > 0, upper, lower) / (1.0 - hparams["gamma"])
     else:
-        entropy = terminal.absorbing_entropy(config, agent, state)
+        entropy = terminal.absorbing_entropy(config, agent, hparams, state)
         behind = terminal.absorbing_value(hparams, bootstrap, entropy)
     discount, next_v = terminal.successor(
         config.terminal, hparams, rows, next_v, behind, bounds if config.clip_targets else None
@@ -229,7 +230,7 @@ def estimate_value_term(config, agent, hparams, state, critic, initial, found: R
 
 def self_loop(config, agent, hparams, state, critic, bootstrap, rows) -> terminal.Tail:
     """The absorbing state's share of each row; of weight 0 unless `config.terminal` is "absorbing"."""
-    entropy = terminal.absorbing_entropy(config, agent, state)
+    entropy = terminal.absorbing_entropy(config, agent, hparams, state)
     end = terminal.tail(hparams, rows, critic, bootstrap, entropy)
     return end if config.terminal == "absorbing" else end._replace(weight=jnp.zeros_like(end.weight))
 

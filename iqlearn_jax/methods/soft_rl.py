@@ -71,7 +71,7 @@ def bellman_loss(
     """
     next_v = agent.value(hparams, state, state.target_critic, rows.next_obs, key)
     treatment = "zero" if end_reward is None else "absorbing"
-    entropy = terminal.absorbing_entropy(config, agent, state)
+    entropy = terminal.absorbing_entropy(config, agent, hparams, state)
     behind = terminal.absorbing_value(hparams, state.target_critic, entropy)
     discount, next_v = terminal.successor(treatment, hparams, rows, next_v, behind, None)
     target = reward + discount * next_v

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from iqlearn_jax.agents.common import entropy_floor
 from iqlearn_jax.types import Transition, discount
 
 
@@ -25,9 +26,10 @@ class Tail(NamedTuple):
     weight: jax.Array
 
 
-def absorbing_entropy(config, agent, state):
+def absorbing_entropy(config, agent, hparams, state):
     """τH in the absorbing state, [] in reward units; 0 by default, where its policy counts as constant."""
-    return state.temperature * agent.max_entropy if config.absorbing_entropy else jnp.zeros(())
+    excess = agent.max_entropy - entropy_floor(config, hparams)
+    return state.temperature * excess if config.absorbing_entropy else jnp.zeros(())
 
 
 def absorbing_value(hparams, critic, entropy):

@@ -104,7 +104,8 @@ Rule = Callable[[Case, History], list[Symptom]]
 def make_case(config, spec: EnvSpec) -> Case:
     """What the runs of a configuration are judged by."""
     runs = runs_of(config)
-    same = {name: np.full(len(runs.seeds), config[name]) for name in ("alpha", "gamma", "temperature")}
+    names = ("alpha", "gamma", "temperature", "target_entropy")
+    same = {name: np.full(len(runs.seeds), config[name]) for name in names}
     hparams = same | {name: values for name, values in runs.values.items() if name in same}
     if spec.discrete:
         return Case(config, None, float(np.log(spec.num_actions)), hparams)

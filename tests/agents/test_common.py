@@ -9,6 +9,7 @@ from common import configure, hyper, spec_of
 
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import adam_step, bootstrap_critic, critic_step
+from iqlearn_jax.errors import InputError
 
 SPECS = {"discrete": spec_of(obs_shape=(2,), num_actions=3), "continuous": spec_of(obs_shape=(2,))}
 OBS = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
@@ -96,6 +97,25 @@ def test_a_fixed_temperature_stays(kind):
     _, agent, hparams, state = make(kind, temperature=0.3)
     after, _ = jax.jit(agent.improve)(hparams, state, OBS, jax.random.key(1))
     assert float(after.temperature) == float(state.temperature) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize("kind", SPECS)
+def test_excess_entropy_shifts_values_by_the_target_and_nothing_else(kind):
+    """V = E[Q] + τ(H − target): the plain one less τ·target; the policy's gradient does not see it."""
+    settings = {"learn_temperature": True, "target_entropy": -2.0, "temperature": 0.3}
+    _, plain, hparams, state = make(kind, **settings)
+    _, excess, _, _ = make(kind, excess_entropy=True, **settings)
+    found = excess.value(hparams, state, state.critic, OBS, jax.random.key(1))
+    wanted = plain.value(hparams, state, state.critic, OBS, jax.random.key(1)) + 0.3 * 2.0
+    np.testing.assert_allclose(found, wanted, rtol=1e-5)
+    after, alike = (agent.improve(hparams, state, OBS, jax.random.key(2))[0] for agent in (excess, plain))
+    for a, b in zip(leaves(after), leaves(alike), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_excess_entropy_needs_a_learned_temperature():
+    with pytest.raises(InputError, match=r"excess_entropy .*config\.learn_temperature is False; set it"):
+        make("discrete", excess_entropy=True)
 
 
 def test_entropy_metric_is_the_policy_entropy():

@@ -284,6 +284,17 @@ def test_value_bounds_follow_from_reward_bounds(changes, lower, upper):
     np.testing.assert_allclose(found, [lower * 10, (upper + 0.2 * np.log(3)) * 10], rtol=1e-5, atol=1e-6)
 
 
+def test_value_bounds_count_the_entropy_that_values_count():
+    """With `excess_entropy` [r_min, r_max + τ(log|A| − target)]/(1−γ)."""
+    from iqlearn_jax.agents import make_agent
+
+    config = configure(
+        gamma=0.9, regularize="both", learn_temperature=True, excess_entropy=True, target_entropy=0.5
+    )
+    found = value_bounds(config, make_agent(config, SPEC), hyper(config, SPEC), 0.2)
+    np.testing.assert_allclose(found, [-20.0, (2.0 + 0.2 * (np.log(3) - 0.5)) * 10], rtol=1e-5)
+
+
 def test_gradient_penalty_of_w1_is_that_of_a_known_network():
     """A Q linear in its input has a gradient that does not depend on where: (‖w_a‖ − α)²."""
     from iqlearn_jax.agents import make_agent

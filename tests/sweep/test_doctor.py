@@ -125,6 +125,14 @@ def test_each_run_of_a_grid_has_its_own_bounds():
     assert diagnose(case, history)["values_out_of_bounds"].runs == [0, 2]
 
 
+def test_bounds_of_values_follow_the_entropy_that_values_count():
+    """τ = 0.1: log|A| nats above 0, or above a target of −20, whose room is worth 200 more."""
+    learned = {"learn_temperature": True, "target_entropy": -20.0}
+    history = healthy(iq__value=330.0, policy__temperature=0.1)
+    assert "values_out_of_bounds" in diagnose(case_of(**learned), history)
+    assert "values_out_of_bounds" not in diagnose(case_of(excess_entropy=True, **learned), history)
+
+
 @pytest.mark.parametrize(
     ("name", "kind", "remedy"),
     [
