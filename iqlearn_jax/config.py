@@ -44,6 +44,7 @@ def base_config() -> ConfigDict:
     config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value
     config.clip_targets = False  # next values clipped to the range that the divergence allows
     config.state_only = False
+    config.infer_actions = False  # state_only: the expert's actions by an inverse model, not the policy's
     config.reward_shape = "log_odds"  # dac, gail: "log_odds" (AIRL, DAC), "positive" (GAIL) or "negative"
     config.window = (
         1  # asaf: steps in a row that are judged together, a divisor of rollout_steps; 0: episodes
@@ -84,7 +85,7 @@ def base_config() -> ConfigDict:
     config.actor_lr = 3e-4
     config.temperature_lr = 3e-4
     config.lr_decay = 0.0  # share of `updates`, the last ones, over which all learning rates fall to 0
-    config.discriminator_lr = 1e-3  # dac, gail, airl; max_entropy_deep: of the reward
+    config.discriminator_lr = 1e-3  # dac, gail, airl, infer_actions; max_entropy_deep: of the reward
     config.target_rate = 0.005
     config.target_entropy = 0.0  # nats
     config.gradient_penalty = 0.0  # weight; 10 for W1 in the paper and for dac's discriminator in its own

@@ -9,7 +9,8 @@ Departures from the authors' code, each with the switch that restores their choi
   online, the presets estimate the value term in its saddle form over the policy's samples
     (`value_term="policy"`, see `saddle_value_term`): `value_term="mixture"` is the authors';
   observations are standardised by the demonstrations, online by them and random play: `normalize_obs=False`;
-  terminal treatment: `terminal="zero"` is the authors'.
+  terminal treatment: `terminal="zero"` is the authors';
+  from states alone, actions may be inferred: `infer_actions=False` is the paper's E_{a~π}[Q(s,a)].
 """
 
 from functools import partial
@@ -22,6 +23,7 @@ from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import bootstrap_critic, critic_step, entropy_floor
 from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.common import Method, choose, join, penalty_weights, require, require_differentiable
+from iqlearn_jax.methods.inverse_dynamics import inferring
 from iqlearn_jax.ops.divergences import domain_penalty, get_divergence, guarded_phi
 from iqlearn_jax.ops.objectives import (
     difference_value_term,
@@ -76,7 +78,7 @@ def make_iq(config, spec) -> Method:
         found = inverse(hparams, state, state.critic, state.critic, transition, source, key)
         return jnp.mean(found.reward, axis=0)
 
-    return Method(
+    method = Method(
         init=agent.init,
         update=update,
         act=agent.act,
@@ -84,6 +86,7 @@ def make_iq(config, spec) -> Method:
         feeds=frozenset({"demos", "replay"}),
         end_reward=None if config.terminal == "zero" else partial(end_reward, config, agent, as_expert),
     )
+    return inferring(config, spec, agent.preprocess, method) if config.infer_actions else method
 
 
 def check(config) -> None:
@@ -121,6 +124,11 @@ def check(config) -> None:
     )
 
 
+def blind(config) -> bool:
+    """Whether the expert's actions are not known, nor inferred: the paper's state-only form (§5.4)."""
+    return config.state_only and not config.infer_actions
+
+
 def reward_bounds(config, alpha):
     """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none (LS-IQ)."""
     if config.divergence == "chi2" and config.regularize == "both":
@@ -148,7 +156,7 @@ def value_bounds(config, agent, hparams, temperature):
 
 
 def rewards(config, agent, hparams, state, critic, bootstrap, rows, expert, key) -> Rewards:
-    """r = Q(s,a) − γV(s') with the terminal treatment; with `state_only`, Q(s,·) is the policy's mean.
+    """r = Q(s,a) − γV(s') with the terminal treatment; where `blind`, Q(s,·) is the policy's mean.
 
     Args:
       critic, bootstrap: parameters that value (s, a) and the successor.
@@ -156,7 +164,7 @@ def rewards(config, agent, hparams, state, critic, bootstrap, rows, expert, key)
     """
     value_key, next_key, expected_key = jax.random.split(key, 3)
     q, v = agent.values(hparams, state, critic, rows.obs, rows.action, value_key)
-    if config.state_only:
+    if blind(config):
         q = jnp.where(expert > 0, agent.expected_q(hparams, state, critic, rows.obs, expected_key), q)
     next_v = agent.value(hparams, state, bootstrap, rows.next_obs, next_key)
     bounds = value_bounds(config, agent, hparams, state.temperature)
@@ -202,7 +210,7 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
     if config.divergence == "tv":
         penalty += BOX_WEIGHT * jnp.mean(domain_penalty(divergence, found.reward, alpha))
     if max(penalty_weights(config)) > 0:
-        seen = without_actions(agent, hparams, state, batch, penalty_key) if config.state_only else batch
+        seen = without_actions(agent, hparams, state, batch, penalty_key) if blind(config) else batch
         penalty += hparams["gradient_penalty"] * lipschitz_penalty(agent, hparams, critic, seen, penalty_key)
     return loss + penalty, metrics | {"iq/penalty": penalty}
 

@@ -287,3 +287,26 @@ def test_a_gradient_penalty_over_integer_states_is_refused():
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 3), ACTIONS)
     with pytest.raises(InputError, match=r"config.gradient_penalty is 10.0.*integer states"):
         make_method(configure(method="value_dice", gradient_penalty=10.0), spec)
+
+
+@pytest.mark.parametrize(("term", "slope"), [("v0", -GAMMA), ("v0_all", -GAMMA), ("expert", 0.0)])
+def test_thinned_rows_have_a_minimum_in_the_telescoped_form_only(term, slope):
+    """No successor is itself a row's state: ν there is free, and J falls without end as it rises, whatever
+    the policy; E_π[ν(s)] − γE_π[ν(s')] takes the same mass off both of J's terms."""
+    config, _, parts, hparams, state = setup()
+    config.value_term = term
+    blank = jnp.zeros(2)
+    rows = Transition(
+        obs=jnp.arange(2), action=jnp.asarray([0, 2]), reward=blank, next_obs=jnp.asarray([2, 3]),
+        terminated=blank > 0, truncated=blank > 0,
+    )  # fmt: skip
+    batch = Batch(expert=rows, initial=jnp.arange(2))
+    nu = np.random.default_rng(1).normal(size=(STATES, ACTIONS))
+
+    def value(raised):
+        held = holding(state, np.r_[(nu + raised * (np.arange(STATES) > 1)[:, None]).ravel(), 0.0])
+        return float(
+            objective(config, parts, hparams, held, held.critic, held.actor, batch, jax.random.key(0))[0]
+        )
+
+    assert value(100.0) - value(0.0) == pytest.approx(100.0 * slope, abs=1e-6)
