@@ -54,12 +54,12 @@ def online(task):
 
 
 def state_only(task):
-    """The same without the demonstrated actions. There what the policy does is confirmed, whatever it is, so
-    it has to go on drawing: the temperature is learned (docs/results/notes.md)."""
+    """The same without the demonstrated actions, which are inferred. The paper's form confirms the policy in
+    whatever it does (docs/results/notes.md): `infer_actions=False`."""
     config = online(task)
     config.state_only = True
-    config.learn_temperature = True
-    config.target_entropy = -3.0
+    config.infer_actions = True
+    config.lr_decay = 0.5
     return config
 
 

@@ -101,6 +101,7 @@ def inferring(config, spec: EnvSpec, preprocess: Callable, method: Method) -> Me
         return state, found | metrics
 
     def reward(hparams, state, transition, key):
+        assert method.reward is not None  # IQ-Learn's
         draw_key, key = jax.random.split(key)
         return method.reward(hparams, state, fill(hparams, state, transition, draw_key), key)
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from common import configure
-from doctor_cases import CONTINUOUS, case_of, healthy, recorded
+from doctor_cases import CONTINUOUS, DISCRETE, case_of, healthy, recorded
 
 from iqlearn_jax import cli
 from iqlearn_jax.errors import InputError
@@ -123,6 +123,21 @@ def test_each_run_of_a_grid_has_its_own_bounds():
     history = healthy()
     history.metrics["iq/value"][:] = 400.0
     assert diagnose(case, history)["values_out_of_bounds"].runs == [0, 2]
+
+
+@pytest.mark.parametrize(
+    ("changes", "spec", "metrics", "remedy"),
+    [
+        (
+            {"learn_temperature": True, "target_entropy": -3.0}, DISCRETE, {"iq__value": -230.0},
+            "excess_entropy=True",
+        ),
+        ({"state_only": True}, CONTINUOUS, {"policy__entropy": -11.0}, "infer_actions=True"),
+    ],
+)  # fmt: skip
+def test_remedies_that_depend_on_the_configuration(changes, spec, metrics, remedy):
+    (finding,) = diagnose(case_of(spec, **changes), healthy(**metrics)).values()
+    assert remedy in finding.remedy
 
 
 def test_bounds_of_values_follow_the_entropy_that_values_count():
