@@ -51,14 +51,17 @@ ROWS: dict[str, Row] = {
     "halfcheetah_mjx": Row("configs/brax.py:halfcheetah_mjx", SHARED["halfcheetah"], hours=5.8),
     "cartpole_states": _states("cartpole.py:state_only", SHARED["cartpole"]),
     "inverted_double_pendulum_states": _states(DOUBLE)._replace(
-        changes={"first_seed": 6020}, note="observations only, actions inferred"
+        changes={"first_seed": 6020}, note="observations only, actions inferred", label="IQ, actions inferred"
     ),
     "inverted_double_pendulum_states_learned": _states(DOUBLE)._replace(
         changes={"first_seed": 6010, "learn_temperature": True, "target_entropy": -3.0, **PAPERS_FORM},
         note="observations only, the paper's form, second attempt: temperature learned",
+        label="the paper's form, τ learned",
     ),
     "inverted_double_pendulum_states_fixed": _states(DOUBLE)._replace(
-        changes=PAPERS_FORM, note="observations only, the paper's form, first attempt: temperature fixed"
+        changes=PAPERS_FORM,
+        note="observations only, the paper's form, first attempt: temperature fixed",
+        label="the paper's form, τ fixed",
     ),
     "gridworld_states": _states("gridworld.py:state_only"),
     **_offline("hopper", 1),
