@@ -25,7 +25,7 @@ def _offline(task: str, demos: int) -> dict[str, Row]:
 
 def _states(source: str, shared: str | None = None) -> Row:
     """Learning from observations alone."""
-    return Row(f"configs/{source}", shared, {}, "observations only", "IQ-Learn, states", hours=0.2)
+    return Row(f"configs/{source}", shared, {}, "observations only", "IQ-Learn", hours=0.2)
 
 
 # 300,000 steps of three environments, one update to three of them: a third of the presets' updates, which 2

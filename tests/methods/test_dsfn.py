@@ -80,6 +80,7 @@ def test_tril_is_cross_entropy_and_squared_error():
     np.testing.assert_allclose(metrics["tril/transition_error"], error, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_successor_features_converge_to_the_exact_ones():
     """On a chain with branches, observations one-hot: those of the optimal policy for w, and the expert's."""
     spec = spec_of(obs_shape=(STATES,), num_actions=ACTIONS)

@@ -49,6 +49,7 @@ def test_gradient_is_the_slope_of_the_joint_likelihood(reward_input):
     np.testing.assert_allclose(after.q, wanted, atol=1e-9)  # of the present tables
 
 
+@pytest.mark.slow
 def test_policy_and_dynamics_come_back_from_transitions():
     """30,000 transitions of an expert that is soft-optimal for a reward of states."""
     method, hparams, transition, initial = make("max_entropy_dynamics", seed=2, reward_input="state")

@@ -93,7 +93,13 @@ def conservative_q(data, bootstrap):
     return value, slope
 
 
-@pytest.mark.parametrize("stopped", [True, False], ids=["V(s') stopped", "V(s') in the gradient"])
+@pytest.mark.parametrize(
+    "stopped",
+    [
+        pytest.param(True, id="V(s') stopped"),
+        pytest.param(False, id="V(s') in the gradient", marks=pytest.mark.slow),
+    ],
+)
 def test_offline_chi2_is_conservative_q_learning_without_rewards(stopped):
     """−J of χ² with the expert's value term, times 2α: the same number always, the same slope if V(s') is
     stopped, which `target_network` does. Without it the slope holds what CQL leaves out."""

@@ -19,7 +19,7 @@ from iqlearn_jax.sweep.run import load_run, train
 from iqlearn_jax.sweep.sweep import _score, points, run_sweep
 
 METHODS = [  # and a metric that the rate of learning moves, None where there is no such rate
-    ("iq", "replay", "walk", "critic/grad_norm"),
+    pytest.param("iq", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("iq", "replay", "bandit", "policy/grad_norm", marks=pytest.mark.slow),
     pytest.param("iq", "demos", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("bc", "demos", "bandit", "bc/loss", marks=pytest.mark.slow),

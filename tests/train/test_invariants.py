@@ -28,7 +28,7 @@ ALL += [(m, "demos", "rooms") for m in TABULAR]
 CASES = [
     pytest.param(case, marks=[] if case in FAST else pytest.mark.slow, id="-".join(case)) for case in ALL
 ]
-ALONE = [  # compiles a program of one run; test_sweep.py has an online one
+ALONE = [  # compiles a program of one run; the online ones are slow, here and in test_sweep.py
     pytest.param(case, marks=[] if case == FAST[0] else pytest.mark.slow, id="-".join(case)) for case in ALL
 ]
 OPTIONS = {  # the fullest use of each method, so that nothing is left out by its defaults
