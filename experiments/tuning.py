@@ -37,7 +37,7 @@ OFFLINE: dict[str, dict[str, tuple]] = {
     "lstd_mu": {"bandwidth": (1.0, 2.0, 3.0, 4.0), "ridge": (1e-4, 1e-3)},
     "dsfn": {"transition_weight": (0.1, 1.0), "actor_lr": RATES, "critic_lr": RATES},
 }
-SPARSE = OFFLINE | {  # a strong penalty keeps ν from telling 25 rows apart (docs/results/notes.md)
+SPARSE = OFFLINE | {  # on standardised inputs a weak penalty did better (docs/results/notes.md)
     "value_dice": {"actor_lr": RATES, "gradient_penalty": (0.01, 0.1, 1.0, 10.0)},
 }
 ONLINE: dict[str, dict[str, tuple]] = {

@@ -166,7 +166,7 @@ def _acting(env_id, backend="gymnasium"):
     config.critics = 2
     config.target_network = True
     config.updates = 300_000
-    config.lr_decay = 1.0  # constant rates lose Hopper, falling ones lose less of it (docs/results/notes.md)
+    config.lr_decay = 1.0  # constant rates lose Hopper again; nor do these hold it (docs/results/notes.md)
     config.snapshot_every = 75_000
     config.online.update({"learning_starts": 5000, "capacity": 300_000})
     return config

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from iqlearn_jax.agents.common import make_preprocess
 from iqlearn_jax.agents.soft_q import make_network
@@ -128,6 +129,12 @@ def require_plain(config, targets: bool = False) -> None:
             f"config.{field} is {config[field]}, but method '{config.method}' is defined for {wanted} only; "
             f"set --config.{field}={wanted}",
         )
+
+
+def box(spec: EnvSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and half-widths [A] of the box of continuous actions, float32."""
+    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
+    return 0.5 * (high + low), 0.5 * (high - low)
 
 
 def inside(spec: EnvSpec, action: jax.Array) -> jax.Array:

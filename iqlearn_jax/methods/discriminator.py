@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import adam_step
-from iqlearn_jax.methods.common import choose, penalty_weights
+from iqlearn_jax.methods.common import box, choose, penalty_weights
 from iqlearn_jax.nets import Critic
 from iqlearn_jax.ops.adversarial import REWARD_SHAPES, logistic_loss, shaped_reward
 from iqlearn_jax.ops.penalties import gradient_penalty
@@ -127,8 +127,8 @@ def inputs_of(spec: EnvSpec, x: jax.Array, action: jax.Array) -> Point:
     if spec.discrete:
         action = jax.nn.one_hot(action, spec.num_actions)
     else:
-        low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
-        action = (action - 0.5 * (high + low)) / (0.5 * (high - low))
+        middle, half = box(spec)
+        action = (action - middle) / half
     return x, jnp.pad(action, ((0, 0), (0, 1)))
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import ADAM, AgentState, adam_step
-from iqlearn_jax.methods.common import Method, require
+from iqlearn_jax.methods.common import Method, box, require
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Metrics, Transition
 
@@ -114,7 +114,7 @@ def error(spec: EnvSpec, found: jax.Array, action: jax.Array) -> jax.Array:
     """
     if spec.discrete:
         return optax.softmax_cross_entropy_with_integer_labels(found, action)
-    middle, half = _box(spec)
+    middle, half = box(spec)
     return jnp.mean(jnp.square(found - (action - middle) / half), axis=-1)
 
 
@@ -122,10 +122,5 @@ def to_action(spec: EnvSpec, found: jax.Array, key: jax.Array) -> jax.Array:
     """Actions [B, ...]: drawn from the logits [B, A] where discrete, else the mean inside the box."""
     if spec.discrete:
         return jax.random.categorical(key, found).astype(jnp.int32)
-    middle, half = _box(spec)
+    middle, half = box(spec)
     return middle + half * jnp.clip(found, -1.0, 1.0)
-
-
-def _box(spec: EnvSpec) -> tuple[np.ndarray, np.ndarray]:
-    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
-    return 0.5 * (high + low), 0.5 * (high - low)

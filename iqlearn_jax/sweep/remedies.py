@@ -36,7 +36,15 @@ def values(case: Case) -> str:
     """What keeps V in its bounds."""
     config = case.config
     if config.learn_temperature and not config.excess_entropy and config.target_entropy < 0:
-        return "--config.excess_entropy=True (the entropy below 0 is charged to each step's value)"
+        return (
+            f"--config.excess_entropy=True if they sink (each step pays for entropy below 0); {bounded(case)}"
+        )
+    return bounded(case)
+
+
+def bounded(case: Case) -> str:
+    """The same, where entropy is not what moves V."""
+    config = case.config
     if case.online and config.target_network and config.value_term not in ("policy", "v0"):
         return "--config.value_term=policy"
     if config.clip_targets or not case.online:
@@ -71,7 +79,7 @@ def less_noise(case: Case) -> str:
 def more_noise(case: Case) -> str:
     """A higher temperature, and more rows if there are few; from states alone the actions, if they can be."""
     if case.config.state_only and case.action_dim is not None and not case.config.infer_actions:
-        return "--config.infer_actions=True"
+        return "--config.infer_actions=True, if observations are vectors"
     hotter = f"--config.temperature={case.config.temperature * 10:.1g}"
     if case.online:
         return hotter
