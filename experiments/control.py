@@ -37,12 +37,21 @@ THIRD: dict[str, Any] = {
     "snapshot_every": 25_000,
 }
 THIRD_NOTE = "one update to three steps"
+AVERAGED: dict[str, Any] = {"first_seed": 6030, "average_rate": 1e-4, **THIRD, "snapshot_every": 5_000}
 DOUBLE = "brax.py:inverted_double_pendulum_state_only"
 PAPERS_FORM: dict[str, Any] = {"infer_actions": False, "lr_decay": 0.0}
 PAPER = {"seeds": 1, "updates": 100_000, "snapshot_every": 0}
 ROWS: dict[str, Row] = {
     "hopper": Row(
         "configs/hopper.py:online", SHARED["hopper"], {"first_seed": 6020, **THIRD}, THIRD_NOTE, hours=1.0
+    ),
+    "hopper_averaged": Row(
+        "configs/hopper.py:online",
+        SHARED["hopper"],
+        AVERAGED,
+        f"{THIRD_NOTE}; fourth run: the mean of the actors plays",
+        "IQ-Learn, mean actor",
+        hours=1.6,
     ),
     "halfcheetah": Row("configs/halfcheetah.py:online", SHARED["halfcheetah"], THIRD, THIRD_NOTE, hours=1.0),
     "hopper_paper": Row(
@@ -89,7 +98,7 @@ what was changed since: [notes.md](notes.md). The state-only reward map of the g
 
 """
 PANELS = {
-    "Hopper-v5, online": ("hopper", "hopper_paper"),
+    "Hopper-v5, online": ("hopper_averaged", "hopper", "hopper_paper"),
     "HalfCheetah-v5, online": ("halfcheetah",),
     "halfcheetah, mjx on the device": ("halfcheetah_mjx",),
     "CartPole, observations only": ("cartpole_states",),

@@ -16,7 +16,7 @@ TRACED = (
     "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr", "margin",
     "reward_weight", "replay_share", "orthogonal", "chain_step_size", "chain_noise", "chain_restart",
     "ridge", "bandwidth", "transition_weight",
-    "clip_range", "gae_lambda", "lr_decay",
+    "clip_range", "gae_lambda", "lr_decay", "average_rate",
 )  # fmt: skip
 RATES = tuple(name for name in TRACED if name.endswith("_lr"))  # what `lr_decay` scales
 
@@ -85,6 +85,7 @@ def base_config() -> ConfigDict:
     config.actor_lr = 3e-4
     config.temperature_lr = 3e-4
     config.lr_decay = 0.0  # share of `updates`, the last ones, over which all learning rates fall to 0
+    config.average_rate = 1.0  # share of the new actor in the mean that plays deterministically; 1: no mean
     config.discriminator_lr = 1e-3  # dac, gail, airl, infer_actions; max_entropy_deep: of the reward
     config.target_rate = 0.005
     config.target_entropy = 0.0  # nats
@@ -123,6 +124,7 @@ RANGES = {
     "clip_range": (TINY, math.inf),
     "gae_lambda": (0.0, 1.0),
     "lr_decay": (0.0, 1.0),
+    "average_rate": (0.0, 1.0),
     "epochs": (1, math.inf),
     "window": (0, math.inf),
     "minibatches": (1, math.inf),

@@ -21,6 +21,7 @@ class AgentState(struct.PyTreeNode):
       critic: {"net": parameters with a leading ensemble axis, "absorbing": [] reward of the absorbing state}.
       target_critic: the same, slowly moved; equals `critic` when targets are off.
       actor: parameters of the explicit policy, {} for soft Q-learning.
+      mean_actor: their running mean, which plays deterministically; None unless `average_rate` asks for it.
       log_temperature: [] the only live temperature, log τ.
       step: [] int32 number of updates.
     """
@@ -29,6 +30,7 @@ class AgentState(struct.PyTreeNode):
     target_critic: Any
     critic_opt: Any
     actor: Any
+    mean_actor: Any
     actor_opt: Any
     log_temperature: jax.Array
     temperature_opt: Any
@@ -110,6 +112,7 @@ def initial_state(critic, actor, hparams: Hparams) -> AgentState:
         target_critic=jax.tree.map(jnp.copy, critic),  # its own buffers: the state is donated
         critic_opt=ADAM.init(critic),
         actor=actor,
+        mean_actor=None,
         actor_opt=ADAM.init(actor),
         log_temperature=log_temperature,
         temperature_opt=ADAM.init(log_temperature),

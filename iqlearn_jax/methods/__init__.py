@@ -6,7 +6,7 @@ from iqlearn_jax.methods.airl import make_airl
 from iqlearn_jax.methods.asaf import make_asaf
 from iqlearn_jax.methods.avril import make_avril
 from iqlearn_jax.methods.bc import make_bc
-from iqlearn_jax.methods.common import Method, annealed
+from iqlearn_jax.methods.common import Method, annealed, averaged
 from iqlearn_jax.methods.dac import make_dac
 from iqlearn_jax.methods.dsfn import make_dsfn
 from iqlearn_jax.methods.edm import make_edm
@@ -54,10 +54,11 @@ FORWARD_RL = ("rl", "ppo")  # learn from the environment's reward, without demon
 
 
 def make_method(config, spec: EnvSpec) -> Method:
-    """METHODS[config.method](config, spec), its learning rates falling where `config.lr_decay` says so.
+    """METHODS[config.method](config, spec); learning rates fall and actors are averaged where `lr_decay` and
+    `average_rate` say so.
 
     Raises:
-      InputError: unknown method, or a feed that the method cannot learn from.
+      InputError: unknown method, a feed that the method cannot learn from, or nothing to average.
     """
     if config.method not in METHODS:
         raise unknown("method", config.method, METHODS)
@@ -67,7 +68,7 @@ def make_method(config, spec: EnvSpec) -> Method:
             f"config.feed is '{config.feed}', but method '{config.method}' learns from "
             f"{' or '.join(sorted(method.feeds))}; set --config.feed={min(method.feeds)}"
         )
-    return annealed(config, method)
+    return averaged(config, spec, annealed(config, method))
 
 
 __all__ = ["FEEDS", "FORWARD_RL", "METHODS", "Method", "make_method"]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from iqlearn_jax.agents.common import make_preprocess
 from iqlearn_jax.agents.soft_q import make_network
@@ -60,6 +61,46 @@ def annealed(config, method: Method) -> Method:
         return method.update(hparams | {name: rate * hparams[name] for name in RATES}, state, batch, key)
 
     return method._replace(update=update)
+
+
+def averaged(config, spec: EnvSpec, method: Method) -> Method:
+    """The method with an actor that plays deterministically by the mean of all actors so far.
+
+    Imitation is a game of the policy against Q, and it is the mean of a game's iterates that settles (Freund
+    & Schapire 1999); of parameters it is a heuristic (Polyak & Juditsky 1992). No paper here averages:
+    `average_rate=1`, where the method comes back as it is. Learning and exploration do not see the mean.
+
+    Args:
+      config: `average_rate`, the weight of the new actor: traced, in [0, 1]; early, and at 0 throughout, all
+        actors weigh the same.
+    Raises:
+      InputError: discrete actions, or a rollout's feed, whose states have no such mean.
+    """
+    if all(rate == 1.0 for rate in config.grid.average_rate or (config.average_rate,)):
+        return method
+    require(
+        not spec.discrete and config.feed != "rollout",
+        f"config.average_rate is {config.average_rate}; it averages actors of continuous actions that learn "
+        f"from a replay or demonstrations, but {spec.id} has {'discrete' if spec.discrete else 'continuous'} "
+        f"actions and config.feed is '{config.feed}'; set --config.average_rate=1",
+    )
+
+    def init(key, hparams):
+        state = method.init(key, hparams)
+        return state.replace(mean_actor=jax.tree.map(jnp.copy, state.actor))  # its own buffers: donated
+
+    def update(hparams, state, batch, key):
+        state, metrics = method.update(hparams, state, batch, key)
+        rate = jnp.maximum(hparams["average_rate"], 1.0 / state.step)
+        return state.replace(
+            mean_actor=optax.incremental_update(state.actor, state.mean_actor, rate)
+        ), metrics
+
+    def act(hparams, state, obs, key, deterministic=False):
+        actor = state.mean_actor if deterministic else state.actor
+        return method.act(hparams, state.replace(actor=actor), obs, key, deterministic)
+
+    return method._replace(init=init, update=update, act=act)
 
 
 def join(batch: Batch) -> tuple[Transition, jax.Array]:
