@@ -45,8 +45,18 @@ def section(row: dict[str, Any]) -> str:
     head += markdown_table(tuple(NUMBERS.values()), [values]) + "\n"
     groups = [(name, f"{g['mean_return']:.1f}", number(g["pearson"])) for name, g in row["groups"].items()]
     head += markdown_table(("episodes of", "mean return", "Pearson, steps"), groups) + "\n"
+    head += levels(row["levels"]) if row.get("levels") else ""
     head += policies(row) if "policies" in row else ""
     return head + f"![Rewards](../images/rewards_{row['name']}.png)\n\n"
+
+
+def levels(found: dict[str, Any]) -> str:
+    """Correlations with policies chosen by what they return."""
+    names = ", ".join(f"{label} {value:.1f}" for label, value in found["returns"].items())
+    return (
+        f"With policies chosen by their return ({names}) instead of those after 25 % and 50 %: Pearson over "
+        f"episodes {number(found['pearson'])}, Spearman {number(found['spearman'])}.\n\n"
+    )
 
 
 def policies(row: dict[str, Any]) -> str:

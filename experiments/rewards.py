@@ -3,7 +3,9 @@
 `python -m experiments.rewards [--list] [--only=TASK,...] [--measure]`. The reward is the final one of the
 first seed of a run that another experiment trained (its command stands in pending rows). Measured on ten
 episodes each of random play, of that run's policy (where it kept snapshots, also after 25 % and 50 % of
-training) and of the expert (`experiments.reward_measures`). Then, unless `--measure` is given, policies are
+training) and of the expert (`experiments.reward_measures`). Where a run is soon as good as its expert, those
+policies say little; so the correlation is also given with policies at about 25 % and 50 % of the expert's
+return in their places. Then, unless `--measure` is given, policies are
 trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true reward
 with the same budget, and both again under changed dynamics (`experiments.changed`). Finished parts stay in
 runs/rewards. Writes docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
@@ -24,17 +26,19 @@ from experiments.reward_measures import measures
 from experiments.reward_pages import page
 from experiments.reward_policies import KINDS, trained
 from experiments.table import RESULTS, RUNS
+from iqlearn_jax.report.read import read_run
 from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.settings import from_flat
-from iqlearn_jax.statistics import pearson
+from iqlearn_jax.statistics import pearson, spearman
 from iqlearn_jax.sweep.evaluation import record
 from iqlearn_jax.sweep.export import export_reward
 from iqlearn_jax.sweep.rewards import EPISODES, expert_episodes
-from iqlearn_jax.sweep.run import load_run, load_snapshot
+from iqlearn_jax.sweep.run import SNAPSHOTS, load_run, load_snapshot
 from iqlearn_jax.sweep.workdir import provenance, read_config, write_json
 from iqlearn_jax.train.recover import join_episodes
 
 FOLDER = RUNS / "rewards"
+NEAR = 0.15  # of the way from random play to the expert
 
 
 class Task(NamedTuple):
@@ -116,9 +120,9 @@ def measure(name: str, source: Path) -> dict[str, Any]:
     config = from_flat(read_config(source))
     problem, run = load_run(source, config)
     sources = episodes_of(source, problem, run)
-    rows, episode = join_episodes([part for group in sources.values() for part in group])
+    levels = levels_of(source, problem)
+    rows, episode, recovered = judged(reward, sources)
     labels = np.array([label for label, group in sources.items() for part in group for _ in part.reward])
-    recovered = np.asarray(jax.jit(reward.with_ends)(rows.obs, rows.action, rows.next_obs, rows.terminated))
     draw(name, {"recovered": recovered, "true": rows.reward, "episode": episode, "source": labels})
     summary = json.loads((source / "summary.json").read_text())
     found = {
@@ -136,6 +140,7 @@ def measure(name: str, source: Path) -> dict[str, Any]:
             }
             for label, group in sources.items()
         },
+        "levels": by_level(reward, sources, levels),
         "provenance": json.loads((source / "provenance.json").read_text()),
         "measured": provenance(None),
     } | {key: summary[key] for key in ("expert_return", "random_return")}
@@ -152,6 +157,47 @@ def episodes_of(source: Path, problem, run) -> dict[str, list]:
         sources[label] = record(problem, load_snapshot(source, problem, part), 0, EPISODES)
     sources["policy"] = record(problem, run.state, 0, EPISODES)
     return sources | {"expert": expert_episodes(problem, EPISODES)}
+
+
+def judged(reward, groups: dict[str, list]):
+    """All groups' transitions [N], the number of the episode of each, and their recovered rewards [N]."""
+    rows, episode = join_episodes([part for group in groups.values() for part in group])
+    found = jax.jit(reward.with_ends)(rows.obs, rows.action, rows.next_obs, rows.terminated)
+    return rows, episode, np.asarray(found)
+
+
+def levels_of(source: Path, problem) -> dict[str, list]:
+    """Ten episodes each of the first seed's policies at 25 % and 50 % of the way from random play to the
+    expert, by name: of the snapshots evaluated within NEAR of it, the nearest one.
+    """
+    run = read_run(source)
+    low, high = run.summary["random_return"], run.summary["expert_return"]
+    kept = {int(folder.name) for folder in (source / SNAPSHOTS).glob("[0-9]*")}
+    scores = {
+        line["update"]: (line["eval/return"] - low) / (high - low)
+        for line in run.metrics
+        if line["run"] == 0 and "eval/return" in line and line["update"] in kept
+    }
+    found = {}
+    for level in (0.25, 0.5):
+        updates = min(scores, key=lambda update: abs(scores[update] - level), default=0)
+        if updates and abs(scores[updates] - level) < NEAR:
+            label = f"at {100 * level:.0f} % of the return ({updates:,} updates)"
+            found[label] = record(problem, load_snapshot(source, problem, updates), 0, EPISODES)
+    return found
+
+
+def by_level(reward, sources: dict[str, list], levels: dict[str, list]) -> dict[str, Any] | None:
+    """Correlations over episodes with `levels` in the places of policies in training; None without both."""
+    if len(levels) < 2:
+        return None
+    groups = levels | {label: sources[label] for label in ("random", "policy", "expert")}
+    rows, episode, recovered = judged(reward, groups)
+    sums = [np.bincount(episode, values) for values in (recovered, rows.reward)]
+    returns = {
+        label: float(np.mean([part.reward.sum() for part in group])) for label, group in levels.items()
+    }
+    return {"pearson": pearson(*sums), "spearman": spearman(*sums), "returns": returns}
 
 
 def draw(name: str, arrays: dict[str, np.ndarray]) -> None:

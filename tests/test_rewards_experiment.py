@@ -1,6 +1,9 @@
 """The table of rewards: known answers of its measures, changed dynamics, its page."""
 
+import json
+
 import gymnasium
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -94,6 +97,42 @@ def test_changed_dynamics_move_differently_from_like_starts_and_fit_the_same_rew
     assert set(changed.DYNAMICS) == set(changed.HEAVY.values())
 
 
+def test_policies_are_chosen_by_what_they_returned_and_correlated_with_their_own_rewards(
+    tmp_path, monkeypatch, played
+):
+    """The first seed's snapshots: 0.3 and 0.45 are near enough; 0.24 was not kept, 0.5 is another seed's."""
+    (tmp_path / "summary.json").write_text(
+        json.dumps(
+            {
+                "method": "iq",
+                "env": "x",
+                "seeds": [1],
+                "returns": [1],
+                "random_return": 10,
+                "expert_return": 110,
+            }
+        )
+    )
+    scores = [(10, 0, 0.24), (20, 0, 0.3), (30, 0, 0.45), (30, 1, 0.5), (40, 0, 0.95)]
+    lines = [{"update": n, "run": run, "eval/return": 10 + 100 * score} for n, run, score in scores]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for updates in (20, 30, 40):
+        (tmp_path / "snapshots" / str(updates)).mkdir(parents=True)
+    monkeypatch.setattr(rewards, "load_snapshot", lambda source, problem, updates: updates)
+    monkeypatch.setattr(rewards, "record", lambda problem, state, run, episodes: state)
+    assert list(rewards.levels_of(tmp_path, None).values()) == [20, 30]
+
+    rows = [jax.tree.map(lambda x, i=i: x[40 * i : 40 * i + 40], played[0]) for i in range(10)]
+    groups = {
+        label: rows[2 * i : 2 * i + 2] for i, label in enumerate(("random", "policy", "expert", "a", "b"))
+    }
+    levels = {label: groups.pop(label) for label in "ab"}
+    found = rewards.by_level(made(-1, 0), groups | {"after 25 %": []}, levels)
+    assert found["pearson"] == pytest.approx(-1) and found["spearman"] == pytest.approx(-1)
+    assert found["returns"] == {label: np.mean([x.reward.sum() for x in levels[label]]) for label in "ab"}
+    assert rewards.by_level(made(-1, 0), groups, {"a": rows[:2]}) is None
+
+
 def test_every_tasks_configuration_takes_its_changes(monkeypatch):
     monkeypatch.chdir(ROOT)
     for task in rewards.TASKS.values():
@@ -114,6 +153,7 @@ def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pendin
         "name": "acrobot", "task": "Acrobot-v1 (gymnax)", "dynamics": "heavier", "seed": 1, "updates": 10,
         "episodes": 30, "steps": 99, "policy_return": -80.0, "expert_return": -80.0, "random_return": -500.0,
         "measures": dict.fromkeys(reward_pages.NUMBERS, 0.25) | {"epic": None}, "groups": {},
+        "levels": {"pearson": 0.875, "spearman": 0.5, "returns": {"at 25 % of the return": -395.0}},
         "provenance": {"commit": "a" * 40, "hardware": "a machine"},
         "policies": {
             "recovered": policy(-185.0, -185.0), "true": {"note": "pending: run it"},
@@ -125,5 +165,6 @@ def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pendin
     text = reward_pages.page([row, rewards.pending("hopper")], "about")
     assert "| 0.750 |" in text and "| 0.500 |" in text and "| – |" in text
     assert "pending: run it" in text
+    assert "(at 25 % of the return -395.0)" in text and "Pearson over episodes 0.875, Spearman 0.500" in text
     assert "pending: python -m experiments.control --only=hopper, then" in text
     assert "600 minutes" in text

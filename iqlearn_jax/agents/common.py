@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import struct
 
@@ -118,6 +119,12 @@ def initial_state(critic, actor, hparams: Hparams) -> AgentState:
         temperature_opt=ADAM.init(log_temperature),
         step=jnp.int32(0),
     )
+
+
+def box(spec: EnvSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Middle and half-widths [A] of the box of continuous actions, float32; networks see it as [-1, 1]."""
+    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
+    return 0.5 * (high + low), 0.5 * (high - low)
 
 
 def adam_step(params, opt_state, grads, rate, weight_decay=0.0):

@@ -8,6 +8,7 @@ import optax
 from iqlearn_jax.agents.common import (
     Agent,
     adam_step,
+    box,
     entropy_floor,
     initial_state,
     make_preprocess,
@@ -26,7 +27,7 @@ def make_sac(config, spec: EnvSpec) -> Agent:
     critic_net = Ensemble(Critic(hidden=hidden, image=image, layer_norm=config.layer_norm), config.critics)
     actor_net = Actor(action_dim=low.size, hidden=hidden, image=image)
     preprocess = make_preprocess(spec)
-    middle, half = 0.5 * (high + low), 0.5 * (high - low)
+    middle, half = box(spec)
 
     def init(key, hparams):
         critic_key, actor_key = jax.random.split(key)
@@ -35,8 +36,7 @@ def make_sac(config, spec: EnvSpec) -> Agent:
         return initial_state(critic, actor_net.init(actor_key, obs), hparams)
 
     def q_of_input(critic, x, action):
-        unit = (action - middle) / half  # networks see actions in [-1, 1]
-        return critic_net.apply(critic["net"], x, unit)
+        return critic_net.apply(critic["net"], x, (action - middle) / half)
 
     def q(hparams, critic, obs, action):
         return q_of_input(critic, preprocess(hparams, obs), action)

@@ -5,7 +5,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import make_preprocess
@@ -170,12 +169,6 @@ def require_plain(config, targets: bool = False) -> None:
             f"config.{field} is {config[field]}, but method '{config.method}' is defined for {wanted} only; "
             f"set --config.{field}={wanted}",
         )
-
-
-def box(spec: EnvSpec) -> tuple[np.ndarray, np.ndarray]:
-    """Middle and half-widths [A] of the box of continuous actions, float32."""
-    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
-    return 0.5 * (high + low), 0.5 * (high - low)
 
 
 def inside(spec: EnvSpec, action: jax.Array) -> jax.Array:

@@ -13,8 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from iqlearn_jax.agents.common import adam_step
-from iqlearn_jax.methods.common import box, choose, penalty_weights
+from iqlearn_jax.agents.common import adam_step, box
+from iqlearn_jax.methods.common import choose, penalty_weights
 from iqlearn_jax.nets import Critic
 from iqlearn_jax.ops.adversarial import REWARD_SHAPES, logistic_loss, shaped_reward
 from iqlearn_jax.ops.penalties import gradient_penalty

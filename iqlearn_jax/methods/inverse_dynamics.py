@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from iqlearn_jax.agents.common import ADAM, AgentState, adam_step
-from iqlearn_jax.methods.common import Method, box, require
+from iqlearn_jax.agents.common import ADAM, AgentState, adam_step, box
+from iqlearn_jax.methods.common import Method, require
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Metrics, Transition
 
