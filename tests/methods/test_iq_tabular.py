@@ -282,15 +282,15 @@ def test_truncation_always_bootstraps(terminal, feed):
     method = make_method(config, spec)
     state = holding(state, np.random.default_rng(0).normal(size=(STATES, ACTIONS)).astype(np.float32))
     policy, expert = (jax.tree.map(jnp.asarray, random_rows(spec, 8, seed, ends=0.0)) for seed in (0, 1))
+    update, recovered = jax.jit(method.update), jax.jit(method.reward)
 
     def run(field):
         changed = {"truncated": jnp.zeros(8, bool), "terminated": jnp.zeros(8, bool)}
         changed = changed | ({} if field is None else {field: jnp.ones(8, bool)})
         rows = [part.replace(**changed) for part in (policy, expert)]
         batch = Batch(policy=rows[0], expert=rows[1], initial=jnp.zeros(3, jnp.int32))
-        after, metrics = method.update(hparams, state, batch, jax.random.key(0))
-        reward = method.reward(hparams, state, rows[1], jax.random.key(1))
-        return jax.tree.leaves((after, metrics, reward))
+        after, metrics = update(hparams, state, batch, jax.random.key(0))
+        return jax.tree.leaves((after, metrics, recovered(hparams, state, rows[1], jax.random.key(1))))
 
     neither, cut, ended = run(None), run("truncated"), run("terminated")
     assert all(np.array_equal(a, b) for a, b in zip(neither, cut, strict=True))

@@ -28,7 +28,12 @@ CASES = [
         {"terminal": "absorbing", "online__updates_per_step": 2},
         marks=pytest.mark.slow,
     ),
-    ("iq", "replay", "bandit", {"learn_temperature": True, "critics": 2, "target_network": True}),
+    (
+        "iq",
+        "replay",
+        "bandit",
+        {"learn_temperature": True, "critics": 2, "target_network": True, "average_rate": 0.1},
+    ),
     pytest.param("rl", "replay", "picture", {}, marks=pytest.mark.slow),
     pytest.param("iq", "replay", "picture", {}, marks=pytest.mark.slow),
     pytest.param("bc", "demos", "bandit", {}, marks=pytest.mark.slow),
