@@ -15,7 +15,7 @@ TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
     "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr", "margin",
     "reward_weight", "replay_share", "orthogonal", "chain_step_size", "chain_noise", "chain_restart",
-    "ridge", "bandwidth", "transition_weight",
+    "gap_square", "ridge", "bandwidth", "transition_weight",
     "clip_range", "gae_lambda", "lr_decay", "average_rate",
 )  # fmt: skip
 RATES = tuple(name for name in TRACED if name.endswith("_lr"))  # what `lr_decay` scales
@@ -100,6 +100,9 @@ def base_config() -> ConfigDict:
     config.chain_step_size = 0.01  # edm: weight of the energy's gradient in a move
     config.chain_noise = 0.01  # edm: deviation of a move's noise; √(2·chain_step_size) samples exp(−E)
     config.chain_restart = 0.05  # edm: probability that a chain starts anew before it moves
+    config.gap_square = (
+        1.0  # edm: weight of the squared gap between mean energies (authors' code); the paper: 0
+    )
     config.ridge = 1e-3  # lstd_mu: added to the diagonal of its linear systems
     config.bandwidth = 1.0  # lstd_mu: length of its random features, in standard deviations of observations
     config.transition_weight = 1.0  # dsfn: of the error in predicted successors, beside the action's
@@ -147,7 +150,7 @@ RANGES = {
         "critic_lr", "actor_lr", "temperature_lr", "gradient_penalty", "weight_decay", "first_seed",
         "target_period", "online.learning_starts", "eval_every", "checkpoint_every", "snapshot_every",
         "discriminator_lr", "reward_weight", "orthogonal", "chain_step_size", "chain_noise",
-        "ridge", "transition_weight",
+        "gap_square", "ridge", "transition_weight",
     ),
     (0, math.inf),
 )  # fmt: skip

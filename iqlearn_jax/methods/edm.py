@@ -22,9 +22,10 @@ class EDMState(AgentState):
 
 
 def make_edm(config, spec) -> Method:
-    """min −E_E[log π(a|s)] + E_E[E(s)] − E_chains[E(s)],  π = softmax f(s),  E(s) = −log Σ_a exp f(s)_a.
+    """min −E_E[log π(a|s)] + gap + `gap_square`·gap²,  gap = E_E[E(s)] − E_chains[E(s)],  π = softmax f(s),
+    E(s) = −log Σ_a exp f(s)_a.
 
-    The last two terms have the gradient of −E_E[log p(s)], p ∝ exp(−E): the logits' free constant becomes
+    The gap has the gradient of −E_E[log p(s)], p ∝ exp(−E): the logits' free constant becomes
     a model of the states seen. Samples of p come from Langevin chains in the space of standardised
     observations; a block of `batch_size` of the `chain_count` chains moves `chain_steps` times at each
     update, after each was restarted from N(0, I) with probability `chain_restart`. EDM recovers no reward.
@@ -33,8 +34,10 @@ def make_edm(config, spec) -> Method:
     and tying its parameters to the policy's can make the policy inconsistent where cloning is not (Swamy
     et al. 2021, "A Critique of Strictly Batch Imitation Learning", arXiv 2110.02063).
 
-    Departures from the paper: chains move in blocks of neighbours in the buffer (no chain twice in one
-    update) and start from N(0, I), which suits standardised observations.
+    Departures from the paper: the square of the gap, which its authors' code adds with weight 1 and without
+    which energies run away from chains that cannot follow (docs/methods/edm.md): `gap_square=0`. Chains move
+    in blocks of neighbours in the buffer (no chain twice in one update) and start from N(0, I), which suits
+    standardised observations.
 
     Raises:
       InputError: continuous actions, observations that are no vectors, fewer chains than a batch.
@@ -74,7 +77,8 @@ def make_edm(config, spec) -> Method:
             f = logits(critic, seen)
             cloning = -jnp.mean(taken(jax.nn.log_softmax(f), rows.action))
             expert, model = jnp.mean(-logsumexp(f, axis=-1)), jnp.mean(energy(critic, drawn))
-            total = cloning + expert - model
+            gap = expert - model
+            total = cloning + gap + hparams["gap_square"] * jnp.square(gap)
             metrics = {"edm/loss": total, "edm/cloning_loss": cloning}
             return total, metrics | {"edm/energy_expert": expert, "edm/energy_chains": model}
 

@@ -55,17 +55,19 @@ def setup(**changes):
     return random_rows(spec, 16), kernel, bias, state, after, metrics
 
 
-def test_loss_and_slope_are_those_of_the_paper():
-    rows, kernel, bias, _, after, metrics = setup()
+@pytest.mark.parametrize("square", [0.0, 0.7])
+def test_loss_and_slope_are_those_of_the_paper_and_of_the_squared_gap(square):
+    rows, kernel, bias, _, after, metrics = setup(gap_square=square)
     f, model = rows.obs @ kernel + bias, np.asarray(after.chains) @ kernel + bias
     cloning = -log_softmax(f, axis=1)[np.arange(16), rows.action].mean()
     expert, drawn = -logsumexp(f, axis=1).mean(), -logsumexp(model, axis=1).mean()
     assert float(metrics["edm/cloning_loss"]) == pytest.approx(cloning, rel=1e-4)
     assert float(metrics["edm/energy_chains"]) == pytest.approx(drawn, rel=1e-4)
-    assert float(metrics["edm/loss"]) == pytest.approx(cloning + expert - drawn, rel=1e-4)
+    gap = expert - drawn
+    assert float(metrics["edm/loss"]) == pytest.approx(cloning + gap + square * gap**2, rel=1e-4)
     chosen, policy, other = (np.eye(3)[rows.action], *(np.exp(log_softmax(x, axis=1)) for x in (f, model)))
-    by_logits = policy - chosen - policy  # the energy's slope cancels the normaliser of the policy's
-    slope = (rows.obs.T @ by_logits + np.asarray(after.chains).T @ other) / 16
+    apart = np.asarray(after.chains).T @ other - rows.obs.T @ policy  # the gap's slope
+    slope = (rows.obs.T @ (policy - chosen) + (1 + 2 * square * gap) * apart) / 16
     moment = after.critic_opt.mu["net"]["params"]["Dense_0"]["kernel"][0] / 0.1
     np.testing.assert_allclose(moment, slope, atol=1e-4)
 
