@@ -75,7 +75,8 @@ means [95 % bootstrap from 5 seeds on] of final policies, 10 deterministic episo
 the host with one update to three of them; 0 is the uniform policy, 1 the mean of all episodes of the file;
 nothing is clipped. "paper" is its return over its expert's: versions differ, and the uniform policy's return
 there is not given, so it stands beside ours only as that share. Baselines are untuned here, with their
-papers' choices, but learning rates that fall to 0 over the run for all methods. Hardware: {hardware}. Every
+papers' choices, but learning rates that fall to 0 over the run and, but for GAIL, the mean of the actors
+playing, for all methods. Hardware: {hardware}. Every
 row with returns, commit, command and, where pending,
 time on 2 cores (Hopper's and HalfCheetah's from runs cut short; the other tasks' is taken from theirs; device
 rows are meant for a GPU, on which none was measured): [table3.json](table3.json).
