@@ -4,7 +4,7 @@
 first seed of a run that another experiment trained (its command stands in pending rows). Measured on ten
 episodes each of random play, of that run's policy (where it kept snapshots, also after 25 % and 50 % of
 training) and of the expert (`experiments.reward_measures`). Where a run is soon as good as its expert, those
-policies say little; so the correlation is also given with policies at about 25 % and 50 % of the expert's
+policies say little; so the correlation is also given with policies (of any of its seeds) at about 25 % and 50 % of the expert's
 return in their places. Then, unless `--measure` is given, policies are
 trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true reward
 with the same budget, and both again under changed dynamics (`experiments.changed`). Finished parts stay in
@@ -167,23 +167,25 @@ def judged(reward, groups: dict[str, list]):
 
 
 def levels_of(source: Path, problem) -> dict[str, list]:
-    """Ten episodes each of the first seed's policies at 25 % and 50 % of the way from random play to the
-    expert, by name: of the snapshots evaluated within NEAR of it, the nearest one.
+    """Ten episodes each of policies at 25 % and 50 % of the way from random play to the expert, by name: of
+    all seeds' snapshots that were evaluated within NEAR of it, the nearest one.
     """
     run = read_run(source)
     low, high = run.summary["random_return"], run.summary["expert_return"]
     kept = {int(folder.name) for folder in (source / SNAPSHOTS).glob("[0-9]*")}
     scores = {
-        line["update"]: (line["eval/return"] - low) / (high - low)
+        (line["update"], line["run"]): (line["eval/return"] - low) / (high - low)
         for line in run.metrics
-        if line["run"] == 0 and "eval/return" in line and line["update"] in kept
+        if "eval/return" in line and line["update"] in kept
     }
     found = {}
     for level in (0.25, 0.5):
-        updates = min(scores, key=lambda update: abs(scores[update] - level), default=0)
-        if updates and abs(scores[updates] - level) < NEAR:
-            label = f"at {100 * level:.0f} % of the return ({updates:,} updates)"
-            found[label] = record(problem, load_snapshot(source, problem, updates), 0, EPISODES)
+        off = {policy: abs(score - level) for policy, score in scores.items()}
+        updates, number = min(off, key=off.__getitem__, default=(0, 0))
+        if off.get((updates, number), NEAR) < NEAR:
+            label = f"at {100 * level:.0f} % (seed {run.summary['seeds'][number]}, {updates:,} updates)"
+            state = load_snapshot(source, problem, updates)
+            found[label] = record(problem, state, number, EPISODES)
     return found
 
 

@@ -100,14 +100,14 @@ def test_changed_dynamics_move_differently_from_like_starts_and_fit_the_same_rew
 def test_policies_are_chosen_by_what_they_returned_and_correlated_with_their_own_rewards(
     tmp_path, monkeypatch, played
 ):
-    """The first seed's snapshots: 0.3 and 0.45 are near enough; 0.24 was not kept, 0.5 is another seed's."""
+    """Nearest of the snapshots of all seeds: 0.3 of the first and 0.5 of the second; 0.24 was not kept."""
     (tmp_path / "summary.json").write_text(
         json.dumps(
             {
                 "method": "iq",
                 "env": "x",
-                "seeds": [1],
-                "returns": [1],
+                "seeds": [1, 2],
+                "returns": [1, 1],
                 "random_return": 10,
                 "expert_return": 110,
             }
@@ -119,8 +119,10 @@ def test_policies_are_chosen_by_what_they_returned_and_correlated_with_their_own
     for updates in (20, 30, 40):
         (tmp_path / "snapshots" / str(updates)).mkdir(parents=True)
     monkeypatch.setattr(rewards, "load_snapshot", lambda source, problem, updates: updates)
-    monkeypatch.setattr(rewards, "record", lambda problem, state, run, episodes: state)
-    assert list(rewards.levels_of(tmp_path, None).values()) == [20, 30]
+    monkeypatch.setattr(rewards, "record", lambda problem, state, run, episodes: (state, run))
+    assert rewards.levels_of(tmp_path, None) == {
+        "at 25 % (seed 1, 20 updates)": (20, 0), "at 50 % (seed 2, 30 updates)": (30, 1)
+    }  # fmt: skip
 
     rows = [jax.tree.map(lambda x, i=i: x[40 * i : 40 * i + 40], played[0]) for i in range(10)]
     groups = {
