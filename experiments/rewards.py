@@ -4,8 +4,8 @@
 first seed of a run that another experiment trained (its command stands in pending rows). Measured on ten
 episodes each of random play, of that run's policy (where it kept snapshots, also after 25 % and 50 % of
 training) and of the expert (`experiments.reward_measures`). Where a run is soon as good as its expert, those
-policies say little; so the correlation is also given with policies (of any of its seeds) at about 25 % and 50 % of the expert's
-return in their places. Then, unless `--measure` is given, policies are
+policies say little; so the correlation is also given with policies of any of its seeds at about 25 % and
+50 % of the expert's return in their places. Then, unless `--measure` is given, policies are
 trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true reward
 with the same budget, and both again under changed dynamics (`experiments.changed`). Finished parts stay in
 runs/rewards. Writes docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.

@@ -354,6 +354,7 @@ def wait_for(condition, process, seconds=180):
         time.sleep(0.02)
 
 
+@pytest.mark.slow  # tests/sweep/test_resume.py has the same in one process
 def test_ctrl_c_saves_and_the_resumed_run_equals_the_uninterrupted(demos, tmp_path):
     many = [*SMALL, "--config.updates=2_000", "--config.log_every=20", "--config.eval_every=0"]
     whole, parts = tmp_path / "whole", tmp_path / "parts"

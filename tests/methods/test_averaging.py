@@ -41,8 +41,7 @@ def by_hand(actors, rate):
     return np.tensordot(weights, np.stack(actors), axes=1)
 
 
-@pytest.mark.parametrize("rate", [0.0, 0.3, 0.9])
-@pytest.mark.parametrize("method", ["iq", "bc"])
+@pytest.mark.parametrize(("method", "rate"), [("iq", 0.0), ("iq", 0.3), ("bc", 0.3)])
 def test_the_mean_is_the_one_kept_by_hand(method, rate):
     _, _, states = run(rate, method=method)
     expected = by_hand([flat(state.actor) for state in states[1:]], rate)

@@ -128,7 +128,10 @@ def test_half_of_the_terminal_rows_are_the_absorbing_state_in_the_penalty():
 
 
 @pytest.mark.parametrize("treatment", [pytest.param("zero", marks=pytest.mark.slow), "absorbing"])
-@pytest.mark.parametrize("shape", REWARD_SHAPES)
+@pytest.mark.parametrize(
+    "shape",
+    [pytest.param(name, marks=pytest.mark.slow if name == "negative" else []) for name in REWARD_SHAPES],
+)
 def test_the_critic_learns_from_the_learners_rows_and_the_discriminators_reward(shape, treatment):
     """A linear discriminator that stands still: log-odds of (s, a) are a sum of three known weights."""
     with jax.enable_x64(True):

@@ -21,18 +21,13 @@ CASES = [
     pytest.param(
         "iq", "demos", "walk", {"terminal": "absorbing", "target_network": True}, marks=pytest.mark.slow
     ),
+    ("iq", "replay", "walk", {"terminal": "absorbing", "online__updates_per_step": 2}),
     pytest.param(
-        "iq",
-        "replay",
-        "walk",
-        {"terminal": "absorbing", "online__updates_per_step": 2},
-        marks=pytest.mark.slow,
-    ),
-    (
         "iq",
         "replay",
         "bandit",
         {"learn_temperature": True, "critics": 2, "target_network": True, "average_rate": 0.1},
+        marks=pytest.mark.slow,
     ),
     pytest.param("rl", "replay", "picture", {}, marks=pytest.mark.slow),
     pytest.param("iq", "replay", "picture", {}, marks=pytest.mark.slow),
@@ -85,7 +80,7 @@ def final_state(workdir, config) -> RunState:
     return load_run(workdir, config)[1]
 
 
-def compare(config, tmp_path, monkeypatch, chunks=(1, 1)):
+def compare(config, tmp_path, monkeypatch, chunks=(1,)):
     """Metrics, state, order of lines. Summaries cost more than training: test_cli.py compares them.
 
     Args:
@@ -112,6 +107,13 @@ def test_resumed_equals_uninterrupted(method, feed, env, changes, tmp_path, monk
         compare(config, tmp_path, monkeypatch)
 
 
+@pytest.mark.slow
+def test_a_resumed_run_may_be_stopped_again(tmp_path, monkeypatch):
+    config = made_up_config("iq", "replay", "walk", seeds=2, updates=12, checkpoint_every=0)
+    with made_up_environments():
+        compare(config, tmp_path, monkeypatch, chunks=(1, 1))
+
+
 def host_config(tmp_path, **changes):
     return configure(
         env__id="CartPole-v1", env__backend="gymnasium", feed="replay", seeds=2, hidden=(8,), batch_size=8,
@@ -123,7 +125,7 @@ def host_config(tmp_path, **changes):
 
 @pytest.mark.slow
 def test_resumed_equals_uninterrupted_on_the_host(tmp_path, monkeypatch):
-    compare(host_config(tmp_path), tmp_path, monkeypatch, chunks=(1,))
+    compare(host_config(tmp_path), tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
