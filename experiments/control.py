@@ -52,11 +52,11 @@ ROWS: dict[str, Row] = {
         "configs/hopper.py:online",
         SHARED["hopper"],
         {"first_seed": 6020, **THIRD, "average_rate": 1.0},
-        f"{THIRD_NOTE}; attempt before: the last actor plays",
+        f"{THIRD_NOTE}; third attempt: the last actor plays",
         "IQ-Learn, last actor",
         hours=1.6,
     ),
-    "halfcheetah": Row("configs/halfcheetah.py:online", SHARED["halfcheetah"], THIRD, THIRD_NOTE, hours=1.0),
+    "halfcheetah": Row("configs/halfcheetah.py:online", SHARED["halfcheetah"], THIRD, THIRD_NOTE, hours=1.6),
     "hopper_paper": Row(
         "configs/hopper.py:paper", SHARED["hopper"], PAPER, "authors' settings", "IQ-Learn, paper", hours=0.6
     ),

@@ -29,7 +29,7 @@ from experiments.table import RESULTS, RUNS
 from iqlearn_jax.report.read import read_run
 from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.settings import from_flat
-from iqlearn_jax.statistics import pearson, spearman
+from iqlearn_jax.statistics import normalize, pearson, spearman
 from iqlearn_jax.sweep.evaluation import record
 from iqlearn_jax.sweep.export import export_reward
 from iqlearn_jax.sweep.rewards import EPISODES, expert_episodes
@@ -171,10 +171,10 @@ def levels_of(source: Path, problem) -> dict[str, list]:
     all seeds' snapshots that were evaluated within NEAR of it, the nearest one.
     """
     run = read_run(source)
-    low, high = run.summary["random_return"], run.summary["expert_return"]
+    best, worst = run.summary["expert_return"], run.summary["random_return"]
     kept = {int(folder.name) for folder in (source / SNAPSHOTS).glob("[0-9]*")}
     scores = {
-        (line["update"], line["run"]): (line["eval/return"] - low) / (high - low)
+        (line["update"], line["run"]): float(normalize(line["eval/return"], best, worst))
         for line in run.metrics
         if "eval/return" in line and line["update"] in kept
     }

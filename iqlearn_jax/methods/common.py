@@ -65,8 +65,8 @@ def annealed(config, method: Method) -> Method:
 def averaged(config, spec: EnvSpec, method: Method) -> Method:
     """The method with an actor that plays deterministically by the mean of all actors so far.
 
-    Imitation is a game of the policy against Q, and it is the mean of a game's iterates that settles (Freund
-    & Schapire 1999); of parameters it is a heuristic (Polyak & Juditsky 1992). No paper here averages:
+    Imitation is a zero-sum game of the policy against Q, and of no-regret play it is the mean that settles
+    (Freund & Schapire 1999); for parameters of networks that is a heuristic. No paper here averages:
     `average_rate=1`, where the method comes back as it is. Learning and exploration do not see the mean.
 
     Args:

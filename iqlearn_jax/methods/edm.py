@@ -35,7 +35,7 @@ def make_edm(config, spec) -> Method:
     et al. 2021, "A Critique of Strictly Batch Imitation Learning", arXiv 2110.02063).
 
     Departures from the paper: the square of the gap, which its authors' code adds with weight 1 and without
-    which energies run away from chains that cannot follow (docs/methods/edm.md): `gap_square=0`. Chains move
+    which chains and energies diverged on few rows (docs/methods/edm.md): `gap_square=0`. Chains move
     in blocks of neighbours in the buffer (no chain twice in one update) and start from N(0, I), which suits
     standardised observations.
 

@@ -17,43 +17,31 @@ from iqlearn_jax.sweep.run import Stopped, load_run, load_snapshot, opened, trai
 from iqlearn_jax.train.state import RunState
 
 ROLLOUT = {"online__rollout_steps": 4, "minibatches": 2}
+ONLINE = ("iq", "replay", "walk", {"terminal": "absorbing", "online__updates_per_step": 2})
 CASES = [
-    pytest.param(
-        "iq", "demos", "walk", {"terminal": "absorbing", "target_network": True}, marks=pytest.mark.slow
-    ),
-    ("iq", "replay", "walk", {"terminal": "absorbing", "online__updates_per_step": 2}),
-    pytest.param(
+    ONLINE,
+    ("iq", "demos", "walk", {"terminal": "absorbing", "target_network": True}),
+    (
         "iq",
         "replay",
         "bandit",
         {"learn_temperature": True, "critics": 2, "target_network": True, "average_rate": 0.1},
-        marks=pytest.mark.slow,
     ),
-    pytest.param("rl", "replay", "picture", {}, marks=pytest.mark.slow),
-    pytest.param("iq", "replay", "picture", {}, marks=pytest.mark.slow),
-    pytest.param("bc", "demos", "bandit", {}, marks=pytest.mark.slow),
-    pytest.param("adril", "replay", "walk", {"round_updates": 5}, marks=pytest.mark.slow),
-    pytest.param(
-        "dac",
-        "replay",
-        "walk",
-        {"terminal": "absorbing", "gradient_penalty": 10.0},
-        marks=pytest.mark.slow,
-    ),
-    pytest.param("max_entropy_deep", "replay", "walk", {"terminal": "absorbing"}, marks=pytest.mark.slow),
-    pytest.param("ppo", "rollout", "bandit", ROLLOUT, marks=pytest.mark.slow),
-    pytest.param("gail", "rollout", "walk", ROLLOUT | {"terminal": "absorbing"}, marks=pytest.mark.slow),
-    pytest.param("airl", "rollout", "walk", ROLLOUT, marks=pytest.mark.slow),
-    pytest.param("asaf", "rollout", "walk", ROLLOUT, marks=pytest.mark.slow),
-    pytest.param("max_margin", "demos", "rooms", {}, marks=pytest.mark.slow),
-    pytest.param("lstd_mu", "demos", "walk", {"features": 12}, marks=pytest.mark.slow),
-    pytest.param(
-        "dsfn", "demos", "walk", {"round_updates": 3, "target_network": True}, marks=pytest.mark.slow
-    ),
-    pytest.param("max_likelihood", "demos", "rooms", {}, marks=pytest.mark.slow),
-    pytest.param(
-        "rl", "replay", "walk", {"target_network": True, "target_period": 3}, marks=pytest.mark.slow
-    ),
+    ("rl", "replay", "picture", {}),
+    ("iq", "replay", "picture", {}),
+    ("bc", "demos", "bandit", {}),
+    ("adril", "replay", "walk", {"round_updates": 5}),
+    ("dac", "replay", "walk", {"terminal": "absorbing", "gradient_penalty": 10.0}),
+    ("max_entropy_deep", "replay", "walk", {"terminal": "absorbing"}),
+    ("ppo", "rollout", "bandit", ROLLOUT),
+    ("gail", "rollout", "walk", ROLLOUT | {"terminal": "absorbing"}),
+    ("airl", "rollout", "walk", ROLLOUT),
+    ("asaf", "rollout", "walk", ROLLOUT),
+    ("max_margin", "demos", "rooms", {}),
+    ("lstd_mu", "demos", "walk", {"features": 12}),
+    ("dsfn", "demos", "walk", {"round_updates": 3, "target_network": True}),
+    ("max_likelihood", "demos", "rooms", {}),
+    ("rl", "replay", "walk", {"target_network": True, "target_period": 3}),
 ]
 
 
@@ -80,7 +68,7 @@ def final_state(workdir, config) -> RunState:
     return load_run(workdir, config)[1]
 
 
-def compare(config, tmp_path, monkeypatch, chunks=(1,)):
+def compare(config, tmp_path, monkeypatch, chunks=(1, 1)):
     """Metrics, state, order of lines. Summaries cost more than training: test_cli.py compares them.
 
     Args:
@@ -100,18 +88,20 @@ def compare(config, tmp_path, monkeypatch, chunks=(1,)):
     assert walls == sorted(walls)
 
 
-@pytest.mark.parametrize(("method", "feed", "env", "changes"), CASES)
-def test_resumed_equals_uninterrupted(method, feed, env, changes, tmp_path, monkeypatch):
-    config = made_up_config(method, feed, env, seeds=2, updates=12, checkpoint_every=0, **changes)
+def made_up(method, feed, env, changes):
+    return made_up_config(method, feed, env, seeds=2, updates=12, checkpoint_every=0, **changes)
+
+
+def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     with made_up_environments():
-        compare(config, tmp_path, monkeypatch)
+        compare(made_up(*ONLINE), tmp_path, monkeypatch, chunks=(1,))
 
 
 @pytest.mark.slow
-def test_a_resumed_run_may_be_stopped_again(tmp_path, monkeypatch):
-    config = made_up_config("iq", "replay", "walk", seeds=2, updates=12, checkpoint_every=0)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case[:3]))
+def test_stopped_twice_equals_uninterrupted(case, tmp_path, monkeypatch):
     with made_up_environments():
-        compare(config, tmp_path, monkeypatch, chunks=(1, 1))
+        compare(made_up(*case), tmp_path, monkeypatch)
 
 
 def host_config(tmp_path, **changes):
@@ -125,7 +115,7 @@ def host_config(tmp_path, **changes):
 
 @pytest.mark.slow
 def test_resumed_equals_uninterrupted_on_the_host(tmp_path, monkeypatch):
-    compare(host_config(tmp_path), tmp_path, monkeypatch)
+    compare(host_config(tmp_path), tmp_path, monkeypatch, chunks=(1,))
 
 
 @pytest.mark.slow
