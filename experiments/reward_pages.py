@@ -17,6 +17,7 @@ NUMBERS = {
     "r2_reward": "R² true reward",
     "r2_model": "R² successors",
 }
+AT = {"final": "after", "likeness": "of the first snapshot like the demonstrations, after"}
 LABELS = {
     "recovered": "recovered reward",
     "true": "true reward, same budget",
@@ -36,7 +37,8 @@ def section(row: dict[str, Any]) -> str:
         return f"## {row['name']}\n\n{row['note']}\n\n"
     origin = row["provenance"]
     head = (
-        f"## {row['task']}\n\nReward of seed {row['seed']} after {row['updates']:,} updates, commit "
+        f"## {row['task']}\n\nReward of seed {row['seed']} {AT[row.get('at', 'final')]} {row['updates']:,} "
+        "updates, commit "
         f"{origin['commit'][:8]}, {origin['hardware']}; its policy returns {row['policy_return']:.1f}, the "
         f"expert {number(row['expert_return'])}, random play {row['random_return']:.1f}. {row['steps']:,} "
         f"steps of {row['episodes']} episodes.\n\n"

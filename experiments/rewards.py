@@ -1,7 +1,8 @@
 """What a recovered reward is worth: beside the true one, to a policy trained on it, in changed dynamics.
 
-`python -m experiments.rewards [--list] [--only=TASK,...] [--measure]`. The reward is the final one of the
-first seed of a run that another experiment trained (its command stands in pending rows). Measured on ten
+`python -m experiments.rewards [--list] [--only=TASK,...] [--measure]`. The reward is that of a
+run that another experiment trained (its command stands in pending rows): the final one of its first seed, or
+where it says so that of the first snapshot like the demonstrations (chosen without a reward). Measured on ten
 episodes each of random play, of that run's policy (where it kept snapshots, also after 25 % and 50 % of
 training) and of the expert (`experiments.reward_measures`). Where a run is soon as good as its expert, those
 policies say little; so the correlation is also given with policies of any of its seeds at about 25 % and
@@ -31,7 +32,7 @@ from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.settings import from_flat
 from iqlearn_jax.statistics import normalize, pearson, spearman
 from iqlearn_jax.sweep.evaluation import record
-from iqlearn_jax.sweep.export import export_reward
+from iqlearn_jax.sweep.export import FINAL, LIKENESS, export_reward
 from iqlearn_jax.sweep.rewards import EPISODES, expert_episodes
 from iqlearn_jax.sweep.run import SNAPSHOTS, load_run, load_snapshot
 from iqlearn_jax.sweep.workdir import provenance, read_config, write_json
@@ -45,13 +46,14 @@ class Task(NamedTuple):
     """A finished run, and how policies are trained on its reward.
 
     Attributes:
-      source: the run's folder under runs/; "table/row" of the experiment that makes it.
+      source: the folder of runs under runs/; "table/row" of the experiment that makes it.
       config: forward RL, "" for brax's PPO.
       changes: to that configuration.
       changed: further changes, which bring other dynamics.
       dynamics: what is other, in words.
       steps: of PPO, in the environment.
       minutes: estimated, of the four trainings on 2 CPU cores.
+      run, at: whose reward of the folder's runs, and when; see `iqlearn_jax.sweep.export`.
     """
 
     source: str
@@ -61,6 +63,8 @@ class Task(NamedTuple):
     dynamics: str = ""
     steps: int = 0
     minutes: int = 0
+    run: int = 0
+    at: str = FINAL
 
     @property
     def command(self) -> str:
@@ -101,6 +105,9 @@ TASKS = {
         changed.DYNAMICS["HopperHeavy-v5"],
         minutes=600,
     ),
+    "hopper_again": Task("control/hopper_again"),
+    "hopper_likeness": Task("control/hopper_again", at=LIKENESS),
+    "hopper_likeness_second": Task("control/hopper_again", run=1, at=LIKENESS),
     "inverted_pendulum": Task(
         "core/inverted_pendulum", dynamics="gravity 1.5 times as strong", steps=300_000, minutes=15
     ),
@@ -111,15 +118,15 @@ TASKS = {
 }
 
 
-def measure(name: str, source: Path) -> dict[str, Any]:
-    """The reward of a run, exported, and what it has to do with the true one; kept in runs/rewards."""
+def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
+    """The reward of run `number`, exported, and what it has to do with the true one; kept in runs/rewards."""
     kept = FOLDER / name / "measures.json"
     if kept.exists():
         return json.loads(kept.read_text())
-    reward = export_reward(source, 0, FOLDER / f"{name}.npz")
+    reward = export_reward(source, number, FOLDER / f"{name}.npz", at)
     config = from_flat(read_config(source))
     problem, run = load_run(source, config)
-    sources = episodes_of(source, problem, run)
+    sources = episodes_of(source, problem, run, number)
     levels = levels_of(source, problem)
     rows, episode, recovered = judged(reward, sources)
     labels = np.array([label for label, group in sources.items() for part in group for _ in part.reward])
@@ -127,11 +134,12 @@ def measure(name: str, source: Path) -> dict[str, Any]:
     summary = json.loads((source / "summary.json").read_text())
     found = {
         "task": f"{config.env.id} ({config.env.backend})",
-        "seed": int(problem.seeds[0]),
-        "updates": config.updates,
+        "seed": int(problem.seeds[number]),
+        "at": at,
+        "updates": reward.metadata["run"]["updates"],
         "episodes": EPISODES * len(sources),
         "steps": len(rows.reward),
-        "policy_return": summary["returns"][0],
+        "policy_return": summary["returns"][number],
         "measures": measures(reward, rows, episode),
         "groups": {
             label: {
@@ -149,13 +157,13 @@ def measure(name: str, source: Path) -> dict[str, Any]:
     return found
 
 
-def episodes_of(source: Path, problem, run) -> dict[str, list]:
-    """Ten episodes of each kind of player, by name."""
-    sources = {"random": record(problem, run.state, 0, EPISODES, play="uniform")}
+def episodes_of(source: Path, problem, run, number: int) -> dict[str, list]:
+    """Ten episodes of each kind of player, by name; policies are those of run `number`."""
+    sources = {"random": record(problem, run.state, number, EPISODES, play="uniform")}
     updates = problem.config.updates if problem.config.snapshot_every else 0
     for label, part in {"after 25 %": updates // 4, "after 50 %": updates // 2}.items() if updates else ():
-        sources[label] = record(problem, load_snapshot(source, problem, part), 0, EPISODES)
-    sources["policy"] = record(problem, run.state, 0, EPISODES)
+        sources[label] = record(problem, load_snapshot(source, problem, part), number, EPISODES)
+    sources["policy"] = record(problem, run.state, number, EPISODES)
     return sources | {"expert": expert_episodes(problem, EPISODES)}
 
 
@@ -216,7 +224,7 @@ def result(name: str, train: bool) -> dict[str, Any]:
     source = RUNS / task.source
     if not (source / "summary.json").exists():
         return pending(name)
-    found = {"name": name, "dynamics": task.dynamics} | measure(name, source)
+    found = {"name": name, "dynamics": task.dynamics} | measure(name, source, task.run, task.at)
     if task.minutes:
         kinds = {kind: trained(FOLDER, name, task, kind, train) for kind in KINDS}
         command = f"python -m experiments.rewards --only={name} (about {task.minutes} minutes)"

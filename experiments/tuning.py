@@ -98,14 +98,11 @@ HEAD = ("search", "chosen", "IQM [95 %] here", "worst point", "updates", "commit
 
 
 def search(name: str, shared: Path, force: bool = False) -> None:
-    """Runs one search to its end unless it is done.
+    """Runs one search to its end; one that was stopped goes on, of one that is done nothing is run again.
 
     Raises:
       InputError: no such file of demonstrations, or whatever training raises.
     """
-    folder = RUNS / "tuning" / name
-    if (folder / "sweep.json").exists():
-        return
     task, grid = SEARCHES[name]
     config = load_config(f"configs/table1.py:{name}")
     config.seeds, config.first_seed = SIZES.get(task, BOTH)["seeds"], 0
@@ -114,16 +111,16 @@ def search(name: str, shared: Path, force: bool = False) -> None:
         config.demos.path = str(shared / SHARED[task])
     else:
         config.updates = config.updates // 3 if "online" in name else config.updates
-    run_sweep(plan(config, grid), grid, folder, force=force)
+    run_sweep(plan(config, grid), grid, RUNS / "tuning" / name, force=force)
 
 
 def found(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A search's row of tuning.json; as it is `known` if it was run elsewhere; else its name and grid."""
     path = RUNS / "tuning" / name / "sweep.json"
     row: dict[str, Any] = {"name": name, "grid": SEARCHES[name][1], "points": None, "best": None}
-    if not path.exists():
+    sweep = read_json(path) if path.exists() else {"rows": []}
+    if not sweep["rows"]:
         return known.get(name, row)
-    sweep = read_json(path)
     keep = ("point", "seeds", "returns", "normalized_iqm", "ci95", "failed")
     points = [{key: point[key] for key in keep} for point in sweep["rows"]]
     config = read_json(path.parent / "program-0" / "config.json")

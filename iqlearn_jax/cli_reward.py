@@ -45,11 +45,13 @@ def _run_export(argv: list[str]) -> None:
     parser.add_argument("--workdir", required=True, type=Path, help="folder of a trained run")
     parser.add_argument("--out", required=True, type=Path, help="npz to write")
     parser.add_argument("--run", type=int, default=0, help="which of the folder's runs (0: the first)")
+    where = "final (the default), likeness (the first snapshot like the demonstrations), or updates of one"
+    parser.add_argument("--at", default="final", help=where)
     options = parser.parse_args(argv)
     # imported here: help must not pay for jax
     from iqlearn_jax.sweep.export import export_reward
 
-    export_reward(options.workdir, options.run, options.out)
+    export_reward(options.workdir, options.run, options.out, options.at)
     print(describe(options.out))
 
 

@@ -109,7 +109,7 @@ class MetricsFile:
         self._path = path
         if not is_main():
             return
-        kept = [line for line in _whole_lines(path) if json.loads(line)["update"] <= upto]
+        kept = [line for line in whole_lines(path) if json.loads(line)["update"] <= upto]
         temporary = path.with_suffix(".tmp")
         with writing(path):
             temporary.write_text("".join(line + "\n" for line in kept))
@@ -136,7 +136,8 @@ class MetricsFile:
             os.fsync(stream.fileno())
 
 
-def _whole_lines(path: Path) -> list[str]:
+def whole_lines(path: Path) -> list[str]:
+    """The lines of `metrics.jsonl` without one that a crash cut off; none where there is no file."""
     if not path.exists():
         return []
     text = path.read_text()
@@ -222,7 +223,7 @@ def read_normalization(workdir: Path) -> dict[str, np.ndarray]:
 
 def last_wall_seconds(path: Path) -> float:
     """Seconds of training behind the last whole line of `metrics.jsonl`."""
-    lines = _whole_lines(path)
+    lines = whole_lines(path)
     return json.loads(lines[-1])["wall_seconds"] if lines else 0.0
 
 

@@ -11,13 +11,14 @@ from common import demos_path, made_up_environments
 from iqlearn_jax import cli
 from iqlearn_jax.rewards import load_reward
 from iqlearn_jax.settings import from_flat
-from iqlearn_jax.sweep.run import load_run
+from iqlearn_jax.sweep.run import load_run, load_snapshot
 from iqlearn_jax.sweep.workdir import read_config
 
 pytestmark = pytest.mark.slow  # trains; test_cli.py exports from a run that it has anyway
 TINY = [
     "--config.hidden=(8,)", "--config.updates=8", "--config.log_every=4", "--config.eval_every=8",
     "--config.eval_episodes=2", "--config.checkpoint_every=0", "--config.batch_size=8",
+    "--config.snapshot_every=4",
 ]  # fmt: skip
 CONFIG = """
 from iqlearn_jax.config import base_config
@@ -61,12 +62,38 @@ def test_the_exported_reward_is_that_of_the_run_that_was_named(folder, capsys):
     )
 
 
+def test_a_snapshots_reward_is_the_one_of_its_time(folder, capsys):
+    found = {}
+    for at, updates in {"4": 4, "8": 8, "likeness": 8, "final": 8}.items():  # evaluated after 8 only
+        out = f"{folder}/at_{at}.npz"
+        with made_up_environments():
+            assert cli.main(["reward", "export", f"--workdir={folder}/iq", f"--at={at}", f"--out={out}"]) == 0
+        assert f"seed 5000, {updates} updates" in capsys.readouterr().out
+        found[at] = load_reward(out)
+    with made_up_environments():
+        problem, _ = load_run(folder / "iq", from_flat(read_config(folder / "iq")))
+        kept = load_snapshot(folder / "iq", problem, 4)
+    rows = jax.tree.map(lambda x: x[:20], problem.rows)
+    parts = rows.obs, rows.action, rows.next_obs, rows.terminated
+    values = {at: reward(*parts) for at, reward in found.items()}
+    hparams, state = problem.placement.one((problem.hparams, kept), 0)
+    expected = problem.method.reward(hparams, state, rows, jax.random.key(0))
+    np.testing.assert_allclose(values["4"], expected, rtol=1e-5)
+    assert np.abs(values["4"] - values["final"]).max() > 1e-3
+    for at in ("8", "likeness"):
+        np.testing.assert_array_equal(values[at], values["final"])
+    counts = {at: reward.metadata["run"] for at, reward in found.items()}
+    assert counts["8"] == counts["final"] and counts["4"]["failed_at"] == -1
+
+
 @pytest.mark.parametrize(
     ("argv", "said"),
     [
         (["export", "--workdir={}/iq", "--run=2", "--out={}/x.npz"], "--run is 2; .* holds runs 0..1"),
         (["export", "--workdir={}/none", "--out={}/x.npz"], "no such file"),
         (["export", "--workdir={}/iq"], "--out"),
+        (["export", "--workdir={}/iq", "--at=5", "--out={}/x.npz"], "nothing saved after 5 updates.*4, 8"),
+        (["export", "--workdir={}/iq", "--at=best", "--out={}/x.npz"], "--at is 'best'; expected 'final'"),
         (["inspect", "{}/tiny.py"], "reward file"),
         (["praise"], "unknown reward command 'praise'"),
     ],
