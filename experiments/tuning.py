@@ -118,9 +118,10 @@ def found(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A search's row of tuning.json; as it is `known` if it was run elsewhere; else its name and grid."""
     path = RUNS / "tuning" / name / "sweep.json"
     row: dict[str, Any] = {"name": name, "grid": SEARCHES[name][1], "points": None, "best": None}
+    waits = {"note": f"pending: python -m experiments.tuning --only={name}"}
     sweep = read_json(path) if path.exists() else {"rows": []}
     if not sweep["rows"]:
-        return known.get(name, row)
+        return known[name] if known.get(name, {}).get("best") else row | waits
     keep = ("point", "seeds", "returns", "normalized_iqm", "ci95", "failed")
     points = [{key: point[key] for key in keep} for point in sweep["rows"]]
     config = read_json(path.parent / "program-0" / "config.json")
@@ -152,7 +153,7 @@ def write() -> None:
 
 def _cells(row: dict[str, Any]) -> tuple:
     if not row["points"]:
-        return (row["name"], f"pending: python -m experiments.tuning --only={row['name']}", "", "", "", "")
+        return (row["name"], row.get("note", ""), "", "", "", "")
     best, worst = row["points"][0], row["points"][-1]
     return (
         row["name"],

@@ -22,7 +22,7 @@ class Cell(NamedTuple):
 
     text: str
     order: float | str = ""
-    kind: str = ""  # "", "number", "code", "folded" or "pending"
+    kind: str = ""  # "", "number", "code" or "folded"
 
 
 class Score(NamedTuple):
@@ -54,13 +54,14 @@ class Group(NamedTuple):
 
 
 class Result(NamedTuple):
-    """One result file."""
+    """One result file: tables of what was run and of what is pending, and drawings."""
 
     name: str
     head: list[str]
     rows: list[list[Cell]]
+    pending_head: list[str]
+    pending: list[list[Cell]]
     groups: list[Group]
-    done: int
 
 
 def read_result(path: Path) -> Result:
@@ -78,26 +79,27 @@ def read_result(path: Path) -> Result:
             "docs/formats.md; write it again with its experiment"
         ) from error
     origin = content.get("provenance") or {}
-    tables = [_cells(row, origin) for row in rows]
-    head = list(dict.fromkeys(key for table in tables for key in table))
     done = [row for row in rows if not _pending(row)]
     return Result(
         path.stem,
-        head,
-        [[table.get(key, Cell("–")) for key in head] for table in tables],
+        *_table([_cells(row, origin) for row in done]),
+        *_table([_pending_cells(row) for row in rows if _pending(row)]),
         _groups([row for row in done if "normalized" in row]),
-        len(done),
     )
 
 
+def _table(rows: Sequence[Mapping[str, Cell]]) -> tuple[list[str], list[list[Cell]]]:
+    """Heads, and cells in their order, of rows that need not have the same ones."""
+    head = list(dict.fromkeys(key for row in rows for key in row))
+    return head, [[row.get(key, Cell("–")) for key in head] for row in rows]
+
+
 def _pending(row: Mapping[str, Any]) -> bool:
-    """A row that was not run yet; searches of `experiments.tuning` say it by having no points."""
-    return str(row.get("note", "")).startswith("pending") or row.get("points", 0) is None
+    """A row that was not run yet."""
+    return str(row.get("note", "")).startswith("pending")
 
 
 def _cells(row: Mapping[str, Any], origin: Mapping[str, Any]) -> dict[str, Cell]:
-    if _pending(row):
-        return _pending_cells(row)
     if "returns" in row and "seeds" in row and "normalized_iqm" in row:
         return _run_cells(row) | _origin_cells(row, origin)
     plain = {key: _any_cell(value) for key, value in row.items() if key not in ("provenance", COMMAND)}
@@ -108,8 +110,8 @@ def _pending_cells(row: Mapping[str, Any]) -> dict[str, Cell]:
     match = PENDING.match(str(row.get("note", "")))
     command, note = (match["command"], match["note"]) if match else ("", str(row.get("note", "")))
     first = "task" if "task" in row else "name"
-    cells = {first: Cell(str(row.get(first, "?"))), "state": Cell("pending", 0, "pending")}
-    return cells | {"note": Cell(note or "–"), COMMAND: Cell(command or "–", kind="code")}
+    name = Cell(str(row.get(first, "?")))
+    return {first: name, "note": Cell(note or "–"), COMMAND: Cell(command or "–", kind="code")}
 
 
 def _run_cells(row: Mapping[str, Any]) -> dict[str, Cell]:
@@ -119,7 +121,6 @@ def _run_cells(row: Mapping[str, Any]) -> dict[str, Cell]:
     amount = "–" if demos is None else f"{demos} × {row.get('subsample')}"
     return {
         "task": Cell(row["task"]),
-        "state": Cell("done", 1),
         "method": Cell(row.get("label") or method_name(row["method"])),
         "setting": Cell(row["setting"]),
         "demos × every": Cell(amount, demos or 0),
