@@ -9,6 +9,7 @@ from experiments.demonstrations import SHARED
 from experiments.table import Row, Table, full_markdown, main
 from iqlearn_jax.settings import load_config
 
+KEPT: dict[str, Any] = {"snapshot_every": 2000}  # policies on their way up, for rewards.py
 FIRST_SEED = 6000  # 5000 and up were looked at while settings were still changing
 
 
@@ -46,8 +47,8 @@ ROWS: dict[str, Row] = (
     | pair("lunarlander_3", "lunarlander", SHARED["lunarlander"], _demos(3), "offline")
     | pair("lunarlander_3x20", "lunarlander", SHARED["lunarlander"], _demos(3, 20), "sparse")
     | {
-        "inverted_pendulum": Row("configs/brax.py:inverted_pendulum", note="own expert"),
-        "inverted_double_pendulum": Row("configs/brax.py:inverted_double_pendulum", note="own expert"),
+        "inverted_pendulum": Row("configs/brax.py:inverted_pendulum", None, KEPT, "own expert"),
+        "inverted_double_pendulum": Row("configs/brax.py:inverted_double_pendulum", None, KEPT, "own expert"),
         "gridworld": Row(
             "configs/gridworld.py:offline", note="soft-optimal expert; rewards in gridworld.json"
         ),

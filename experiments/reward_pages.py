@@ -45,8 +45,12 @@ def section(row: dict[str, Any]) -> str:
     )
     values = tuple(number(row["measures"][key]) for key in NUMBERS)
     head += markdown_table(tuple(NUMBERS.values()), [values]) + "\n"
-    groups = [(name, f"{g['mean_return']:.1f}", number(g["pearson"])) for name, g in row["groups"].items()]
-    head += markdown_table(("episodes of", "mean return", "Pearson, steps"), groups) + "\n"
+    groups = [
+        (name, f"{g['mean_return']:.1f}", number(g["pearson"]), number(g.get("spearman")))
+        for name, g in row["groups"].items()
+    ]
+    columns = ("episodes of", "mean return", "Pearson, steps", "Spearman, steps")
+    head += markdown_table(columns, groups) + "\n"
     head += levels(row["levels"]) if row.get("levels") else ""
     head += policies(row) if "policies" in row else ""
     return head + f"![Rewards](../images/rewards_{row['name']}.png)\n\n"

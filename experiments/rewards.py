@@ -144,6 +144,7 @@ def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
         "groups": {
             label: {
                 "pearson": pearson(recovered[labels == label], rows.reward[labels == label]),
+                "spearman": spearman(recovered[labels == label], rows.reward[labels == label]),
                 "mean_return": float(rows.reward[labels == label].sum() / len(group)),
             }
             for label, group in sources.items()

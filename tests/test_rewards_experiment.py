@@ -154,7 +154,8 @@ def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pendin
     row = {
         "name": "acrobot", "task": "Acrobot-v1 (gymnax)", "dynamics": "heavier", "seed": 1, "updates": 10,
         "episodes": 30, "steps": 99, "policy_return": -80.0, "expert_return": -80.0, "random_return": -500.0,
-        "measures": dict.fromkeys(reward_pages.NUMBERS, 0.25) | {"epic": None}, "groups": {},
+        "measures": dict.fromkeys(reward_pages.NUMBERS, 0.25) | {"epic": None},
+        "groups": {"random": {"mean_return": -500.0, "pearson": 0.5, "spearman": None}},
         "levels": {"pearson": 0.875, "spearman": 0.5, "returns": {"at 25 % of the return": -395.0}},
         "provenance": {"commit": "a" * 40, "hardware": "a machine"},
         "policies": {
@@ -166,7 +167,7 @@ def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pendin
     assert reward_pages.share(row, "recovered_changed") == pytest.approx(0.5)
     text = reward_pages.page([row, rewards.pending("hopper")], "about")
     assert "| 0.750 |" in text and "| 0.500 |" in text and "| – |" in text
-    assert "pending: run it" in text
+    assert "pending: run it" in text and "| random | -500.0 | 0.500 | – |" in text
     assert "(at 25 % of the return -395.0)" in text and "Pearson over episodes 0.875, Spearman 0.500" in text
     assert "pending: python -m experiments.control --only=hopper, then" in text
     assert "600 minutes" in text
