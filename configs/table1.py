@@ -5,7 +5,7 @@ step on CartPole, every 5th elsewhere; raw inputs, since few rows say little of 
 demonstration, thinned out in the same way, and few steps. What differs between methods is in RECIPES (their
 papers' choices) and in TUNED: what `experiments/tuning.py` found (docs/results/tuning.json), with the same
 number of points, seeds and updates for each. None has bundled demonstrations (name a file with --demos) but
-brax's double pendulum, whose networks and rates are those of configs/brax.py.
+brax's double pendulum, where what methods do not share is that of configs/brax.py.
 """
 
 import json
@@ -105,7 +105,7 @@ def pendulum(setting, method):
     """One method on the double pendulum from one bundled demonstration; steps of all methods are the same."""
     name = PENDULUM + PENDULUM_METHODS[setting][method]
     config = load_config(f"{Path(__file__).parent / 'brax.py'}:{name}")
-    config.seeds = 10
+    config.seeds, config.hidden, config.batch_size = 10, (64, 64), 128  # the same for all
     config.updates = PENDULUM_UPDATES[setting]
     config.eval_every = 5000 if setting == "online" else config.updates
     config.checkpoint_every = 0

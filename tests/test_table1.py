@@ -44,6 +44,13 @@ def test_offline_methods_share_data_and_evaluation():
             assert own[key] == other[key], (name, key)
 
 
+def test_methods_on_the_pendulum_share_data_networks_and_evaluation():
+    for setting, methods in tuning.PENDULUM.items():
+        configs = [load_config(f"configs/table1.py:{table1.DOUBLE}_{setting}_{m}") for m in methods]
+        for key in ("env", "demos", "normalize_obs", "hidden", "batch_size", "eval_episodes", "gamma"):
+            assert all(config[key] == configs[0][key] for config in configs), (setting, key)
+
+
 def test_a_search_decides_the_settings_and_no_row_runs_before_it(monkeypatch, tmp_path):
     best = {"critic_lr": 0.123, "temperature": 0.456}
     rows = [{"name": "cartpole_full_iq", "best": best, "points": None}]

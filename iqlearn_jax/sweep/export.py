@@ -27,6 +27,8 @@ def export_reward(workdir: Path, run: int, out: Path, at: str = FINAL) -> Recove
       InputError: no trained run in the folder, no such run, state or snapshot, a method without a reward, or
         numbers that are not finite.
     """
+    if at not in (FINAL, LIKENESS) and not at.isdecimal():
+        raise InputError(f"--at is {at!r}; expected {FINAL!r}, {LIKENESS!r} or a number of updates")
     config = from_flat(read_config(workdir))
     last = len(runs_of(config).seeds) - 1
     if not 0 <= run <= last:
@@ -49,11 +51,11 @@ def state_at(
     if at == FINAL:
         names = ("updates", "env_steps", "failed_at")
         return trained.state, {name: int(getattr(trained, name)[run]) for name in names}
-    if at != LIKENESS and not at.isdecimal():
-        raise InputError(f"--at is {at!r}; expected {FINAL!r}, {LIKENESS!r} or a number of updates")
     updates = likest(workdir, run) if at == LIKENESS else int(at)
     state = load_snapshot(workdir, problem, updates)
-    (line,) = (line for line in lines_of(workdir, run) if line["update"] == updates)
+    line = next((line for line in lines_of(workdir, run) if line["update"] == updates), None)
+    if line is None:
+        raise InputError(f"{workdir}/metrics.jsonl: no line after {updates} updates; put the file back")
     failed = int(trained.failed_at[run])
     counts = {"env_steps": line["env_steps"], "failed_at": failed if failed < updates else -1}
     return state, {"updates": updates} | counts
