@@ -2,7 +2,8 @@
 
 python -m experiments.doctor [--list] [--only=NAME,...]
 
-Each task is trained with settings from good to hopeless and evaluated often.
+Each task is trained with settings from good to hopeless and evaluated often. Beside it stand the runs of the
+other experiments, as docs/results has them: of whatever method, with the settings that were thought best.
 """
 
 import json
@@ -56,6 +57,8 @@ TASKS: dict[str, dict[str, Variant]] = {
     },
 }
 EVALUATIONS = 10  # of each run
+OTHERS = ("core", "control", "table1", "divergences")
+GOOD = 0.9  # of the expert
 
 PREFACE = """# What the likeness to the demonstrations is worth
 
@@ -129,11 +132,13 @@ def _joined(found: list[dict[str, Any]], key: str) -> np.ndarray:
 
 
 def write() -> list[dict[str, Any]]:
-    """docs/results/doctor.{json,md} from what has been run."""
+    """docs/results/doctor.{json,md} from what has been run; what was run elsewhere stays."""
+    path = RESULTS / "doctor.json"
+    known = {row["task"]: row["variants"] for row in read_json(path)["rows"]} if path.exists() else {}
     rows: list[dict[str, Any]] = []
     everything: list[dict[str, Any]] = []
     for task, variants in TASKS.items():
-        done = {name: points(folder(task, name)) for name in variants}
+        done = {name: points(folder(task, name)) or known.get(task, {}).get(name) for name in variants}
         found = [row for row in done.values() if row is not None]
         everything += found
         pending = [name for name, row in done.items() if row is None]
@@ -142,10 +147,53 @@ def write() -> list[dict[str, Any]]:
     hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in everything})) or "none yet"
     rows.append(pooled)
     content = {"name": "doctor", "provenance": {"hardware": hardware}, "rows": rows}
-    write_json(RESULTS / "doctor.json", content)
+    write_json(path, content)
     page = markdown_table(HEAD, [_cells(row, everything) for row in rows])
+    page += ABOUT_OTHERS + markdown_table(OTHERS_HEAD, others())
     (RESULTS / "doctor.md").write_text(PREFACE.format(evaluations=EVALUATIONS, hardware=hardware) + page)
     return rows
+
+
+def others() -> list[tuple]:
+    """One line for each experiment and task of docs/results, and one for all: what `OTHERS_HEAD` names."""
+    found: dict[str, list[np.ndarray]] = {}
+    there = [name for name in OTHERS if (RESULTS / f"{name}.json").exists()]
+    rows = [(name, row) for name in there for row in read_json(RESULTS / f"{name}.json")["rows"]]
+    once = {str(row["provenance"]): (name, row) for name, row in reversed(rows) if row.get("likeness")}
+    for name, row in reversed(once.values()):  # tables borrow rows of others; the first one counts
+        pairs = np.array([row["likeness"], row["normalized"]])
+        found.setdefault(f"{name}, {row['task']}", []).append(pairs)
+    joined = {where: np.concatenate(pairs, axis=1) for where, pairs in found.items()}
+    everything = {"all": np.concatenate(list(joined.values()), axis=1)} if joined else {}
+    return [_worth(where, *pairs) for where, pairs in (joined | everything).items()]
+
+
+def _worth(where: str, likeness: np.ndarray, normalized: np.ndarray) -> tuple:
+    """Rank correlation over all runs and over those below `GOOD`; what the good ones' likeness is."""
+    good = normalized >= GOOD
+    rho = [spearman(likeness[kept], normalized[kept]) for kept in (normalized > -np.inf, ~good)]
+    low, middle = np.percentile(likeness[good], [10, 50]) if good.any() else (np.nan, np.nan)
+    return (
+        where,
+        len(likeness),
+        *("–" if value is None else f"{value:.2f}" for value in rho),
+        int(good.sum()),
+        f"{middle:.2f}, {low:.2f}" if good.any() else "–",
+    )
+
+
+OTHERS_HEAD = (
+    "experiment, task", "runs", "ρ", f"ρ below {GOOD}", f"runs from {GOOD} on",
+    "their likeness: median, lowest tenth",
+)  # fmt: skip
+ABOUT_OTHERS = f"""
+## Runs of the other experiments
+
+Final policies of every run of {", ".join(OTHERS)} whose row holds a likeness (older rows do not);
+methods, demonstrations and seeds as there. Where most runs are as good as the expert, ranks among them are
+noise: hence the column for those below {GOOD} of it.
+
+"""
 
 
 HEAD = ("task", "variants × seeds", "updates", "ρ, runs", "ρ, evaluations", "returns", "commit", "note")

@@ -128,6 +128,7 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
         "normalized": summary["normalized"],
         "normalized_iqm": summary["normalized_iqm"],
         "ci95": summary["normalized_ci95"],
+        "likeness": summary.get("likeness"),
         "pearson": summary["pearson"],
         "env_steps": summary["env_steps"],
         "updates": config["updates"],
