@@ -77,6 +77,7 @@ def _host(name: str) -> dict[str, Any]:
     return {"env.id": changed.HEAVY[name], "env.backend": "gymnasium"}
 
 
+PENDULUM = "core/inverted_double_pendulum_again"
 SAC = {"method": "rl", "seeds": 2, "first_seed": 6000, "snapshot_every": 0, "learn_temperature": True}
 SOFT_Q = {"method": "rl", "feed": "replay", "seeds": 2, "first_seed": 6000, "target_network": True}
 LANDER = {"updates": 200_000, "eval_every": 50_000, "batch_size": 64, "critic_lr": 1e-3, "hidden": (256, 256)}
@@ -112,17 +113,18 @@ TASKS = {
         "core/inverted_pendulum", dynamics="gravity 1.5 times as strong", steps=300_000, minutes=15
     ),
     "inverted_double_pendulum": Task(
-        "core/inverted_double_pendulum", dynamics="gravity 1.5 times as strong", steps=2_000_000, minutes=60
+        PENDULUM, dynamics="gravity 1.5 times as strong", steps=2_000_000, minutes=60
     ),
+    "inverted_double_pendulum_likeness": Task(PENDULUM, at=LIKENESS),
     "halfcheetah_mjx": Task("control/halfcheetah_mjx"),
 }
 
 
 def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
     """The reward of run `number`, exported, and what it has to do with the true one; kept in runs/rewards."""
-    kept = FOLDER / name / "measures.json"
-    if kept.exists():
-        return json.loads(kept.read_text())
+    path = FOLDER / name / "measures.json"
+    if path.exists():
+        return json.loads(path.read_text())
     reward = export_reward(source, number, FOLDER / f"{name}.npz", at)
     config = from_flat(read_config(source))
     problem, run = load_run(source, config)
@@ -153,19 +155,26 @@ def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
         "provenance": json.loads((source / "provenance.json").read_text()),
         "measured": provenance(None),
     } | {key: summary[key] for key in ("expert_return", "random_return")}
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    write_json(kept, found)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, found)
     return found
 
 
 def episodes_of(source: Path, problem, run, number: int) -> dict[str, list]:
     """Ten episodes of each kind of player, by name; policies are those of run `number`."""
     sources = {"random": record(problem, run.state, number, EPISODES, play="uniform")}
-    updates = problem.config.updates if problem.config.snapshot_every else 0
-    for label, part in {"after 25 %": updates // 4, "after 50 %": updates // 2}.items() if updates else ():
+    updates = problem.config.updates
+    for share in (0.25, 0.5) if kept(source) else ():
+        part = min(kept(source), key=lambda n: abs(n - share * updates))
+        label = f"after {100 * part / updates:.0f} %"
         sources[label] = record(problem, load_snapshot(source, problem, part), number, EPISODES)
     sources["policy"] = record(problem, run.state, number, EPISODES)
     return sources | {"expert": expert_episodes(problem, EPISODES)}
+
+
+def kept(source: Path) -> list[int]:
+    """After how many updates there is a snapshot."""
+    return sorted(int(folder.name) for folder in (source / SNAPSHOTS).glob("[0-9]*"))
 
 
 def judged(reward, groups: dict[str, list]):
@@ -181,11 +190,11 @@ def levels_of(source: Path, problem) -> dict[str, list]:
     """
     run = read_run(source)
     best, worst = run.summary["expert_return"], run.summary["random_return"]
-    kept = {int(folder.name) for folder in (source / SNAPSHOTS).glob("[0-9]*")}
+    there = kept(source)
     scores = {
         (line["update"], line["run"]): float(normalize(line["eval/return"], best, worst))
         for line in run.metrics
-        if "eval/return" in line and line["update"] in kept
+        if "eval/return" in line and line["update"] in there
     }
     found = {}
     for level in (0.25, 0.5):
