@@ -27,8 +27,26 @@ LABELS = {
 
 
 def page(rows: list[dict[str, Any]], about: str) -> str:
-    """All tasks."""
-    return f"# What recovered rewards are worth\n\n{about}\n" + "".join(section(row) for row in rows)
+    """An overview, then all tasks."""
+    head = f"# What recovered rewards are worth\n\n{about}\n## Overview\n\n"
+    return head + overview(rows) + "\n" + "".join(section(row) for row in rows)
+
+
+def overview(rows: list[dict[str, Any]]) -> str:
+    """Pearson over episodes of everything that was measured, in both readings."""
+    measured = [row for row in rows if "measures" in row]
+    lines = [
+        (
+            row["task"],
+            row["seed"],
+            f"{AT[row.get('at', 'final')]} {row['updates']:,} updates",
+            number(row["measures"]["pearson_episodes"]),
+            number((row.get("levels") or {}).get("pearson")),
+        )
+        for row in measured
+    ]
+    head = ("task", "seed", "reward", "Pearson, episodes", "with policies chosen by their return")
+    return markdown_table(head, lines)
 
 
 def section(row: dict[str, Any]) -> str:
@@ -39,8 +57,8 @@ def section(row: dict[str, Any]) -> str:
     head = (
         f"## {row['task']}\n\nReward of seed {row['seed']} {AT[row.get('at', 'final')]} {row['updates']:,} "
         "updates, commit "
-        f"{origin['commit'][:8]}, {origin['hardware']}; its policy returns {row['policy_return']:.1f}, the "
-        f"expert {number(row['expert_return'])}, random play {row['random_return']:.1f}. {row['steps']:,} "
+        f"{origin['commit'][:8]}, {origin['hardware']}; the final policy returns "
+        f"{row['policy_return']:.1f}, the expert {number(row['expert_return'])}, random play {row['random_return']:.1f}. {row['steps']:,} "
         f"steps of {row['episodes']} episodes.\n\n"
     )
     values = tuple(number(row["measures"][key]) for key in NUMBERS)
