@@ -58,8 +58,8 @@ def section(row: dict[str, Any]) -> str:
         f"## {row['task']}\n\nReward of seed {row['seed']} {AT[row.get('at', 'final')]} {row['updates']:,} "
         "updates, commit "
         f"{origin['commit'][:8]}, {origin['hardware']}; the final policy returns "
-        f"{row['policy_return']:.1f}, the expert {number(row['expert_return'])}, random play {row['random_return']:.1f}. {row['steps']:,} "
-        f"steps of {row['episodes']} episodes.\n\n"
+        f"{row['policy_return']:.1f}, the expert {number(row['expert_return'])}, random play "
+        f"{row['random_return']:.1f}. {row['steps']:,} steps of {row['episodes']} episodes.\n\n"
     )
     values = tuple(number(row["measures"][key]) for key in NUMBERS)
     head += markdown_table(tuple(NUMBERS.values()), [values]) + "\n"
