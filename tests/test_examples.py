@@ -17,9 +17,8 @@ def load(name):
     return module
 
 
-@pytest.mark.parametrize(
-    ("name", "share"), [pytest.param("soft_dqn", 0.7, marks=pytest.mark.slow), ("plug_in", 0.9)]
-)
+@pytest.mark.parametrize(("name", "share"), [("soft_dqn", 0.7), ("plug_in", 0.9)])
+@pytest.mark.slow
 def test_example_learns(name, share):
     learned, yardstick = load(name).main(seed=0)
     assert yardstick == 500
