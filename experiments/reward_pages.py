@@ -33,19 +33,19 @@ def page(rows: list[dict[str, Any]], about: str) -> str:
 
 
 def overview(rows: list[dict[str, Any]]) -> str:
-    """Pearson over episodes of everything that was measured, in both readings."""
+    """Pearson over episodes of everything that was measured; "by return": with policies chosen by theirs."""
     measured = [row for row in rows if "measures" in row]
     lines = [
         (
             row["task"],
             row["seed"],
-            f"{AT[row.get('at', 'final')]} {row['updates']:,} updates",
+            f"{row.get('at', 'final')}, {row['updates']:,}",
             number(row["measures"]["pearson_episodes"]),
             number((row.get("levels") or {}).get("pearson")),
         )
         for row in measured
     ]
-    head = ("task", "seed", "reward", "Pearson, episodes", "with policies chosen by their return")
+    head = ("task", "seed", "reward, updates", "Pearson, episodes", "by return")
     return markdown_table(head, lines)
 
 
