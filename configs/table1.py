@@ -103,9 +103,9 @@ def online(task, method):
 
 def pendulum(setting, method):
     """One method on the double pendulum from one bundled demonstration; steps of all methods are the same."""
-    name = PENDULUM + PENDULUM_METHODS[setting][method]
-    config = load_config(f"{Path(__file__).parent / 'brax.py'}:{name}")
-    config.seeds, config.hidden, config.batch_size = 10, (64, 64), 128  # the same for all
+    source = f"{Path(__file__).parent / 'brax.py'}:{PENDULUM}"
+    config, sizes = load_config(source + PENDULUM_METHODS[setting][method]), load_config(source)
+    config.seeds, config.hidden, config.batch_size = 10, sizes.hidden, sizes.batch_size
     config.updates = PENDULUM_UPDATES[setting]
     config.eval_every = 5000 if setting == "online" else config.updates
     config.checkpoint_every = 0

@@ -40,29 +40,19 @@ THIRD_NOTE = "one update to three steps"
 DOUBLE = "brax.py:inverted_double_pendulum_state_only"
 PAPERS_FORM: dict[str, Any] = {"infer_actions": False, "lr_decay": 0.0}
 PAPER = {"seeds": 1, "updates": 100_000, "snapshot_every": 0}
+HOPPER = Row("configs/hopper.py:online", SHARED["hopper"], THIRD, THIRD_NOTE, hours=1.6)
+OFTEN = {**THIRD, "snapshot_every": 5_000}  # policies at all levels, for rewards.py
 ROWS: dict[str, Row] = {
-    "hopper": Row(
-        "configs/hopper.py:online",
-        SHARED["hopper"],
-        {"first_seed": 6030, **THIRD, "snapshot_every": 5_000},  # policies at all levels, for rewards.py
-        THIRD_NOTE,
-        hours=1.6,
+    "hopper": HOPPER._replace(changes={"first_seed": 6030, **OFTEN}),
+    "hopper_again": HOPPER._replace(
+        changes={"first_seed": 6040, **OFTEN},
+        note=f"{THIRD_NOTE}; the first row again, to test a rule for its reward",
+        label="IQ-Learn, other seeds",
     ),
-    "hopper_again": Row(
-        "configs/hopper.py:online",
-        SHARED["hopper"],
-        {"first_seed": 6040, **THIRD, "snapshot_every": 5_000},
-        f"{THIRD_NOTE}; the first row again, for a reward read at a step fixed beforehand",
-        "IQ-Learn, other seeds",
-        hours=1.6,
-    ),
-    "hopper_last_actor": Row(
-        "configs/hopper.py:online",
-        SHARED["hopper"],
-        {"first_seed": 6020, **THIRD, "average_rate": 1.0},
-        f"{THIRD_NOTE}; third attempt: the last actor plays",
-        "IQ-Learn, last actor",
-        hours=1.6,
+    "hopper_last_actor": HOPPER._replace(
+        changes={"first_seed": 6020, **THIRD, "average_rate": 1.0},
+        note=f"{THIRD_NOTE}; third attempt: the last actor plays",
+        label="IQ-Learn, last actor",
     ),
     "halfcheetah": Row("configs/halfcheetah.py:online", SHARED["halfcheetah"], THIRD, THIRD_NOTE, hours=1.6),
     "hopper_paper": Row(

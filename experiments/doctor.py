@@ -146,10 +146,12 @@ def write() -> list[dict[str, Any]]:
     pooled: dict[str, Any] = {"task": "pooled", **correlations(everything), "variants": {}, "pending": []}
     hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in everything})) or "none yet"
     rows.append(pooled)
+    lines = others()
     content = {"name": "doctor", "provenance": {"hardware": hardware}, "rows": rows}
+    content |= {"others": [dict(zip(OTHERS_HEAD, line, strict=True)) for line in lines]}
     write_json(path, content)
     page = markdown_table(HEAD, [_cells(row, everything) for row in rows])
-    page += ABOUT_OTHERS + markdown_table(OTHERS_HEAD, others())
+    page += ABOUT_OTHERS + markdown_table(OTHERS_HEAD, lines)
     (RESULTS / "doctor.md").write_text(PREFACE.format(evaluations=EVALUATIONS, hardware=hardware) + page)
     return rows
 
@@ -171,7 +173,7 @@ def others() -> list[tuple]:
 def _worth(where: str, likeness: np.ndarray, normalized: np.ndarray) -> tuple:
     """Rank correlation over all runs and over those below `GOOD`; what the good ones' likeness is."""
     good = normalized >= GOOD
-    rho = [spearman(likeness[kept], normalized[kept]) for kept in (normalized > -np.inf, ~good)]
+    rho = [spearman(likeness[kept], normalized[kept]) for kept in (np.ones_like(good), ~good)]
     low, middle = np.percentile(likeness[good], [10, 50]) if good.any() else (np.nan, np.nan)
     return (
         where,

@@ -3,9 +3,9 @@
 `python -m experiments.rewards [--list] [--only=TASK,...] [--measure]`. The reward is that of a
 run that another experiment trained (its command stands in pending rows): the final one of its first seed, or
 where it says so that of the first snapshot like the demonstrations (chosen without a reward). Measured on ten
-episodes each of random play, of that run's policy (where it kept snapshots, also after 25 % and 50 % of
-training) and of the expert (`experiments.reward_measures`). Where a run is soon as good as its expert, those
-policies say little; so the correlation is also given with policies of any of its seeds at about 25 % and
+episodes each of random play, of that run's policy (where it kept snapshots, also of those nearest
+to 25 % and 50 % of training) and of the expert (`experiments.reward_measures`). Where a run is soon as good
+as its expert, those policies say little; so the correlation is also given with policies of any of its seeds at about 25 % and
 50 % of the expert's return in their places. Then, unless `--measure` is given, policies are
 trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true reward
 with the same budget, and both again under changed dynamics (`experiments.changed`). Finished parts stay in
@@ -163,9 +163,9 @@ def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
 def episodes_of(source: Path, problem, run, number: int) -> dict[str, list]:
     """Ten episodes of each kind of player, by name; policies are those of run `number`."""
     sources = {"random": record(problem, run.state, number, EPISODES, play="uniform")}
-    updates = problem.config.updates
-    for share in (0.25, 0.5) if kept(source) else ():
-        part = min(kept(source), key=lambda n: abs(n - share * updates))
+    updates, there = problem.config.updates, kept(source)
+    for share in (0.25, 0.5) if there else ():
+        part = min(there, key=lambda n: abs(n - share * updates))
         label = f"after {100 * part / updates:.0f} %"
         sources[label] = record(problem, load_snapshot(source, problem, part), number, EPISODES)
     sources["policy"] = record(problem, run.state, number, EPISODES)

@@ -51,6 +51,16 @@ def test_methods_on_the_pendulum_share_data_networks_and_evaluation():
             assert all(config[key] == configs[0][key] for config in configs), (setting, key)
 
 
+def test_a_stopped_search_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.tuning.RUNS", tmp_path)
+    begun, gone_on = tmp_path / "tuning/acrobot_full_bc", []
+    begun.mkdir(parents=True)
+    (begun / "sweep.json").write_text(json.dumps({"rows": []}))
+    monkeypatch.setattr(tuning, "run_sweep", lambda *given, **options: gone_on.append(given[2]))
+    tuning.search("acrobot_full_bc", tmp_path)
+    assert gone_on == [begun]
+
+
 def test_a_search_decides_the_settings_and_no_row_runs_before_it(monkeypatch, tmp_path):
     best = {"critic_lr": 0.123, "temperature": 0.456}
     rows = [{"name": "cartpole_full_iq", "best": best, "points": None}]
