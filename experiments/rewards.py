@@ -1,15 +1,15 @@
 """What a recovered reward is worth: beside the true one, to a policy trained on it, in changed dynamics.
 
-`python -m experiments.rewards [--list] [--only=TASK,...] [--measure]`. The reward is that of a
-run that another experiment trained (its command stands in pending rows): the final one of its first seed, or
-where it says so that of the first snapshot like the demonstrations (chosen without a reward). Measured on ten
-episodes each of random play, of that run's policy (where it kept snapshots, also of those nearest
-to 25 % and 50 % of training) and of the expert (`experiments.reward_measures`). Where a run is soon as good
-as its expert, those policies say little; so the correlation is also given with policies of any of its seeds at about 25 % and
-50 % of the expert's return in their places. Then, unless `--measure` is given, policies are
-trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true reward
-with the same budget, and both again under changed dynamics (`experiments.changed`). Finished parts stay in
-runs/rewards. Writes docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
+`python -m experiments.rewards [--list] [--only=TASK,...] [--measure]`. The reward is that of a run that
+another experiment trained (its command stands in pending rows): the final one of its first seed, or where
+it says so that of the first snapshot like the demonstrations (chosen without a reward). Measured on ten
+episodes each of random play, of that run's policy (where it kept snapshots, also of those nearest to 25 %
+and 50 % of training) and of the expert (`experiments.reward_measures`). Where a run is soon as good as its
+expert, those policies say little; so the correlation is also given with policies of any of its seeds at
+about 25 % and 50 % of the expert's return in their places. Then, unless `--measure` is given, policies are
+trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true
+reward with the same budget, and both again under changed dynamics (`experiments.changed`). Finished parts
+stay in runs/rewards. Writes docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
 """
 
 import json
