@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from iqlearn_jax.report.plots import draw_curve
 from iqlearn_jax.report.read import Series
 
 COLUMNS = 3
+TITLE_WIDTH = 36  # characters above a panel
 IMAGES = Path("docs/images")
 
 
@@ -52,7 +54,8 @@ def _panel(ax, title: str, rows: list[dict[str, Any]]) -> None:
         draw_curve(ax, Series(updates, normalized_curve(row).T), row["label"], style.colour(index))
     for value in (0.0, 1.0):
         ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)
-    ax.set_title(title if len(rows) > 1 else f"{title}: {rows[0]['label']}")
+    title = title if len(rows) > 1 else f"{title}: {rows[0]['label']}"
+    ax.set_title(fill(title, TITLE_WIDTH, break_on_hyphens=False))
     ax.set_xlabel("updates")
     ax.set_ylabel("normalised return")
     style.thousands(ax)
