@@ -109,6 +109,8 @@ TASKS = {
     "hopper_again": Task("control/hopper_again"),
     "hopper_likeness": Task("control/hopper_again", at=LIKENESS),
     "hopper_likeness_second": Task("control/hopper_again", run=1, at=LIKENESS),
+    "halfcheetah": Task("control/halfcheetah"),
+    "halfcheetah_likeness": Task("control/halfcheetah", at=LIKENESS),
     "inverted_pendulum": Task(
         "core/inverted_pendulum", dynamics="gravity 1.5 times as strong", steps=300_000, minutes=15
     ),
