@@ -95,7 +95,8 @@ checkpoint; each return is the mean of 10 deterministic episodes; 0 is the unifo
 episodes of the file; no score is clipped. Settings were chosen on seeds below 1000; these seeds were run
 once. Rows from seeds 6010, 6020, 6030 and 6040 on are second to fifth attempts: what failed in earlier
 ones and what was changed since: [notes.md](notes.md). The state-only reward map of the gridworld:
-[picture](../images/gridworld_states.png). Hardware: {hardware}. Failures stay in the table.
+[picture](../images/gridworld_states.png). Hardware: {hardware}. Failures stay in the table;
+what a budget of 12 hours of background computing, used up by now, did not reach is pending.
 
 """
 PANELS = {

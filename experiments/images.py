@@ -86,7 +86,8 @@ Pong's demonstrations are shared files beside the checkout; their expert is recu
 sees four frames cannot match it exactly. Final policies, never the best checkpoint; each return is the mean
 of 10 deterministic episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; no score is
 clipped. Settings were chosen on seeds below 1000; these seeds were run once.
-Hardware: {hardware}. Failures stay in the table.
+Hardware: {hardware}. Failures stay in the table;
+what a budget of 12 hours for these rows and control's, used up by now, did not reach is pending.
 
 """
 PANELS = {
