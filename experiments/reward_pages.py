@@ -54,9 +54,10 @@ def section(row: dict[str, Any]) -> str:
     if "measures" not in row:
         return f"## {row['name']}\n\n{row['note']}\n\n"
     origin = row["provenance"]
+    at = row.get("at", "final")
     head = (
-        f"## {row['task']}\n\nReward of seed {row['seed']} {AT[row.get('at', 'final')]} {row['updates']:,} "
-        "updates, commit "
+        f"## {row['task']}, seed {row['seed']}, {at}\n\n"
+        f"Reward of seed {row['seed']} {AT[at]} {row['updates']:,} updates, commit "
         f"{origin['commit'][:8]}, {origin['hardware']}; the final policy returns "
         f"{row['policy_return']:.1f}, the expert {number(row['expert_return'])}, random play "
         f"{row['random_return']:.1f}. {row['steps']:,} steps of {row['episodes']} episodes.\n\n"
