@@ -36,6 +36,8 @@ from iqlearn_jax.train.state import (
 )
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
+NORMALIZE_BY = ("both", "demos")
+
 
 class Problem(NamedTuple):
     """A configuration made concrete.
@@ -79,6 +81,7 @@ def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> 
       InputError: whatever is wrong with the configuration, the environment or the demonstrations.
     """
     check_feed(config)
+    check_inputs(config)
     check_schedule(config)
     env = None if is_host(config.env.backend) else make_env(config.env.id, config.env.backend)
     spec = host_spec(config.env.id) if env is None else env.spec
@@ -124,12 +127,13 @@ def find_normalization(
     """What standardises each run's inputs: its demonstrations and, where it will act, random play, half each.
 
     An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
-    observations would lie hundreds of deviations away.
+    observations would lie hundreds of deviations away. With both, in turn, the expert's states lie close
+    together: `normalize_by="demos"` is for methods that must tell those apart with a penalty on slopes.
     """
     if not config.normalize_obs or len(spec.obs_shape) != 1:
         return identity_normalization(runs, spec.obs_shape)
     found = [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
-    if config.feed != "demos":
+    if config.feed != "demos" and config.normalize_by == "both":
         play = (
             random_play(config.env.id, spec) if env is None else random_observations(env, jax.random.key(0))
         )
@@ -192,6 +196,21 @@ def load_demos(config, spec: EnvSpec) -> demos_lib.Demos | None:
     shape = () if spec.discrete else spec.action_low.shape
     blank = np.zeros((len(demos), *shape), np.int32 if spec.discrete else np.float32)
     return dataclasses.replace(demos, actions=blank)
+
+
+def check_inputs(config) -> None:
+    """Refuses sources of statistics that do not exist, or that forward RL does not have.
+
+    Raises:
+      InputError: names the field and what it may be.
+    """
+    if config.normalize_by not in NORMALIZE_BY:
+        raise unknown("config.normalize_by", str(config.normalize_by), NORMALIZE_BY)
+    if config.normalize_by == "demos" and config.method in FORWARD_RL:
+        raise InputError(
+            f"config.normalize_by is 'demos', but method '{config.method}' has no demonstrations; set "
+            "--config.normalize_by=both"
+        )
 
 
 def check_feed(config) -> None:

@@ -4,9 +4,11 @@ from pathlib import Path
 
 import jax
 import numpy as np
+import pytest
 from common import cartpole_demos
 
 from iqlearn_jax.envs import make_env
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.settings import load_config
 from iqlearn_jax.sweep.problem import make_problem
 from iqlearn_jax.train.evaluate import random_observations
@@ -37,13 +39,21 @@ def of(name, path, **changes):
 def test_offline_by_the_demonstrations_and_online_by_random_play_too(tmp_path):
     path = cartpole_demos(tmp_path / "cartpole.npz")
     offline, online = of("offline", path), of("online", path)
-    picks = np.asarray(offline.picks.indices[0])[: int(offline.picks.count[0])]
-    rows = offline.demos
-    seen = np.concatenate([rows.observations[picks], rows.next_observations[picks]])
-    np.testing.assert_allclose(offline.hparams["obs_std"][0], seen.std(axis=0), rtol=1e-5)
     assert not np.allclose(online.hparams["obs_std"][0], offline.hparams["obs_std"][0], rtol=0.05)
+    for problem in (offline, of("online", path, normalize_by="demos")):
+        picks = np.asarray(problem.picks.indices[0])[: int(problem.picks.count[0])]
+        seen = (problem.demos.observations[picks], problem.demos.next_observations[picks])
+        spread = np.concatenate(seen).std(axis=0)
+        np.testing.assert_allclose(problem.hparams["obs_std"][0], spread, rtol=1e-5)
     raw = of("online", path, normalize_obs=False)
     np.testing.assert_array_equal(raw.hparams["obs_std"], 1.0)
+
+
+def test_statistics_of_demonstrations_need_them(tmp_path):
+    with pytest.raises(InputError, match="normalize_by is 'demos', but method 'rl' has no demonstrations"):
+        of("expert", tmp_path, normalize_by="demos")
+    with pytest.raises(InputError, match=r"normalize_by 'demo'; did you mean demos"):
+        of("online", tmp_path, normalize_by="demo")
 
 
 def test_random_play_on_the_host_is_the_devices():
