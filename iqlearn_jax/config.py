@@ -58,6 +58,7 @@ def base_config() -> ConfigDict:
     config.features = 64  # lstd_mu, dsfn: number of features of an observation
     config.normalize_obs = True  # offline by the demonstrations, online as `normalize_by` says
     config.normalize_by = "both"  # online: "both" demonstrations and random play, half each; or "demos" alone
+    config.whiten = False  # turns standardised observations, too, so that no two entries are correlated
 
     config.critics = 1
     config.target_network = False

@@ -85,6 +85,7 @@ def dice(config):
     and returns it.
     """
     config.method = "value_dice"
+    config.normalize_by = "demos"
     config.critics = 1
     config.layer_norm = False
     config.target_network = False

@@ -101,7 +101,13 @@ def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:
     if len(spec.obs_shape) == 3:
         scale = 255.0 if spec.obs_dtype == jnp.uint8 else 1.0
         return lambda hparams, obs: obs.astype(jnp.float32) / scale
-    return lambda hparams, obs: (obs - hparams["obs_mean"]) / hparams["obs_std"]
+    return standardised
+
+
+def standardised(hparams: Hparams, obs: jax.Array) -> jax.Array:
+    """Observations [..., D] without their mean, by their deviation; uncorrelated where there is a turn."""
+    found = (obs - hparams["obs_mean"]) / hparams["obs_std"]
+    return found @ hparams["obs_turn"] if "obs_turn" in hparams else found
 
 
 def initial_state(critic, actor, hparams: Hparams) -> AgentState:

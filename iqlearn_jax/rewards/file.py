@@ -100,7 +100,7 @@ def by_path(tree: Any) -> dict[str, Any]:
 
 def shapes(config, spec: EnvSpec, method: Method) -> dict[str, Any]:
     """{"hparams", "state"} of one run, as shapes and dtypes."""
-    hparams = make_hparams(config, identity_normalization(1, spec.obs_shape))
+    hparams = make_hparams(config, identity_normalization(1, spec.obs_shape, config.whiten))
     one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), hparams)
     return {"hparams": one, "state": jax.eval_shape(method.init, jax.random.key(0), one)}
 

@@ -23,13 +23,11 @@ from iqlearn_jax.train.evaluate import random_observations
 from iqlearn_jax.train.host import make_host, random_play
 from iqlearn_jax.train.rollout import make_rollout
 from iqlearn_jax.train.state import (
-    NORMALIZATION,
     Picks,
     demonstrated_obs,
     identity_normalization,
     make_hparams,
     measure_normalization,
-    normalization_shape,
     number_of_runs,
     pick_demos,
     runs_of,
@@ -81,10 +79,10 @@ def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> 
       InputError: whatever is wrong with the configuration, the environment or the demonstrations.
     """
     check_feed(config)
-    check_inputs(config)
     check_schedule(config)
     env = None if is_host(config.env.backend) else make_env(config.env.id, config.env.backend)
     spec = host_spec(config.env.id) if env is None else env.spec
+    check_inputs(config, spec)
     method = rewarded(config, spec, make_method(config, spec))
     demos = load_demos(config, spec)
     seeds, varied = runs_of(config)
@@ -92,7 +90,8 @@ def make_problem(config, normalization: dict[str, np.ndarray] | None = None) -> 
     rows = None if demos is None else jax.tree.map(jnp.asarray, demo_rows(config, spec, demos))
     if normalization is None:
         normalization = find_normalization(config, spec, env, demos, picks, len(seeds))
-    hparams = make_hparams(config, check_normalization(normalization, len(seeds), spec))
+    expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
+    hparams = make_hparams(config, check_normalization(normalization, expected))
     place = place_runs(len(seeds), host_env=env is None and config.feed == "replay")
     hparams, picks, rows = place.put(hparams), place.put(picks), place.put_shared(rows)
     return Problem(config, spec, env, demos, rows, picks, hparams, method, seeds, varied, place)
@@ -131,24 +130,22 @@ def find_normalization(
     together: `normalize_by="demos"` is for methods that must tell those apart with a penalty on slopes.
     """
     if not config.normalize_obs or len(spec.obs_shape) != 1:
-        return identity_normalization(runs, spec.obs_shape)
+        return identity_normalization(runs, spec.obs_shape, config.whiten)
     found = [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
     if config.feed != "demos" and config.normalize_by == "both":
         play = (
             random_play(config.env.id, spec) if env is None else random_observations(env, jax.random.key(0))
         )
         found = [[*parts, play] for parts in found]
-    return measure_normalization(found)
+    return measure_normalization(found, config.whiten)
 
 
-def check_normalization(found: dict[str, np.ndarray], runs: int, spec: EnvSpec) -> dict[str, np.ndarray]:
-    """Refuses statistics that belong to other runs or another environment."""
-    shape = normalization_shape(runs, spec.obs_shape)
-    shapes = {name: value.shape for name, value in found.items()}
-    if shapes != dict.fromkeys(NORMALIZATION, shape):
+def check_normalization(found: dict[str, np.ndarray], like: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Refuses statistics that belong to other runs or another environment, whose shapes are not as `like`."""
+    shapes, expected = ({name: x.shape for name, x in arrays.items()} for arrays in (found, like))
+    if shapes != expected:
         raise InputError(
-            f"normalization.npz holds {shapes}; expected obs_mean and obs_std of shape {shape}; restore the "
-            "file or start a new folder"
+            f"normalization.npz holds {shapes}; expected {expected}; restore the file or start a new folder"
         )
     return found
 
@@ -198,8 +195,8 @@ def load_demos(config, spec: EnvSpec) -> demos_lib.Demos | None:
     return dataclasses.replace(demos, actions=blank)
 
 
-def check_inputs(config) -> None:
-    """Refuses sources of statistics that do not exist, or that forward RL does not have.
+def check_inputs(config, spec: EnvSpec) -> None:
+    """Refuses sources of statistics that do not exist, and whitening of what is not standardised.
 
     Raises:
       InputError: names the field and what it may be.
@@ -210,6 +207,11 @@ def check_inputs(config) -> None:
         raise InputError(
             f"config.normalize_by is 'demos', but method '{config.method}' has no demonstrations; set "
             "--config.normalize_by=both"
+        )
+    if config.whiten and not (config.normalize_obs and len(spec.obs_shape) == 1):
+        raise InputError(
+            f"config.whiten is True, but config.normalize_obs is {config.normalize_obs} and observations of "
+            f"{spec.id} have shape {spec.obs_shape}; expected True and vectors: set --config.whiten=False"
         )
 
 

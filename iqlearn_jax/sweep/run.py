@@ -140,7 +140,9 @@ def opened(config, workdir: Path, resume: bool, force: bool) -> Iterator[tuple[P
 
 def claim_for(problem: Problem, workdir: Path) -> None:
     """Makes the folder a new run's."""
-    normalization = problem.placement.get({name: problem.hparams[name] for name in NORMALIZATION})
+    normalization = problem.placement.get(
+        {name: problem.hparams[name] for name in NORMALIZATION if name in problem.hparams}
+    )
     claim(workdir, problem.config, demos_digest(problem), normalization)
 
 

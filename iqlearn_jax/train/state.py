@@ -15,7 +15,7 @@ from iqlearn_jax.data.frame_replay import FrameRows, take_next_actions, take_row
 from iqlearn_jax.data.select import select, stack_selections
 from iqlearn_jax.types import Batch, Hparams, Transition
 
-NORMALIZATION = ("obs_mean", "obs_std")
+NORMALIZATION = ("obs_mean", "obs_std", "obs_turn")  # the last one with `config.whiten` only
 MIN_STD = 1e-3  # an observation entry that varies less is left unscaled
 
 
@@ -110,25 +110,42 @@ def make_hparams(config, normalization: dict[str, np.ndarray]) -> Hparams:
     runs = runs_of(config)
     same = {name: np.full(len(runs.seeds), config[name]) for name in TRACED}
     hparams = {name: jnp.asarray(values, jnp.float32) for name, values in (same | runs.values).items()}
-    return hparams | {name: jnp.asarray(normalization[name]) for name in NORMALIZATION}
+    return hparams | {name: jnp.asarray(values) for name, values in normalization.items()}
 
 
-def normalization_shape(runs: int, obs_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """[R, D] for vectors; [R] where there is nothing to standardise."""
-    return (runs, *obs_shape) if len(obs_shape) == 1 else (runs,)
+def identity_normalization(
+    runs: int, obs_shape: tuple[int, ...], whiten: bool = False
+) -> dict[str, np.ndarray]:
+    """Statistics that leave observations as they are: [R, D] for vectors, [R] where there is nothing to
+    standardise, with `whiten` also [R, D, D]."""
+    shape = (runs, *obs_shape) if len(obs_shape) == 1 else (runs,)
+    found = {"obs_mean": np.zeros(shape, np.float32), "obs_std": np.ones(shape, np.float32)}
+    if whiten:
+        found["obs_turn"] = np.tile(np.eye(*obs_shape, dtype=np.float32), (runs, 1, 1))
+    return found
 
 
-def identity_normalization(runs: int, obs_shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    """Statistics that leave observations as they are."""
-    shape = normalization_shape(runs, obs_shape)
-    return {"obs_mean": np.zeros(shape, np.float32), "obs_std": np.ones(shape, np.float32)}
-
-
-def measure_normalization(seen: list[list[np.ndarray]]) -> dict[str, np.ndarray]:
-    """Statistics [R, D] from each run's sources, [n, D] each, that count alike in mean and deviation."""
+def measure_normalization(seen: list[list[np.ndarray]], whiten: bool = False) -> dict[str, np.ndarray]:
+    """Statistics [R, D] from each run's sources, [n, D] each, that count alike in mean and deviation; with
+    `whiten` also the matrix [R, D, D] that leaves standardised observations uncorrelated."""
     mean, spread = (np.stack(found) for found in zip(*map(moments, seen), strict=True))
     std = np.where(spread > MIN_STD, spread, 1.0)
-    return {"obs_mean": mean.astype(np.float32), "obs_std": std.astype(np.float32)}
+    found = {"obs_mean": mean, "obs_std": std}
+    if whiten:
+        scaled = [[(x - m) / s for x in own] for own, m, s in zip(seen, mean, std, strict=True)]
+        found["obs_turn"] = np.stack([turn(own) for own in scaled])
+    return {name: values.astype(np.float32) for name, values in found.items()}
+
+
+def turn(sources: list[np.ndarray]) -> np.ndarray:
+    """The matrix W [D, D] with which x @ W has covariance 1, for x from sources that count alike.
+
+    Directions in which they vary less than MIN_STD keep their scale.
+    """
+    doubles = [x.astype(np.float64) for x in sources]
+    covariance = np.mean([x.T @ x / len(x) for x in doubles], axis=0)  # x is centred over all sources
+    variance, directions = np.linalg.eigh(covariance)
+    return directions / np.where(variance > MIN_STD**2, np.sqrt(np.maximum(variance, 0)), 1.0)
 
 
 def moments(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from common import cartpole_demos
 
+from iqlearn_jax.agents.common import standardised
 from iqlearn_jax.envs import make_env
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.settings import load_config
 from iqlearn_jax.sweep.problem import make_problem
 from iqlearn_jax.train.evaluate import random_observations
 from iqlearn_jax.train.host import random_play
-from iqlearn_jax.train.state import moments
+from iqlearn_jax.train.state import measure_normalization, moments
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 
@@ -54,6 +55,29 @@ def test_statistics_of_demonstrations_need_them(tmp_path):
         of("expert", tmp_path, normalize_by="demos")
     with pytest.raises(InputError, match=r"normalize_by 'demo'; did you mean demos"):
         of("online", tmp_path, normalize_by="demo")
+
+
+def test_whitened_inputs_are_uncorrelated(tmp_path):
+    problem = of("online", cartpole_demos(tmp_path / "cartpole.npz"), normalize_by="demos", whiten=True)
+    for run in range(2):
+        picks = np.asarray(problem.picks.indices[run])[: int(problem.picks.count[run])]
+        seen = (problem.demos.observations[picks], problem.demos.next_observations[picks])
+        inputs = standardised(jax.tree.map(lambda x: x[run], problem.hparams), np.concatenate(seen))  # noqa: B023
+        np.testing.assert_allclose(np.cov(inputs.T, bias=True), np.eye(4), atol=1e-3)
+
+
+def test_directions_without_spread_keep_their_scale():
+    x = np.random.default_rng(0).normal(size=(1000, 1))
+    found = measure_normalization([[np.concatenate([x, 3 * x + 1e-6, 1e-9 * x], axis=1)]], whiten=True)
+    turned = (np.array([[0.0, 0.0, 2.0]]) @ found["obs_turn"][0]) / 2.0
+    np.testing.assert_allclose(np.linalg.norm(turned), 1.0, rtol=1e-5)  # the constant entry is only turned
+    scales = np.sort(np.linalg.norm(found["obs_turn"][0], axis=0))
+    np.testing.assert_allclose(scales, [np.sqrt(0.5), 1.0, 1.0], rtol=1e-3)  # two entries are one
+
+
+def test_raw_inputs_cannot_be_whitened(tmp_path):
+    with pytest.raises(InputError, match=r"config.whiten is True, but config.normalize_obs is False"):
+        of("online", tmp_path, normalize_obs=False, whiten=True)
 
 
 def test_random_play_on_the_host_is_the_devices():
