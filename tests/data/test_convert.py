@@ -227,6 +227,19 @@ def test_share_of_actions_at_their_ends(tmp_path):
     assert "60.0% of entries at the ends" in inspect(tmp_path / "a.npz")
 
 
+def test_directions_that_hardly_vary_are_named(tmp_path):
+    track = np.random.default_rng(0).normal(size=(501, 4)).astype(np.float32)
+    for name, width in (("wide", 1.0), ("narrow", 0.05)):
+        track[:, 1] = track[:, 0] + width * track[:, 1]
+        demos = make_demos((500,), (False,))
+        save(
+            tmp_path / name, dataclasses.replace(demos, observations=track[:-1], next_observations=track[1:])
+        )
+    assert "--config.whiten" not in inspect(tmp_path / "wide")
+    assert "deviate by 0.0" in inspect(tmp_path / "narrow")
+    assert "--config.whiten=True" in inspect(tmp_path / "narrow")
+
+
 def test_validate_against_another_environment(tmp_path, refused):
     save(tmp_path / "a.npz", make_demos())
     message = refused("validate", tmp_path / "a.npz", "--env", "Acrobot-v1")
