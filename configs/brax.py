@@ -103,7 +103,7 @@ def rollouts(config):
 def value_dice(task):
     """ValueDICE with a replay, and its paper's values: networks, rates, share of the replay. Untuned here.
 
-    Departures, without which it learns nothing on the double pendulum (docs/results/notes.md): whitened
+    Departures, without which no run learned the double pendulum (docs/results/notes.md): whitened
     inputs (`whiten=False`; by the demonstrations alone, as in its authors' code), since an expert that holds
     still varies 50 times less in some directions than in others, and those decide whether the pole stays up;
     rates that fall to 0 (`lr_decay=0`); the mean of the actors plays (`average_rate=1`).

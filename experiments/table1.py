@@ -118,7 +118,7 @@ policy, 1 the mean of all episodes of the file; nothing is clipped. Each method'
 same search: [tuning.md](tuning.md); on Hopper they are the papers', untuned, with falling rates and
 the mean of the actors playing for all, 2 seeds and one update to three of the 300,000 steps. On the double
 pendulum ValueDICE alone has whitened inputs, falling rates and the mean of the actors; without, it learns
-nothing there, and IQ-Learn too would be better with ([notes.md](notes.md)).
+nothing there, and on tuning seeds IQ-Learn is better with them, too ([notes.md](notes.md)).
 What a method needs and promises: [properties.md](properties.md). "Steps to 0.9": until the first evaluation
 at which the interquartile mean over seeds was so high; evaluations are 1,000 steps apart on classic control,
 5,000 on the pendulum, 15,000 on Hopper; offline there is only the last one.
