@@ -17,7 +17,7 @@ IMAGES = Path("docs/images")
 
 
 def write_curves(name: str, results: list[dict[str, Any]], panels: Mapping[str, Sequence[str]]) -> bool:
-    """docs/images/NAME_curves.png: one panel per title, one colour per row, thin lines are seeds.
+    """docs/images/NAME_curves.png: one panel per title, one colour per label, thin lines are seeds.
 
     Args:
       results: rows of a result file; those without evaluations yet are left out.
@@ -30,11 +30,12 @@ def write_curves(name: str, results: list[dict[str, Any]], panels: Mapping[str, 
     found = {title: rows for title, rows in found.items() if rows}
     if not found:
         return False
+    labels = list(dict.fromkeys(row["label"] for rows in found.values() for row in rows))
     columns = min(COLUMNS, len(found))
     lines = -(-len(found) // columns)
     with style.figure((4.2 * columns, 3.4 * lines), columns, lines) as (fig, axes):
         for ax, (title, rows) in zip(axes.flat, found.items(), strict=False):
-            _panel(ax, title, rows)
+            _panel(ax, title, rows, labels)
         for ax in axes.flat[len(found) :]:
             ax.set_visible(False)
         IMAGES.mkdir(parents=True, exist_ok=True)
@@ -48,10 +49,11 @@ def normalized_curve(found: dict[str, Any]) -> np.ndarray:
     return (returns - found["random_return"]) / (found["expert_return"] - found["random_return"])
 
 
-def _panel(ax, title: str, rows: list[dict[str, Any]]) -> None:
-    for index, row in enumerate(rows):
+def _panel(ax, title: str, rows: list[dict[str, Any]], labels: list[str]) -> None:
+    for row in rows:
         updates = np.asarray(row["curve"]["updates"], float)
-        draw_curve(ax, Series(updates, normalized_curve(row).T), row["label"], style.colour(index))
+        colour = style.colour(labels.index(row["label"]))
+        draw_curve(ax, Series(updates, normalized_curve(row).T), row["label"], colour)
     for value in (0.0, 1.0):
         ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)
     title = title if len(rows) > 1 else f"{title}: {rows[0]['label']}"

@@ -19,6 +19,7 @@ CASES = {
         {"method": "iq", "feed": "replay", "regularize": "both", "terminal": "bounded"},
     ),
     "iq, absorbing": (PUSH, {"method": "iq", "terminal": "absorbing"}),
+    "iq, whitened": (PUSH, {"method": "iq", "whiten": True}),
     "airl": (PUSH, {"method": "airl", "feed": "rollout", "terminal": "absorbing"}),
     "max_entropy": (ROOMS, {"method": "max_entropy"}),
     "dac, box": (BOX, {"method": "dac", "feed": "replay", "terminal": "absorbing"}),
@@ -45,6 +46,8 @@ def made(name):
     hparams = hyper(config, spec)
     if len(spec.obs_shape) == 1:
         hparams |= {"obs_mean": jnp.full(spec.obs_shape, 0.3), "obs_std": jnp.full(spec.obs_shape, 2.0)}
+    if config.whiten:
+        hparams["obs_turn"] = jnp.tri(*spec.obs_shape, *spec.obs_shape)
     rng = np.random.default_rng(0)
 
     def drawn(x):

@@ -14,7 +14,7 @@ from iqlearn_jax.methods import METHODS, make_method
 from iqlearn_jax.rewards import file, load_reward, save_reward
 from iqlearn_jax.rewards.recovered import live_inputs
 
-FAST = ("iq, box", "iq, absorbing", "airl", "max_entropy")
+FAST = ("iq, box", "iq, absorbing", "iq, whitened", "airl", "max_entropy")
 EVERY = [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in CASES]
 NO_REWARD = {"bc", "edm", "rl", "ppo", "sqil", "adril", "asaf"}
 
