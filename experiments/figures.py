@@ -1,6 +1,8 @@
 """Learning curves of a table's rows as one figure in docs/images."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -19,6 +21,8 @@ IMAGES = Path("docs/images")
 def write_curves(name: str, results: list[dict[str, Any]], panels: Mapping[str, Sequence[str]]) -> bool:
     """docs/images/NAME_curves.png: one panel per title, one colour per label, thin lines are seeds.
 
+    A label that several panels have has the same colour in all of them.
+
     Args:
       results: rows of a result file; those without evaluations yet are left out.
       panels: title -> names of rows.
@@ -30,12 +34,13 @@ def write_curves(name: str, results: list[dict[str, Any]], panels: Mapping[str, 
     found = {title: rows for title, rows in found.items() if rows}
     if not found:
         return False
-    labels = list(dict.fromkeys(row["label"] for rows in found.values() for row in rows))
+    labels = [dict.fromkeys(row["label"] for row in rows) for rows in found.values()]  # a panel has each once
+    shared = [label for label, count in Counter(chain(*labels)).items() if count > 1]
     columns = min(COLUMNS, len(found))
     lines = -(-len(found) // columns)
     with style.figure((4.2 * columns, 3.4 * lines), columns, lines) as (fig, axes):
         for ax, (title, rows) in zip(axes.flat, found.items(), strict=False):
-            _panel(ax, title, rows, labels)
+            _panel(ax, title, rows, shared)
         for ax in axes.flat[len(found) :]:
             ax.set_visible(False)
         IMAGES.mkdir(parents=True, exist_ok=True)
@@ -49,10 +54,11 @@ def normalized_curve(found: dict[str, Any]) -> np.ndarray:
     return (returns - found["random_return"]) / (found["expert_return"] - found["random_return"])
 
 
-def _panel(ax, title: str, rows: list[dict[str, Any]], labels: list[str]) -> None:
+def _panel(ax, title: str, rows: list[dict[str, Any]], shared: list[str]) -> None:
+    order = [*shared, *(row["label"] for row in rows if row["label"] not in shared)]
     for row in rows:
         updates = np.asarray(row["curve"]["updates"], float)
-        colour = style.colour(labels.index(row["label"]))
+        colour = style.colour(order.index(row["label"]))
         draw_curve(ax, Series(updates, normalized_curve(row).T), row["label"], colour)
     for value in (0.0, 1.0):
         ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)

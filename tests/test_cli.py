@@ -272,7 +272,10 @@ def test_a_damaged_config_in_the_folder_is_refused(refused, tmp_path):
         (None, ("missing or damaged", "No such file")),
         (b"PK\x03\x04", ("missing or damaged",)),
         ({"obs_mean": np.zeros((2, 4), np.float32)}, ("expected {'obs_mean': (2, 4), 'obs_std': (2, 4)}",)),
-        (dict.fromkeys(("obs_mean", "obs_std"), np.ones((1, 4), np.float32)), ("'obs_std': (1, 4)", "(2, 4)")),
+        (
+            dict.fromkeys(("obs_mean", "obs_std"), np.ones((1, 4), np.float32)),
+            ("'obs_std': (1, 4)", "(2, 4)"),
+        ),
     ],
 )
 @pytest.mark.parametrize("command", [["train", "--resume"], ["evaluate"]])
