@@ -43,7 +43,7 @@ ONLINE_RECIPES = {
     "iq": {},
     "sqil": {"terminal": "absorbing"},
     "adril": {"terminal": "absorbing", "round_updates": 1000},
-    "dac": {"terminal": "absorbing"},
+    "dac": {"terminal": "absorbing", "gradient_penalty": 10.0},
     "max_entropy_deep": {"terminal": "absorbing"},
     "gail": {"terminal": "absorbing"},
     "airl": {},

@@ -45,8 +45,8 @@ ONLINE: dict[str, dict[str, tuple]] = {
     "adril": {"temperature": (0.01, 0.1), "critic_lr": (3e-4, 1e-3)},
     "dac": {"temperature": (0.01, 0.1), "discriminator_lr": (3e-4, 1e-3)},
     "max_entropy_deep": {"temperature": (0.01, 0.1), "discriminator_lr": (3e-4, 1e-3)},
-    "gail": {"actor_lr": (3e-4, 1e-3), "discriminator_lr": (3e-4, 1e-3)},
-    "airl": {"actor_lr": (3e-4, 1e-3), "discriminator_lr": (3e-4, 1e-3)},
+    "gail": {"discriminator_lr": (3e-4, 1e-3), "gradient_penalty": (1.0, 10.0)},
+    "airl": {"discriminator_lr": (3e-4, 1e-3), "gradient_penalty": (1.0, 10.0)},
     "asaf": {"actor_lr": (1e-4, 3e-4, 1e-3, 3e-3)},
 }
 PENDULUM: dict[str, dict[str, dict[str, tuple]]] = {

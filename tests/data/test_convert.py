@@ -240,6 +240,16 @@ def test_directions_that_hardly_vary_are_named(tmp_path):
     assert "--config.whiten=True" in inspect(tmp_path / "narrow")
 
 
+def test_a_relation_between_entries_is_no_narrow_direction(tmp_path):
+    track = np.random.default_rng(0).normal(size=(501, 4)).astype(np.float32)
+    track[:, 2] = 2 * track[:, 3]
+    demos = dataclasses.replace(
+        make_demos((500,), (False,)), observations=track[:-1], next_observations=track[1:]
+    )
+    save(tmp_path / "a.npz", demos)
+    assert "--config.whiten" not in inspect(tmp_path / "a.npz")
+
+
 def test_validate_against_another_environment(tmp_path, refused):
     save(tmp_path / "a.npz", make_demos())
     message = refused("validate", tmp_path / "a.npz", "--env", "Acrobot-v1")

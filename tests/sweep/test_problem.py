@@ -62,8 +62,21 @@ def test_whitened_inputs_are_uncorrelated(tmp_path):
     for run in range(2):
         picks = np.asarray(problem.picks.indices[run])[: int(problem.picks.count[run])]
         seen = (problem.demos.observations[picks], problem.demos.next_observations[picks])
-        inputs = standardised(jax.tree.map(lambda x: x[run], problem.hparams), np.concatenate(seen))  # noqa: B023
+        own = {name: values[run] for name, values in problem.hparams.items()}
+        inputs = standardised(own, np.concatenate(seen))
         np.testing.assert_allclose(np.cov(inputs.T, bias=True), np.eye(4), atol=1e-3)
+
+
+def test_sources_of_other_lengths_count_alike_when_whitened():
+    rng = np.random.default_rng(0)
+    near, far = (
+        rng.normal(3.0, 0.1, (50, 2)),
+        rng.normal(-1.0, 2.0, (400, 2)) @ np.array([[1.0, 0.9], [0.0, 0.5]]),
+    )
+    found = {name: x[0] for name, x in measure_normalization([[near, far]], whiten=True).items()}
+    together = np.concatenate([np.repeat(near, 8, axis=0), far])  # the same number of rows of each
+    inputs = (together - found["obs_mean"]) / found["obs_std"] @ found["obs_turn"]
+    np.testing.assert_allclose(np.cov(inputs.T, bias=True), np.eye(2), atol=1e-5)
 
 
 def test_directions_without_spread_keep_their_scale():
