@@ -51,8 +51,8 @@ ONLINE: dict[str, dict[str, tuple]] = {
 }
 PENDULUM: dict[str, dict[str, dict[str, tuple]]] = {
     "full": {
-        "iq": {"temperature": (0.001, 0.01, 0.1, 1.0)},
-        "bc": {"weight_decay": (0.0, 0.01), "actor_lr": (3e-4, 1e-3)},
+        "iq": {"temperature": (0.01, 0.1), "whiten": (False, True)},
+        "bc": {"actor_lr": (3e-4, 1e-3), "whiten": (False, True)},
         "value_dice": {"actor_lr": (1e-5, 1e-4), "gradient_penalty": (0.1, 10.0)},
     },
     "online": {
@@ -61,7 +61,7 @@ PENDULUM: dict[str, dict[str, dict[str, tuple]]] = {
         "adril": {"temperature": (0.01, 0.1), "actor_lr": (3e-4, 1e-3)},
         "dac": {"temperature": (0.01, 0.1), "discriminator_lr": (3e-4, 1e-3)},
         "max_entropy_deep": {"temperature": (0.01, 0.1), "discriminator_lr": (3e-4, 1e-3)},
-        "value_dice": {"actor_lr": (1e-5, 3e-5), "replay_share": (0.1, 0.5)},
+        "value_dice": {"actor_lr": (1e-5, 3e-5), "gradient_penalty": (0.1, 10.0)},
         "gail": {"actor_lr": (3e-4, 1e-3), "discriminator_lr": (3e-4, 1e-3)},
         "airl": {"actor_lr": (3e-4, 1e-3), "discriminator_lr": (3e-4, 1e-3)},
         "asaf": {"actor_lr": (1e-4, 3e-4, 1e-3, 3e-3)},
