@@ -59,7 +59,9 @@ PREFACE = """# Figure 2: offline, over numbers of demonstrations
 [95 % bootstrap] of final policies, 10 deterministic episodes each, seeds from 8000 on; 0 is the uniform
 policy, 1 the mean of all episodes of the file; nothing is clipped. "paper": its plot at one subsampled
 demonstration, read to 5 % of the axis, normalised by its own expert and the uniform policy; LunarLander's is
-left out, since the uniform policy's return in its version is not given. Hardware: {hardware}. Every row with
+left out, since the uniform policy's return in its version is not given. On thinned-out demonstrations AVRIL
+sees two actions to a row, the others one; cloning with both does better than AVRIL ([notes.md](notes.md)).
+Hardware: {hardware}. Every row with
 returns, commit and command: [figure2.json](figure2.json).
 
 """

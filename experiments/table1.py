@@ -122,7 +122,8 @@ same search: [tuning.md](tuning.md); on Hopper they are the papers', untuned, wi
 the mean of the actors playing for all, 2 seeds and one update to three of the 300,000 steps. On the double
 pendulum online IQ-Learn and ValueDICE have whitened inputs, falling rates and the mean of the actors, since
 both are better with them on tuning seeds, and seeds from 8100 on; DAC learns nothing with them, for the
-others it has not been tried ([notes.md](notes.md)).
+others it has not been tried ([notes.md](notes.md)). On thinned-out demonstrations AVRIL, LSTD-μ and the
+successor features see two actions to a row, the others one: their objectives read the expert's next action.
 What a method needs and promises: [properties.md](properties.md). "Steps to 0.9": until the first evaluation
 at which the interquartile mean over seeds was so high; evaluations are 1,000 steps apart on classic control,
 5,000 on the pendulum, 15,000 on Hopper; offline there is only the last one.
