@@ -19,7 +19,7 @@ from experiments.comparison import compare, compare_table
 from experiments.demonstrations import SHARED
 from experiments.figures import normalized_curve, write_scores
 from experiments.table import Row, Table, borrowed, full_markdown, main, markdown_table, score
-from experiments.tuning import CLASSIC, OFFLINE, ONLINE, PENDULUM, SEARCHES, searched
+from experiments.tuning import CLASSIC, OFFLINE, ONLINE, PENDULUM, SEARCHES, published, searched
 from iqlearn_jax.statistics import iqm
 
 FIRST_SEED = 8000
@@ -152,7 +152,20 @@ def markdown(results: list[dict[str, Any]]) -> str:
     page += "\n## Gridworld, 30 demonstrations\n\n" + one_column(done, names)
     if write_scores("table1", panels(done, OFFLINE), DEMOS):
         page += "\n![Scores over demonstrations](../images/table1_scores.png)\n"
-    return page + f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
+    return page + spent(results)
+
+
+def spent(results: list[dict[str, Any]]) -> str:
+    """What is done and what is not, in hours of one core; rows that were made anew count once."""
+    done = [found for found in results if "method" in found]
+    rows = sum(found["wall_seconds"] for found in done) / 3600
+    searches = sum(row.get("wall_seconds", 0.0) for row in published().values()) / 3600
+    wait = sum(ROWS[found["task"]].hours for found in results if "method" not in found)
+    return (
+        f"\n{len(done)} of {len(results)} rows are done, in {rows:.1f} hours of one core; the searches whose "
+        f"time was kept took {searches:.1f} more. The others are pending: about {wait:.0f} hours, and their "
+        "searches.\n"
+    )
 
 
 def offline_table(done: Mapping[str, Any], task: str, setting: str) -> str:
