@@ -124,6 +124,7 @@ pendulum online IQ-Learn and ValueDICE have whitened inputs, falling rates and t
 both are better with them on tuning seeds, and seeds from 8100 on; DAC learns nothing with them, for the
 others it has not been tried ([notes.md](notes.md)). On thinned-out demonstrations AVRIL, LSTD-μ and the
 successor features see two actions to a row, the others one: their objectives read the expert's next action.
+On the gridworld max_entropy and max_margin know the transition probabilities, the others demonstrations only.
 What a method needs and promises: [properties.md](properties.md). "Steps to 0.9": until the first evaluation
 at which the interquartile mean over seeds was so high; evaluations are 1,000 steps apart on classic control,
 5,000 on the pendulum, 15,000 on Hopper; offline there is only the last one.
