@@ -38,8 +38,8 @@ GRIDWORLD = ("offline", "bc", "max_entropy", "max_margin", "max_likelihood", "ma
 
 
 def offline_rows() -> dict[str, Row]:
-    """Classic control from demonstrations alone. IQ-Learn's sparse rows have other seeds: those from 8000 on had
-    been looked at before the weight of χ² was searched."""
+    """Classic control from demonstrations alone. IQ-Learn's sparse rows have other seeds: those from 8000 on
+    had been looked at before the weight of χ² was searched."""
     return {
         f"{task}_{setting}_{method}_{demos}": Row(
             f"configs/table1.py:{task}_{setting}_{method}",

@@ -94,7 +94,8 @@ setting: 8 points × 8 seeds from 0 on (online 4 × 8; double pendulum 4 × 4, 2
 60,000), {DEMOS} demonstration, final policies, 10 episodes each; all points in
 [tuning.json](tuning.json). The best score of several is an optimistic one: reports use other seeds. What the
 grids span was narrowed by looking at seeds below 1000 before, most of all for ValueDICE, for the inputs on
-the double pendulum and, after cloning had beaten it, for IQ-Learn's α on thinned-out demonstrations ([notes.md](notes.md)).
+the double pendulum and, after cloning had beaten it, for IQ-Learn's α on thinned-out demonstrations
+([notes.md](notes.md)).
 
 """
 HEAD = ("search", "chosen", "IQM [95 %] here", "worst point", "updates", "commit")
