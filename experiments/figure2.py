@@ -60,7 +60,7 @@ PREFACE = """# Figure 2: offline, over numbers of demonstrations
 policy, 1 the mean of all episodes of the file; nothing is clipped. "paper": its plot at one subsampled
 demonstration, read to 5 % of the axis, normalised by its own expert and the uniform policy; LunarLander's is
 left out, since the uniform policy's return in its version is not given. On thinned-out demonstrations AVRIL
-sees two actions to a row, the others one; cloning with both does better than AVRIL ([notes.md](notes.md)).
+sees two actions to a row, the others one; cloning with both is no worse than AVRIL ([notes.md](notes.md)).
 Hardware: {hardware}. Every row with
 returns, commit and command: [figure2.json](figure2.json).
 
