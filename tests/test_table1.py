@@ -30,7 +30,7 @@ def test_every_search_has_the_same_number_of_points_and_few_programs():
     for name, (_, grid) in tuning.SEARCHES.items():
         load_config(f"configs/table1.py:{name}")
         assert math.prod(len(values) for values in grid.values()) == tuning.size(name)[0], name
-        assert grid.keys() <= {*TRACED, "whiten"}, name
+        assert grid.keys() <= {*TRACED, "whiten", "value_term"}, name
 
 
 def test_dac_has_its_papers_gradient_penalty_everywhere():
