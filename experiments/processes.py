@@ -37,6 +37,7 @@ METHODS: dict[str, dict[str, Any]] = {
     "max_entropy_deep": {"feed": "replay", "discriminator_lr": 0.02},
     "max_entropy": {"inner_steps": 3, "value_term": "v0"},
     "max_margin": {},
+    "lstd_mu": {},
     "max_likelihood": {"inner_steps": 40},
     "max_entropy_dynamics": {"inner_steps": 3},
 }

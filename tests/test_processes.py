@@ -8,7 +8,8 @@ import pytest
 from experiments import processes
 from experiments.processes import Walkers, demonstrate, learn, random_worlds, remembered, shuffled
 from experiments.properties import targets, total_variation
-from experiments.stated import STATED
+from experiments.properties_page import KINDS, PANELS, contradictions, ticks_page
+from experiments.stated import NO_TABLE, PROPERTIES, STATED
 from iqlearn_jax.methods import METHODS
 from iqlearn_jax.ops.tabular import occupancy
 
@@ -59,8 +60,26 @@ def test_rollouts_are_in_order_and_cut_where_a_chain_starts_anew():
     assert walkers.own.shape == (4096,) and not rows.terminated.any()
 
 
-def test_every_method_has_its_stated_properties():
+def test_every_method_has_its_stated_properties_and_is_measured_or_has_no_table():
     assert STATED.keys() == METHODS.keys() - {"rl", "ppo"}
+    assert {name.split(",")[0] for name in processes.METHODS} | NO_TABLE.keys() == STATED.keys()
+    assert {name for names in PANELS.values() for name in names} == processes.METHODS.keys()
+
+
+def test_ticks_that_measurements_do_not_bear_out_are_named():
+    assert all(len(found.ticks) in (0, len(PROPERTIES)) for found in STATED.values())
+
+    def row(method, moved, end):
+        return {"method": method, "updates": [9], "shuffled": (moved, None)} | {
+            kind: [(end, None)] for kind in KINDS
+        }
+
+    assert contradictions([row("sqil", 0.1, 0.2)], "sqil") == {}  # ✓ dynamics-aware, ✗ convergence
+    assert set(contradictions([row("sqil", 0.0, 0.01)], "sqil")) == {"dynamics-aware", "convergence"}
+    assert set(contradictions([row("bc", 0.1, 0.2)], "bc")) == {"dynamics-aware", "convergence"}
+    page = ticks_page([row("bc", 0.0, 0.2), row("iq, online", 0.1, 0.01)])
+    assert "| bc | ✗ | ✓ | ✓* |" in page and "- bc, convergence ✓: after 9 updates" in page
+    assert "| iq | ✓ | ✓ | ✓ |" in page
 
 
 @pytest.mark.slow
