@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from common import ROOT
 
-from experiments import table1, tuning
+from experiments import bars, table1, tuning
 from experiments.table import run_row, write_results
 from iqlearn_jax.config import TRACED
 from iqlearn_jax.methods import METHODS
 from iqlearn_jax.settings import load_config
 from iqlearn_jax.sweep.problem import check_schedule
+from website.text import slug
 
 
 @pytest.fixture(autouse=True)
@@ -115,6 +116,24 @@ def test_the_page_says_what_is_pending_and_compares_what_is_done(monkeypatch, tm
     assert "4 of 5 rows are done, in 1.0 hours of one core" in page
     assert page.count("pending") > 10
     assert (tmp_path / "table1_scores.png").exists()
+
+
+def test_bars_that_are_missed_and_weak_rows_lead_to_a_cause_that_is_written():
+    def row(score, low):
+        return {"normalized_iqm": score, "ci95": [low, 1.0]}
+
+    done = {"cartpole_full_bc_10": row(0.95, 0.9), "cartpole_sparse_edm_1": row(0.3, 0.15)}
+    lines = bars.bars_table(done).splitlines()
+    assert sum("| met |" in line for line in lines) == 1
+    assert any("cartpole_sparse_edm_1" in line and "[cause](notes.md#edm-" in line for line in lines)
+    assert sum("pending" in line for line in lines) == len(bars.BARS) - 2
+    done = {"acrobot_full_lstd_mu_1": row(0.5, 0.0), "acrobot_online_iq": row(0.5, 0.2)}
+    table = bars.weak_table(done | {"acrobot_online_sqil": row(0.05, 0.01)})
+    assert "acrobot_full_lstd_mu_1" in table and "acrobot_online_iq" not in table
+    assert "| acrobot_online_sqil | 0.050 [0.010, 1.000] | cause not found |" in table
+    headings = {slug(line.lstrip("# ")) for line in (ROOT / "docs/results/notes.md").open() if line[0] == "#"}
+    assert set(bars.NOTES.values()) <= headings
+    assert bars.BARS.keys() <= table1.ROWS.keys()
 
 
 def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it():

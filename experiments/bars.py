@@ -1,0 +1,61 @@
+"""What Table 1's rows have to reach, and the causes where they do not."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from experiments.table import markdown_table, score
+
+WEAK = 0.1  # a row whose interval reaches below does not clearly beat the uniform policy
+
+
+class Bar(NamedTuple):
+    """A score that a row is to reach, and whose it is."""
+
+    least: float
+    source: str
+
+
+PAPER = "the paper, Figure 2"
+BARS = {
+    "cartpole_full_bc_10": Bar(0.9, "ours"),
+    "acrobot_full_bc_10": Bar(0.9, "ours"),
+    "cartpole_sparse_edm_1": Bar(0.41, PAPER),
+    "acrobot_sparse_edm_1": Bar(0.88, PAPER),
+    "cartpole_sparse_value_dice_1": Bar(0.31, PAPER),
+    "inverted_double_pendulum_online_dac": Bar(0.8, "ours"),
+    "inverted_double_pendulum_online_value_dice": Bar(0.8, "ours"),
+}
+NOTES = {
+    "edm": "edm-at-one-thinned-out-demonstration",
+    "lstd_mu": "max-margin-from-demonstrations-alone-estimates-that-are-wrong-where-nobody-acted",
+    "dsfn": "max-margin-from-demonstrations-alone-estimates-that-are-wrong-where-nobody-acted",
+    "sparse_value_dice": "valuedice-on-25-rows-of-cartpole",
+    "online_gail": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
+    "online_airl": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
+    "online_asaf": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
+}  # part of a row's name -> heading of docs/results/notes.md
+
+
+def cause(name: str) -> str:
+    """A link to what was found about a row, or that nothing was."""
+    heading = next((heading for part, heading in NOTES.items() if part in name), None)
+    return f"[cause](notes.md#{heading})" if heading else "cause not found"
+
+
+def bars_table(done: Mapping[str, Any]) -> str:
+    """Every bar with the row's score; rows that miss it lead to their cause."""
+    lines = []
+    for name, bar in BARS.items():
+        if name not in done:
+            lines.append((name, "pending", f"{bar.least:g}", bar.source, ""))
+            continue
+        met = done[name]["normalized_iqm"] >= bar.least
+        lines.append((name, score(done[name]), f"{bar.least:g}", bar.source, "met" if met else cause(name)))
+    return markdown_table(("row", "score", "bar", "whose", ""), lines)
+
+
+def weak_table(done: Mapping[str, Any]) -> str:
+    """Rows that do not clearly beat the uniform policy."""
+    lowest = {name: min(found["ci95"] or [found["normalized_iqm"]]) for name, found in done.items()}
+    lines = [(name, score(done[name]), cause(name)) for name, low in lowest.items() if low < WEAK]
+    return markdown_table(("row", "score", ""), lines)
