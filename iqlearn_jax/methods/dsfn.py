@@ -5,9 +5,9 @@ Departures from the paper, of which we know the abstract and the figure of its n
   one network of successor features gives feature expectations and, as wᵀψ, the values of the reward's optimal
     policy; the paper evaluates policies by one network and improves them by a DQN of its own: no switch;
   the expert's successor features have a second network, learned with the expert's own next actions;
-  both start at the demonstrated states, and the first reward is w = μ_E, as in `methods.lstd_mu`; the paper
-    starts at the imitation network's policy. That network gives the features here, and acts until the first
-    policy was compared;
+  both start at the demonstrated states, as in `methods.lstd_mu`;
+  until the imitation network's policy, the first one, is compared, w = μ_E: no policy is optimal for it, but
+    `reward` needs one;
   the encoder learns in round 0 and stands still afterwards, as features must;
   wherever ψ is read it is clipped to [0, 1], in which φ and so its normalised sums lie. Without that the
     greedy policy's ψ left every bound on CartPole (errors of 1e12 after 6000 updates): no switch.
@@ -33,17 +33,19 @@ from iqlearn_jax.types import discount
 
 
 class Successors(struct.PyTreeNode):
-    """A policy, greedy in wᵀψ, and the reward it is optimal for.
+    """A policy, greedy in wᵀψ or the imitation network's, and its reward.
 
     Attributes:
       weights: [q] w of its reward wᵀφ.
       net: parameters of its successor features ψ.
       distance: [] ‖μ_E − μ_π‖ where it was measured; ∞ before the first one was.
+      imitates: [] whether it is the imitation network's policy.
     """
 
     weights: jax.Array
     net: Any
     distance: jax.Array
+    imitates: jax.Array
 
 
 class SuccessorState(AgentState):
@@ -87,15 +89,25 @@ class Networks(NamedTuple):
         """ψ(s,·) within its bounds: features lie in [0, 1], and so do their normalised discounted sums."""
         return jnp.clip(self.psi(params, x), 0.0, 1.0)
 
+    def action(self, encoder, table, weights, x, imitates):
+        """What a policy does [B]: argmax of the imitation network's logits, or of wᵀψ.
+
+        Args:
+          table: [B, A, q] its ψ(s,·) within their bounds; imitates: [] which of the two.
+        """
+        imitated = jnp.argmax(self.encoder.apply(encoder, x)[1], axis=-1).astype(jnp.int32)
+        return jnp.where(imitates, imitated, greedy(table, weights))
+
 
 def make_dsfn(config, spec) -> Method:
-    """Rounds of `config.round_updates` updates. Round 0: features φ by TRIL. Each later one: ψ for the policy
-    that is optimal for wᵀφ, then w = μ_E − μ̄ projected. ψ(s,a) → (1−γ)φ(s,a) + γψ(s',a') by TD all along.
+    """Rounds of `config.round_updates` updates. Round 0: features φ by TRIL. Round 1: ψ for TRIL's policy.
+    Each later one: ψ for the policy that is optimal for wᵀφ. At the end of each w = μ_E − μ̄, projected.
+    ψ(s,a) → (1−γ)φ(s,a) + γψ(s',a') by TD all along.
 
     φ(s,a) is the encoder's features and a constant, in the action's block; of the observation alone with
     `reward_input="state"`. After an end features count 0. The networks' last layer starts at 0: an action
     that nobody took keeps ψ = 0, as in `lstd_mu`. The rate of ψ is `critic_lr`, the encoder's `actor_lr`.
-    `reward` is the wᵀφ for which the acting policy is optimal.
+    `reward` is the wᵀφ for which the acting policy is optimal; μ_Eᵀφ where that is TRIL's.
 
     Raises:
       InputError: continuous actions, images, tabular observations, or a switch that it does not read.
@@ -109,19 +121,19 @@ def make_dsfn(config, spec) -> Method:
         rows = batch.expert
         rows = rows.replace(obs=preprocess(hparams, rows.obs), next_obs=preprocess(hparams, rows.next_obs))
         state, encoder_metrics = encode(config, nets, hparams, state, rows)
-        loss = td_loss(nets, hparams, state, rows, batch.next_action)
+        imitates = imitation(config, state.step)
+        loss = td_loss(nets, hparams, state, rows, batch.next_action, imitates)
         state, metrics = critic_step(config, hparams, state, loss)
         state, margin_metrics = compare(config, nets, state, rows)
         return state, encoder_metrics | metrics | margin_metrics
 
     def act(hparams, state, obs, key, deterministic=False):
         x = preprocess(hparams, obs)
-        imitated = jnp.argmax(nets.encoder.apply(state.actor, x)[1], axis=-1)
-        found = greedy(nets.bounded_psi(state.best.net, x), state.best.weights)
-        return jnp.where(jnp.isinf(state.best.distance), imitated, found).astype(jnp.int32)
+        best = state.best
+        return nets.action(state.actor, nets.bounded_psi(best.net, x), best.weights, x, best.imitates)
 
     def reward(hparams, state, transition, key=None):
-        """wᵀφ(s,a) of the acting policy, [B]; 0 before there is one."""
+        """wᵀφ(s,a) of the acting policy, [B]; 0 before one was compared."""
         x = preprocess(hparams, transition.obs)
         return nets.phi(state.actor, x, transition.action) @ state.best.weights
 
@@ -151,7 +163,7 @@ def initial(nets: Networks, x, key, hparams) -> SuccessorState:
     state = initial_state(critic, nets.encoder.init(encoder_key, x), hparams)
     own = jax.tree.map(jnp.copy, critic["policy"])  # its own buffers: the state is donated
     weights = jnp.zeros(nets.width)
-    best = Successors(jnp.copy(weights), own, jnp.asarray(jnp.inf, weights.dtype))
+    best = Successors(jnp.copy(weights), own, jnp.asarray(jnp.inf, weights.dtype), jnp.asarray(True))
     return SuccessorState(**vars(state), weights=weights, best=best)
 
 
@@ -168,18 +180,25 @@ def encode(config, nets: Networks, hparams, state, rows):
     return state.replace(actor=actor, actor_opt=opt), metrics | {"tril/grad_norm": optax.tree.norm(grads)}
 
 
-def td_loss(nets: Networks, hparams, state, rows, next_action) -> Callable:
+def imitation(config, step):
+    """Whether the policy of the round that update `step` is part of is the imitation network's. []"""
+    return step < 2 * config.round_updates
+
+
+def td_loss(nets: Networks, hparams, state, rows, next_action, imitates) -> Callable:
     """critic -> (loss, metrics): mean squared TD errors of both networks, for all of ψ at once.
 
-    The policy's a' is greedy for the present w, the expert's is its own. Rows that were cut show none and are
-    left out.
+    The policy's a' is `Networks.action`'s for the present w, the expert's is its own. Rows that were cut show
+    none and are left out.
     """
     phi = nets.phi(state.actor, rows.obs, rows.action)
     factor = discount(hparams["gamma"], rows.terminated)[:, None]
     targets = {}
     for name, params in state.target_critic["net"].items():
         after = nets.bounded_psi(params, rows.next_obs)
-        then = next_action if name == "expert" else greedy(after, state.weights)
+        then = next_action
+        if name == "policy":
+            then = nets.action(state.actor, after, state.weights, rows.next_obs, imitates)
         targets[name] = successor_target(phi, at(after, then), factor, hparams["gamma"])
 
     def loss(critic):
@@ -198,13 +217,14 @@ def compare(config, nets: Networks, state, rows):
     params = state.critic["net"]
     expert = at(nets.bounded_psi(params["expert"], rows.obs), rows.action)
     table = nets.bounded_psi(params["policy"], rows.obs)
-    chosen = greedy(table, state.weights)
+    imitates = imitation(config, state.step - 1)
+    chosen = nets.action(state.actor, table, state.weights, rows.obs, imitates)
     gap = jnp.mean(expert - at(table, chosen), axis=0)
     distance = jnp.linalg.norm(gap)
     moved, _ = nearer(state.weights, gap, config.tolerance, number == 2)
     moved = jnp.where(number == 1, jnp.mean(expert, axis=0), moved)
     measured = jnp.where(due & (number >= 2), distance, jnp.inf)
-    best = better(Successors(state.weights, params["policy"], measured), state.best)
+    best = better(Successors(state.weights, params["policy"], measured, imitates), state.best)
     metrics = {
         "max_margin/distance": jnp.linalg.norm(state.weights),
         "max_margin/policy_distance": distance,

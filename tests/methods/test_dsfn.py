@@ -35,32 +35,43 @@ def setup(spec=SPEC, **changes):
     return config, method, nets, hparams, state.replace(critic=critic, target_critic=target, weights=weights)
 
 
+def shaken(params):
+    """The same parameters with noise, so that the imitation network's choices differ."""
+    rng = np.random.default_rng(0)
+    return jax.tree.map(lambda x: x + jnp.asarray(rng.normal(size=x.shape), x.dtype), params)
+
+
 def batch_of(size=40, seed=0, spec=SPEC):
     rows = jax.tree.map(jnp.asarray, random_rows(spec, size, seed, 0.3))
     return Batch(expert=rows, next_action=jnp.asarray(np.arange(size) % ACTIONS, jnp.int32))
 
 
+@pytest.mark.parametrize("imitates", [True, False])
 @pytest.mark.parametrize("reward_input", [pytest.param("state_action", marks=pytest.mark.slow), "state"])
-def test_the_loss_is_the_squared_error_to_the_td_target_row_by_row(reward_input):
+def test_the_loss_is_the_squared_error_to_the_td_target_row_by_row(reward_input, imitates):
     _, _, nets, hparams, state = setup(reward_input=reward_input)
     batch = batch_of()
     rows = batch.expert
-    value, metrics = td_loss(nets, hparams, state, rows, batch.next_action)(state.critic)
+    state = state.replace(actor=shaken(state.actor))
+    value, metrics = td_loss(nets, hparams, state, rows, batch.next_action, imitates)(state.critic)
     features = np.asarray(nets.encoder.apply(state.actor, rows.obs)[0])
     table = {name: np.asarray(nets.psi(p, rows.obs)) for name, p in state.critic["net"].items()}
     raw = {name: np.asarray(nets.psi(p, rows.next_obs)) for name, p in state.target_critic["net"].items()}
     after = {name: np.minimum(np.maximum(values, 0), 1) for name, values in raw.items()}
     assert (after["policy"] != raw["policy"]).mean() > 0.2
     weights, total = np.asarray(state.weights), {"policy": [], "expert": []}
+    imitated = np.asarray(nets.encoder.apply(state.actor, rows.next_obs)[1]).argmax(axis=1)
+    greedy = np.argmax(after["policy"] @ weights, axis=1)
+    assert (imitated != greedy).any()
+    own = imitated if imitates else greedy
     for i, action in enumerate(np.asarray(rows.action)):
         if rows.truncated[i]:
             continue
-        own = np.concatenate([[1.0], features[i]])
-        phi = (
-            own if reward_input == "state" else np.concatenate([own * (a == action) for a in range(ACTIONS)])
-        )
+        seen = np.concatenate([[1.0], features[i]])
+        blocks = np.concatenate([seen * (a == action) for a in range(ACTIONS)])
+        phi = seen if reward_input == "state" else blocks
         for name, errors in total.items():
-            then = batch.next_action[i] if name == "expert" else np.argmax(after[name][i] @ weights)
+            then = batch.next_action[i] if name == "expert" else own[i]
             following = 0.0 if rows.terminated[i] else after[name][i, then]
             errors.append(np.sum((table[name][i, action] - (1 - GAMMA) * phi - GAMMA * following) ** 2))
     assert 0 < len(total["policy"]) < 40 and rows.terminated.any()
@@ -84,7 +95,7 @@ def test_tril_is_cross_entropy_and_squared_error():
 def test_successor_features_converge_to_the_exact_ones():
     """On a chain with branches, observations one-hot: those of the optimal policy for w, and the expert's."""
     spec = spec_of(obs_shape=(STATES,), num_actions=ACTIONS)
-    config, method, nets, hparams, state = setup(spec, hidden=(), actor_lr=0.0, round_updates=1_000_000)
+    config, method, nets, hparams, state = setup(spec, hidden=(), actor_lr=0.0, round_updates=10_000)
     rng = np.random.default_rng(3)
     s, a = (x.ravel() for x in np.indices((STATES, ACTIONS)))
     after, ends = rng.integers(0, STATES, STATES * ACTIONS), np.arange(STATES * ACTIONS) == 7
@@ -95,7 +106,9 @@ def test_successor_features_converge_to_the_exact_ones():
         terminated=ends, truncated=np.zeros(len(s), bool),
     )  # fmt: skip
     batch = Batch(expert=jax.tree.map(jnp.asarray, rows), next_action=jnp.asarray(expert[after], jnp.int32))
-    state = state.replace(step=jnp.int32(1))
+    state = state.replace(
+        step=jnp.int32(2 * config.round_updates + 1)
+    )  # in the first round of a greedy policy
 
     @jax.jit
     def train(state):
@@ -121,11 +134,13 @@ def test_successor_features_converge_to_the_exact_ones():
     assert config.round_updates > 4000
 
 
-def means(nets, state, rows):
+def means(nets, state, rows, imitates):
     """(μ_E, μ_π) over the rows, by the networks of a state."""
     found = {name: np.asarray(nets.psi(p, rows.obs)) for name, p in state.critic["net"].items()}
     table = {name: np.minimum(np.maximum(values, 0), 1) for name, values in found.items()}
     chosen = (table["policy"] @ np.asarray(state.weights)).argmax(axis=1)
+    if imitates:
+        chosen = np.asarray(nets.encoder.apply(state.actor, rows.obs)[1]).argmax(axis=1)
     index = np.arange(len(chosen))
     return table["expert"][index, np.asarray(rows.action)].mean(axis=0), table["policy"][index, chosen].mean(
         axis=0
@@ -133,7 +148,7 @@ def means(nets, state, rows):
 
 
 def test_rounds_learn_features_then_measure_and_project():
-    """Three updates a round: w = μ_E, then the first policy's gap, then Abbeel & Ng's projections."""
+    """Three updates a round: w = μ_E, then the gap of TRIL's policy, then Abbeel & Ng's projections."""
     _, method, nets, hparams, _ = setup(round_updates=3, critic_lr=0.1, actor_lr=0.1, tolerance=0.0)
     batch, update = batch_of(), jax.jit(method.update)
     state, history = method.init(jax.random.key(0), hparams), []
@@ -147,7 +162,7 @@ def test_rounds_learn_features_then_measure_and_project():
     distances = []
     for number, (before, after) in enumerate(history[2::3]):
         old = after.replace(weights=before.weights)
-        expert, policy = means(nets, old, batch.expert)
+        expert, policy = means(nets, old, batch.expert, imitates=number < 2)
         if number == 0:
             np.testing.assert_allclose(after.weights, expert, atol=1e-6)
             assert np.isinf(after.best.distance)
@@ -160,14 +175,13 @@ def test_rounds_learn_features_then_measure_and_project():
         is_best = distances[-1] == min(distances)
         assert shared(after.best.net, after.critic["net"]["policy"]) == is_best
         assert shared(after.best.weights, before.weights) == is_best
+        assert bool(after.best.imitates) == (np.argmin(distances) == 0)
     assert np.argmin(distances) > 0  # the best changed
 
 
-def test_it_acts_by_imitation_until_a_policy_was_compared_and_by_the_best_afterwards():
+def test_it_acts_by_imitation_until_a_greedy_policy_is_nearer():
     _, method, nets, hparams, state = setup()
-    obs, rng = batch_of().expert.obs, np.random.default_rng(0)
-    actor = jax.tree.map(lambda x: x + jnp.asarray(rng.normal(size=x.shape), x.dtype), state.actor)
-    state = state.replace(actor=actor)
+    obs, state = batch_of().expert.obs, state.replace(actor=shaken(state.actor))
     act = lambda state: np.asarray(method.act(hparams, state, obs, jax.random.key(0)))  # noqa: E731
     imitated = np.asarray(nets.encoder.apply(state.actor, obs)[1]).argmax(axis=1)
     np.testing.assert_array_equal(act(state), imitated)
@@ -175,6 +189,8 @@ def test_it_acts_by_imitation_until_a_policy_was_compared_and_by_the_best_afterw
     best = state.best.replace(
         distance=jnp.float32(1), weights=state.weights, net=state.critic["net"]["policy"]
     )
+    np.testing.assert_array_equal(act(state.replace(best=best)), imitated)
+    best = best.replace(imitates=jnp.asarray(False))
     chosen = np.asarray(np.clip(nets.psi(best.net, obs), 0, 1) @ best.weights).argmax(axis=1)
     np.testing.assert_array_equal(act(state.replace(best=best)), chosen)
     assert (chosen != imitated).any()
