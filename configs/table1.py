@@ -28,16 +28,14 @@ RECIPES = {
     "iq_w1": {"method": "iq", "target_network": True, "divergence": "w1", "gradient_penalty": 10.0},
     "bc": {},
     "regularized_bc": {"margin": 1.0},
-    "value_dice": {"terminal": "absorbing", "critic_lr": 1e-3},
+    "value_dice": {  # its authors: constant rates and 1e-4 (docs/results/notes.md)
+        "terminal": "absorbing", "critic_lr": 1e-3, "lr_decay": 1.0, "orthogonal": 0.0,
+    },
     "avril": {},
     "edm": {"chain_count": 10_000, "chain_steps": 20, "chain_restart": 0.05},
     "lstd_mu": {"features": 32, "batch_size": 512, "updates": 100, "eval_every": 100, "log_every": 10},
     "dsfn": {"features": 32, "target_network": True, "target_rate": 0.02, "round_updates": 1000},
-}
-SETTING_RECIPES = {  # thinned out, "v0_all" has no minimum: no successor is a row's own state (notes.md)
-    "full": {"value_dice": {"lr_decay": 1.0, "orthogonal": 0.0}},  # its authors: constant rates and 1e-4
-    "sparse": {"value_dice": {"value_term": "expert"}},
-}
+}  # fmt: skip
 ONLINE_UPDATES = 20_000  # one step of the environment each, after 1000 random ones
 ROLLOUTS = {"updates": 40, "log_every": 2, "eval_every": 2}  # of 512 steps: the same number of steps
 ONLINE_RECIPES = {
@@ -77,7 +75,6 @@ def offline(task, setting, method):
     config.demos.subsample = EVERY[task] if setting == "sparse" else 1
     config.normalize_obs = setting == "full"
     config.update(RECIPES[method])
-    config.update(SETTING_RECIPES[setting].get(method, {}))
     config.update(TUNED.get(f"{task}_{setting}_{method}", {}))
     return config
 

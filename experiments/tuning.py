@@ -39,7 +39,7 @@ OFFLINE: dict[str, dict[str, tuple]] = {
 }
 SPARSE = OFFLINE | {  # docs/results/notes.md says why these differ
     "iq": {"temperature": (0.1, 1.0), "alpha": (0.5, 5.0), "critic_lr": RATES},
-    "value_dice": {"actor_lr": RATES, "gradient_penalty": (0.01, 0.1, 1.0, 10.0)},
+    "value_dice": {"actor_lr": RATES, "gradient_penalty": (0.01, 0.1, 1.0, 10.0)},  # "v0_all" has no minimum
 }
 ONLINE: dict[str, dict[str, tuple]] = {
     "iq": {"temperature": (0.01, 0.1), "critic_lr": (3e-4, 1e-3)},
