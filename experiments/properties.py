@@ -20,7 +20,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from experiments import command
-from experiments.processes import ALPHA, METHODS, STATES, TEMPERATURE, World, learn, random_worlds, shuffled
+from experiments.processes import (
+    ALPHA,
+    METHODS,
+    ROLLOUT,
+    STATES,
+    TEMPERATURE,
+    World,
+    configuration,
+    learn,
+    random_worlds,
+    shuffled,
+)
 from experiments.properties_page import FEW, KINDS, write
 from experiments.table import RUNS
 from iqlearn_jax.ops.divergences import DIVERGENCES
@@ -67,11 +78,13 @@ def measure(name: str, count: int, marks: tuple[int, ...]) -> dict[str, Any]:
 
 def measured(name: str, count: int, marks: tuple[int, ...]) -> dict[str, Any]:
     """The same, kept in runs/properties until the commit changes, so that a stopped run goes on."""
+    if configuration(name).feed == "rollout":  # as many steps of the process
+        marks = tuple(mark // ROLLOUT for mark in marks)
     path = RUNS / "properties" / f"{name}-{count}-{marks[-1]}.json"
     commit = provenance(None)["commit"]
     if path.exists() and (kept := read_json(path))["commit"] == commit:
         return kept["row"]
-    row = measure(name, count, marks)
+    row = measure(name, count, marks) | {"commit": commit}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, {"commit": commit, "row": row})
     return row
