@@ -49,8 +49,8 @@ MEASURED_PREFACE = """
 ## Convergence and dynamics-awareness, measured
 
 `python -m experiments.properties{option}`: {count} random processes of {states} states and {actions} actions,
-γ = {gamma}; {updates:,} updates of {rows} rows with falling rates (gail, airl, asaf: a quarter as many, each of
-four steps of all {rows} chains). Interquartile means over processes [95 %
+γ = {gamma}; {updates:,} updates of {rows} rows with falling rates (gail, airl, asaf: a quarter as many, each
+of four steps of all {rows} chains). Interquartile means over processes [95 %
 bootstrap]. GAIL's rates were chosen on other processes (seed 7); no other method's were tuned. A policy is
 estimated from {draws} actions in each state, which alone makes a distance of about 0.01.
 
