@@ -79,7 +79,7 @@ def write(rows: list[dict[str, Any]], count: int, option: str) -> None:
     facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "rows": CHAINS}
     facts |= {"draws": DRAWS, "few": FEW, "alpha": ALPHA, "temperature": TEMPERATURE}
     facts |= {"updates": rows[0]["updates"][-1]}
-    stated = {name: found._asdict() for name, found in STATED.items()}
+    stated = {name: {**found._asdict(), "remarks": dict(found.remarks)} for name, found in STATED.items()}
     write_json(
         RESULTS / "properties.json",
         {"name": "properties", "provenance": made} | facts | {"rows": rows, "stated": stated},

@@ -1,11 +1,13 @@
 """Chains on random processes (`experiments.processes`): their rows are those of the exact occupancies."""
 
+import json
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import processes
+from experiments import processes, properties_page
 from experiments.processes import Walkers, demonstrate, learn, random_worlds, remembered, shuffled
 from experiments.properties import targets, total_variation
 from experiments.properties_page import KINDS, PANELS, contradictions, ticks_page
@@ -64,6 +66,19 @@ def test_every_method_has_its_stated_properties_and_is_measured_or_has_no_table(
     assert STATED.keys() == METHODS.keys() - {"rl", "ppo"}
     assert {name.split(",")[0] for name in processes.METHODS} | NO_TABLE.keys() == STATED.keys()
     assert {name for names in PANELS.values() for name in names} == processes.METHODS.keys()
+
+
+def test_the_page_and_its_figure_are_written_from_the_rows(monkeypatch, tmp_path):
+    for target in ("RESULTS", "IMAGES"):
+        monkeypatch.setattr(f"experiments.properties_page.{target}", tmp_path)
+    found = {kind: [(0.2, [0.1, 0.3]), (0.02, [0.01, 0.03])] for kind in KINDS}
+    row = {"method": "bc", "updates": [10, 100], "shuffled": (0.0, [0.0, 0.0]), "wall_seconds": 360.0} | found
+    properties_page.write([row], 100, "")
+    page = (tmp_path / "properties.md").read_text()
+    assert "| bc | 0.020 [0.010, 0.030] | 0.020 [0.010, 0.030] | 0.000 [0.000, 0.000] |" in page
+    assert "100 updates" in page and "0.1 hours" in page and (tmp_path / "properties_curves.png").exists()
+    kept = json.loads((tmp_path / "properties.json").read_text())
+    assert kept["rows"][0]["method"] == "bc" and "dynamics-aware" in kept["stated"]["edm"]["remarks"]
 
 
 def test_ticks_that_measurements_do_not_bear_out_are_named():
