@@ -25,7 +25,7 @@ PANELS = {
 }  # fmt: skip
 STATED_HEAD = ("method", "adversarial", "reward", "directly optimised", "source")
 HEAD = ("method", "distance, deterministic", "distance, stochastic", "moved by shuffling")
-PREFACE = """# The five properties of Table 1
+PREFACE = f"""# The five properties of Table 1
 
 Garg et al. tick five properties. Three follow from the equations; convergence and dynamics-awareness are
 measured below for every method with a tabular form. The paper's claims about IQ-Learn itself are: one concave
@@ -36,7 +36,8 @@ game, any reward.
 ## The paper's ticks
 
 ✓ and ✗ are the paper's ("convergence": a proof exists that the method finds the correct policy with enough
-data); a * says that equations or measurements say otherwise, as listed below.
+data); a * says that equations or measurements say otherwise, as listed below. Measured means: moved by less
+than {UNMOVED}, or an occupancy within {NEAR} of the one it is compared with, on both kinds of processes.
 
 """
 STATED_PREFACE = """
@@ -53,6 +54,8 @@ MEASURED_PREFACE = """
 of four steps of all {rows} chains). Interquartile means over processes [95 %
 bootstrap]. GAIL's rates were chosen on other processes (seed 7); no other method's were tuned. A policy is
 estimated from {draws} actions in each state, which alone makes a distance of about 0.01.
+
+iq is the offline form, with the value term over the expert's rows; "iq, online" has a replay.
 
 **Distance**: total variation between the learned policy's occupancy and, for IQ-Learn, that of its
 objective's exact maximiser (χ², α = {alpha}, τ = {temperature}), for all others that of the expert, who is
