@@ -1,4 +1,4 @@
-"""IQ-Learn against each other method: difference, probability of improvement, ties."""
+"""IQ-Learn against each other method: difference, probability of improvement, verdict."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -6,46 +6,57 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments.table import markdown_table
-from iqlearn_jax.statistics import iqm, probability_of_improvement
+from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, probability_of_improvement
 
 TIE = 0.98  # two scores at or above it count as equal
 RESAMPLES = 10_000
+VERDICTS = ("worse", "open", "better", "equal", "none")  # in the order of the page
+Interval = tuple[float, float]
 
 
 class Pair(NamedTuple):
     """IQ-Learn and another method on the same task, data and seeds.
 
     Attributes:
-      difference: of the interquartile means, IQ-Learn's less the other's, with its 95 % interval.
+      seeds: of the side that has fewer.
+      difference: of the interquartile means, IQ-Learn's less the other's.
+      interval: its 95 % interval; None below 5 seeds.
       probability: that a run of IQ-Learn is better than one of the other's.
-      verdict: "tie", "better", "worse" (than the other) or "open" (the interval holds 0).
+      verdict: "equal", "better", "worse" (than the other), "open" (the interval holds 0) or "none" (there is
+        no interval).
     """
 
     where: str
     method: str
+    seeds: int
     difference: float
-    interval: tuple[float, float]
+    interval: Interval | None
     probability: float
     verdict: str
 
 
-def difference_interval(a, b, seed: int = 0) -> tuple[float, tuple[float, float]]:
+def difference_interval(a, b, seed: int = 0) -> tuple[float, Interval | None]:
     """IQM(a) − IQM(b) and its percentile bootstrap interval; runs are drawn from each side anew.
 
     Args:
-      a, b: [R] scores of runs.
+      a, b: [R] scores of runs; below 5 on a side there is no interval, as in `statistics.bootstrap_ci`.
     """
     rng = np.random.default_rng(seed)
     a, b = np.asarray(a, float), np.asarray(b, float)
+    difference = float(iqm(a) - iqm(b))
+    if min(a.size, b.size) < MIN_SEEDS_FOR_INTERVAL:
+        return difference, None
     drawn = [x[rng.integers(x.size, size=(RESAMPLES, x.size))] for x in (a, b)]
     low, high = np.percentile(iqm(drawn[0], axis=1) - iqm(drawn[1], axis=1), [2.5, 97.5])
-    return float(iqm(a) - iqm(b)), (float(low), float(high))
+    return difference, (float(low), float(high))
 
 
-def verdict(ours: float, other: float, interval: tuple[float, float]) -> str:
+def verdict(ours: float, other: float, interval: Interval | None) -> str:
     """What the difference says of IQ-Learn; see `Pair`."""
+    if interval is None:
+        return "none"
     if min(ours, other) >= TIE:
-        return "tie"
+        return "equal"
     if interval[0] > 0:
         return "better"
     return "worse" if interval[1] < 0 else "open"
@@ -64,6 +75,7 @@ def compare(done: Mapping[str, Any], ours: str = "iq") -> list[Pair]:
             Pair(
                 where=name.replace(f"_{found['method']}", "").replace("_", " "),
                 method=found["method"],
+                seeds=min(len(own["normalized"]), len(found["normalized"])),
                 difference=difference,
                 interval=interval,
                 probability=probability_of_improvement(own["normalized"], found["normalized"]),
@@ -80,21 +92,32 @@ def _twin(name: str, method: str, ours: str) -> str:
 
 
 def compare_table(pairs: list[Pair]) -> str:
-    """Where another method is better stands first."""
+    """Every pair; where another method is better stands first."""
     if not pairs:
         return ""
-    order = {"worse": 0, "open": 1, "better": 2, "tie": 3}
-    pairs = sorted(pairs, key=lambda pair: (order[pair.verdict], pair.difference))
-    counts = {word: sum(pair.verdict == word for pair in pairs) for word in order}
-    head = (
-        f"**IQ-Learn is beaten in {counts['worse']} of {len(pairs)} comparisons**, better in "
-        f"{counts['better']}, equal (both ≥ {TIE}) in {counts['tie']}, and {counts['open']} are open (the "
-        "interval of the difference holds 0).\n\n"
-    )
-    lines = [
-        (p.where, p.method, f"{p.difference:+.3f} [{p.interval[0]:+.3f}, {p.interval[1]:+.3f}]",
-         f"{p.probability:.2f}", p.verdict)
-        for p in pairs if p.verdict != "tie"
-    ]  # fmt: skip
+    pairs = sorted(pairs, key=lambda pair: (VERDICTS.index(pair.verdict), pair.difference))
+    lines = [(p.where, p.method, _difference(p), f"{p.probability:.2f}", _verdict(p)) for p in pairs]
     columns = ("where", "against", "IQ-Learn − it [95 %]", "P(IQ-Learn better)", "IQ-Learn is")
-    return head + markdown_table(columns, lines)
+    return _count(pairs) + markdown_table(columns, lines)
+
+
+def _count(pairs: list[Pair]) -> str:
+    """How often each verdict was reached; pairs without one are counted apart."""
+    counts = {word: sum(pair.verdict == word for pair in pairs) for word in VERDICTS}
+    few = counts.pop("none")
+    apart = f" Not counted: {few} with fewer than {MIN_SEEDS_FOR_INTERVAL} seeds, too few for an interval."
+    return (
+        f"**IQ-Learn is beaten in {counts['worse']} of {sum(counts.values())} comparisons**, better in "
+        f"{counts['better']}, equal (both ≥ {TIE}) in {counts['equal']}, and {counts['open']} are open (the "
+        f"interval of the difference holds 0).{apart if few else ''}\n\n"
+    )
+
+
+def _difference(pair: Pair) -> str:
+    if pair.interval is None:
+        return f"{pair.difference:+.3f}"
+    return f"{pair.difference:+.3f} [{pair.interval[0]:+.3f}, {pair.interval[1]:+.3f}]"
+
+
+def _verdict(pair: Pair) -> str:
+    return f"{pair.seeds} seeds, no verdict" if pair.verdict == "none" else pair.verdict

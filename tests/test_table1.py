@@ -145,7 +145,7 @@ def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it()
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(1200)
 def test_the_quick_table_runs_every_method_to_its_end(monkeypatch, tmp_path):
     monkeypatch.setattr("experiments.table.RUNS", tmp_path / "runs")
     monkeypatch.setattr("experiments.table.RESULTS", tmp_path)

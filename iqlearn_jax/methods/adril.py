@@ -6,7 +6,8 @@ SQIL whose reward moves in rounds. In round k (k rounds lie behind it) the rewar
 
 the indicator-kernel form of best responses to the mean of all past discriminators E_expert − E_π_i.
 Demonstrations and replay are half of the batch each (the authors' balanced form). As the replay is drawn from
-uniformly, the mean reward of that half is −1/(k+1): late in training AdRIL nears SQIL.
+uniformly, the mean reward of that half goes from −1/k, as round k begins, to −1/(k+1) at its end: late in
+training AdRIL nears SQIL.
 
 Departures from the authors' code, each with the switch that restores its choice:
   a round is a number of updates, not of environment steps: set `round_updates` by `online.updates_per_step`;

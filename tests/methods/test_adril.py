@@ -1,17 +1,19 @@
-"""AdRIL: rewards by round against NumPy, and the rounds that the replay remembers."""
+"""AdRIL: rewards by round against NumPy and exact discriminators; the rounds that the replay remembers."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import tabular_reference as reference
 from common import configure, made_up_config, made_up_environments, spec_of
-from soft_rl_reference import check_update, setup, uneven_batch
+from soft_rl_reference import ACTIONS, GAMMA, STATES, check_update, gradients, setup, uneven_batch
+from tabular_setup import rows_of
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.adril import round_reward
 from iqlearn_jax.sweep.problem import make_loop, make_problem
-from iqlearn_jax.types import RoundTransition
+from iqlearn_jax.types import Batch, RoundTransition, without_round
 
 
 @pytest.mark.parametrize("current", [0, 1, 4])
@@ -38,6 +40,56 @@ def test_update_is_sqil_with_the_rewards_of_rounds(treatment, step):
         rewards = {"policy": own, "expert": np.ones(7)}
         state = state.replace(step=jnp.int32(step))
         check_update(made, hparams, state, table, batch, rewards, rewards, treatment == "absorbing")
+
+
+def rows_of_rounds(occupancies, size=2000):
+    """Replay in which round i has `size` rows, pairs in the shares of occupancies[i] [S, A].
+
+    Every row ends, so that nothing follows it.
+    """
+    shares = [visits.ravel() / visits.sum() for visits in occupancies]
+    pairs = [np.searchsorted(np.cumsum(share), (np.arange(size) + 0.5) / size) for share in shares]
+    obs, action = np.divmod(np.concatenate(pairs), ACTIONS)
+    rows = rows_of(obs, action, terminated=np.ones(len(obs), bool))
+    return RoundTransition(**vars(rows), round=jnp.repeat(jnp.arange(len(shares), dtype=jnp.int32), size))
+
+
+def expected_return(transition, initial, policy, reward):
+    """(1−γ) E[Σ γ^t r] of a policy [S, A] under rewards [S, A], by sweeps of policy evaluation."""
+    value = np.zeros(len(initial))
+    for _ in range(150):
+        value = (policy * (reward + GAMMA * transition @ value)).sum(axis=1)
+    return (1 - GAMMA) * initial @ value
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["round begins", "round ends"])
+@pytest.mark.parametrize("past", [1, 3])
+def test_the_critic_is_pulled_along_the_mean_of_past_discriminators(past, begun):
+    """Under the kernel 1[x = y] round i's discriminator is ρ_E − ρ_i. Occupancies are exact, of a finite
+    process; the pull is the slope of the method's own update at Q = 0. As half of the batch, demonstrations
+    count as often as the replay with all its rounds; the discriminators count them as often as one round.
+
+    Under the mean discriminator the expert's return exceeds the mean of the past policies' by the squared
+    distance of the occupancies (the squared maximum mean discrepancy).
+    """
+    process = reference.random_process(0, STATES, ACTIONS)
+    policies = np.random.default_rng(1).dirichlet(np.ones(ACTIONS), (past + 2, STATES))
+    expert, *learner = (reference.visits(process[0], process[1], GAMMA, policy) for policy in policies)
+    stored = learner if begun else learner[:past]
+    with jax.enable_x64(True):
+        _, made, hparams, state, _ = setup("adril", round_updates=10)
+        blank = jax.tree.map(jnp.zeros_like, state.critic)
+        state = state.replace(critic=blank, target_critic=blank, step=jnp.int32(10 * past))
+        batch = Batch(policy=rows_of_rounds(stored), expert=without_round(rows_of_rounds([expert])))
+        after, _ = made.update(hparams, state, batch, jax.random.key(0))
+        pull = -gradients(after)[0] / 2
+    found = len(stored) * pull - (len(stored) - 1) * expert
+    discriminators = [expert - visits for visits in learner[:past]]
+    np.testing.assert_allclose(found, np.mean(discriminators, axis=0), atol=2e-3)
+    own, *others = (expected_return(*process, policy, found) for policy in policies[: past + 1])
+    discrepancy = np.square(expert - np.mean(learner[:past], axis=0)).sum()
+    assert own - np.mean(others) == pytest.approx(discrepancy, abs=2e-3)
+    assert discrepancy > 0.01
 
 
 def stored_rounds(method, env, **changes):

@@ -1,4 +1,5 @@
-"""EDM: Langevin chains against a known density, its loss and slope in NumPy, its chains move by move."""
+"""EDM: Langevin chains against known densities and exact marginals, its loss and slope in NumPy, its chains
+move by move."""
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,98 @@ def test_chains_have_the_density_of_their_energy():
 def test_without_noise_a_chain_descends():
     found = langevin(lambda x: 2 * x, jnp.ones((1, 1)), jax.random.key(0), 0.1, 0.0, 3)
     assert float(found[0, 0]) == pytest.approx(0.8**3)
+
+
+# A network of ReLUs on the plane whose exp(−E) = Σ_a exp f(s)_a falls off on all sides.
+INNER = np.array([[1.0, -1.0, 0.0, 0.0, 0.8, -0.8], [0.0, 0.0, 1.0, -1.0, 0.8, -0.8]])
+INNER_BIAS = np.array([0.3, 0.5, 0.2, -0.4, 0.1, 0.6])
+OUTER = -np.array(
+    [[3.2, 1.2, 2.4], [1.3, 3.6, 1.7], [2.6, 1.5, 4.0], [1.4, 3.2, 1.6], [0.7, 1.0, 0.9], [1.2, 0.6, 1.0]]
+)
+OUTER_BIAS = np.array([0.4, 0.0, 0.8])
+EDGES = np.array([-0.8, -0.3, 0.1, 0.5])  # five bins to an axis, 25 in all
+CHAINS = 8192
+
+
+def exact_shares(reach=8.0, points=800):
+    """[25] probabilities of the bins under p ∝ exp(−E): a sum over the cells of a fine grid of [−8, 8]²."""
+    line = (np.arange(points) + 0.5) / points * 2 * reach - reach
+    grid = np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+    f = np.maximum(grid @ INNER + INNER_BIAS, 0) @ OUTER + OUTER_BIAS
+    p = np.exp(f).sum(axis=1)
+    far = (np.abs(grid) > reach - 1).any(axis=1)
+    assert p[far].sum() < 1e-4 * p.sum()
+    return shares(grid, p)
+
+
+def shares(points, weights=None):
+    """[25] of the points' weight."""
+    cell = np.digitize(points, EDGES) @ [5, 1]
+    found = np.bincount(cell, weights, minlength=25)
+    return found / found.sum()
+
+
+@pytest.fixture(scope="module")
+def sampled():
+    """(step size, noise) -> [25] shares of the bins among EDM's chains after 3,000 moves, by its own updates.
+
+    The network stands still (rate 0). Step size and noise are traced: all callers share one program.
+    """
+    config = configure(
+        method="edm", hidden=(6,), critic_lr=0.0, weight_decay=0.0, batch_size=CHAINS, chain_count=CHAINS,
+        chain_steps=500, chain_restart=0.0,
+    )  # fmt: skip
+    spec = spec_of(obs_shape=(2,), num_actions=3)
+    method, hparams = make_method(config, spec), hyper(config, spec)
+    batch, update = Batch(expert=random_rows(spec, CHAINS)), jax.jit(method.update)
+    layers = (
+        {"kernel": INNER[None], "bias": INNER_BIAS[None]},
+        {"kernel": OUTER[None], "bias": OUTER_BIAS[None]},
+    )
+    net = {"params": {"MLP_0": {"Dense_0": layers[0]}, "Dense_0": layers[1]}}
+
+    def run(step_size, noise):
+        state = method.init(jax.random.key(0), hparams)
+        own = jax.tree.map(lambda old, new: jnp.asarray(new, old.dtype), state.critic["net"], net)
+        state = state.replace(critic=state.critic | {"net": own})
+        for number in range(6):
+            given = hparams | {"chain_step_size": step_size, "chain_noise": noise}
+            state, _ = update(given, state, batch, jax.random.key(number))
+        assert jax.tree.all(jax.tree.map(np.array_equal, state.critic["net"], own))
+        return shares(np.asarray(state.chains))
+
+    return run
+
+
+def monte_carlo_bound(p, draws):
+    """At most once in 1,000 the total variation between p and the shares of independent draws is larger.
+
+    Its mean is at most Σ √(p(1 − p)/draws)/2, and one draw moves it by 1/draws at most (McDiarmid 1989).
+    """
+    return 0.5 * np.sqrt(p * (1 - p) / draws).sum() + np.sqrt(np.log(1000) / (2 * draws))
+
+
+def total_variation(p, q):
+    return 0.5 * np.abs(p - q).sum()
+
+
+def test_the_methods_chains_have_the_exact_marginals_of_its_network(sampled):
+    """Small moves with noise √(2·step): 25 bins of the plane against sums of exp(−E)."""
+    exact = exact_shares()
+    bound = monte_carlo_bound(exact, CHAINS)
+    assert bound < 0.05 < total_variation(exact, np.full(25, 1 / 25))
+    assert total_variation(exact, sampled(0.01, np.sqrt(0.02))) < bound
+
+
+@pytest.mark.parametrize(
+    ("step_size", "noise"),
+    [(0.01, 0.1), (0.01, 0.2), (0.5, 1.0)],
+    ids=["colder", "hotter", "long moves"],
+)
+def test_another_ratio_of_noise_or_long_moves_miss_the_marginals(sampled, step_size, noise):
+    """Temperatures of 1/2 and 2, and the right ratio at a step that is no longer small."""
+    exact = exact_shares()
+    assert total_variation(exact, sampled(step_size, noise)) > 2 * monte_carlo_bound(exact, CHAINS)
 
 
 def setup(**changes):

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import tabular_reference as reference
 from common import random_rows, spec_of
-from soft_rl_reference import ACTIONS, GAMMA, STATES, check_update, setup, uneven_batch
+from soft_rl_reference import ACTIONS, GAMMA, STATES, TAU, check_update, setup, uneven_batch
 
-from iqlearn_jax.ops.adversarial import feature_matching_loss
+from iqlearn_jax.ops.tabular import MDP, occupancy
 from iqlearn_jax.types import Batch, Transition
 
 PAIRS = np.stack(np.indices((STATES, ACTIONS))).reshape(2, -1)
@@ -112,26 +112,82 @@ def test_the_trained_reward_is_its_closed_form():
     assert float(state.critic["absorbing"]) == pytest.approx(1.2 * (p - q) / (p + q), abs=0.02)
 
 
-@pytest.mark.parametrize("alpha", [0.2, np.inf])
-def test_with_the_exact_soft_optimal_learner_it_ends_where_the_counts_match(alpha):
-    """Descent with the learner solved anew in NumPy: ρ = ρ_E for α = ∞, else r* = 4α(ρ_E − ρ)/(ρ_E + ρ)."""
-    transition, initial = reference.random_process(0, STATES, ACTIONS)
-    visits = lambda policy: reference.visits(transition, initial, GAMMA, policy, 80)  # noqa: E731
-    expert = visits(np.random.default_rng(1).dirichlet(2 * np.ones(ACTIONS), STATES))
-    with jax.enable_x64(True):
-        slope = jax.jit(jax.grad(lambda r, p: feature_matching_loss(r, jnp.asarray(expert), p, alpha)))
-        reward = np.zeros((STATES, ACTIONS))
-        for _ in range(800):
-            policy = reference.softmax(reference.soft_q(transition, GAMMA, reward, 0.5, 80), 0.5)
-            reward = reward - 3.0 * np.asarray(slope(reward, visits(policy)))
-        learner = visits(reference.softmax(reference.soft_q(transition, GAMMA, reward, 0.5, 80), 0.5))
-        left = np.asarray(slope(reward, learner))
-    np.testing.assert_allclose(left, 0, atol=1e-5)
-    if np.isinf(alpha):
-        np.testing.assert_allclose(learner, expert, atol=1e-5)
-    else:
-        np.testing.assert_allclose(reward, 4 * alpha * (expert - learner) / (expert + learner), atol=1e-3)
-        assert np.abs(learner - expert).max() > 1e-3
+def optimum(transition, initial, expert, alpha):
+    """(r, Q, ρ) [S, A] where r = 4α(ρ_E − ρ)/(ρ_E + ρ) and ρ is the occupancy of r's soft-optimal policy.
+
+    In NumPy: a third of the way at a time, with the learner solved anew.
+    """
+    reward, wanted = np.zeros((2, STATES, ACTIONS))
+    for _ in range(100):
+        reward = reward + (wanted - reward) / 3
+        q = reference.soft_q(transition, GAMMA, reward, TAU, 80)
+        learner = reference.visits(transition, initial, GAMMA, reference.softmax(q, TAU), 80)
+        wanted = 4 * alpha * (expert - learner) / (expert + learner)
+    np.testing.assert_allclose(reward, wanted, atol=1e-6)
+    return reward, q, learner
+
+
+def rows_like(mdp, visits, size=1500):
+    """[size] transitions of a deterministic process, pairs in the shares `visits` [S, A]."""
+    edges = jnp.cumsum(visits.ravel())
+    pair = jnp.searchsorted(edges, (jnp.arange(size) + 0.5) / size * edges[-1]).astype(jnp.int32)
+    s, a = jnp.divmod(pair, ACTIONS)
+    following, none = jnp.argmax(mdp.transition[s, a], axis=-1).astype(jnp.int32), jnp.zeros(size, bool)
+    return Transition(
+        obs=s, action=a, reward=jnp.zeros(size), next_obs=following, terminated=none, truncated=none
+    )
+
+
+def learned(pace, **changes):
+    """(reward, Q [S, A] after 2,000 updates, transition, initial, ρ_E [S, A]).
+
+    Each update sees rows in the exact shares of the present policy, softmax(Q/τ) of the method's own table.
+
+    Args:
+      pace: of the reward's rate, to the critic's.
+    """
+    spec, made, hparams, state, _ = setup("max_entropy_deep", **changes)
+    mdp = MDP(*(jnp.asarray(x, jnp.float32) for x in spec.mdp))
+    taught = np.random.default_rng(1).dirichlet(2 * np.ones(ACTIONS), STATES)
+    expert = reference.visits(spec.mdp.transition, spec.mdp.initial, GAMMA, taught)
+    demonstrations = rows_like(mdp, jnp.asarray(expert, jnp.float32))
+
+    def table(state):
+        return jax.tree.leaves(state.critic["net"])[0][0]
+
+    @jax.jit
+    def train(state):
+        def step(state, rate):
+            replay = rows_like(mdp, occupancy(mdp, jax.nn.softmax(table(state) / TAU)))
+            given = hparams | {"discriminator_lr": pace * rate, "critic_lr": rate}
+            batch = Batch(policy=replay, expert=demonstrations)
+            return made.update(given, state, batch, jax.random.key(0))[0], None
+
+        return jax.lax.scan(step, state, jnp.geomspace(0.05, 1e-4, 2000))[0]
+
+    state = train(state)
+    reward = made.reward(hparams, state, rows_at(np.ones((STATES, ACTIONS), int)))
+    return reward.reshape(STATES, ACTIONS), np.float64(table(state)), *spec.mdp[:2], expert
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.2])
+def test_updates_end_at_the_optimum_of_reward_and_learner(alpha):
+    found, table, transition, initial, expert = learned(0.2, alpha=alpha, hidden=(64,))
+    reward, q, learner = optimum(transition, initial, expert, alpha)
+    np.testing.assert_allclose(found, reward, atol=0.01)
+    np.testing.assert_allclose(table, q, atol=0.01)
+    assert np.abs(reward).max() > 0.05 and np.abs(learner - expert).max() > 0.02
+
+
+def test_updates_of_an_unbounded_linear_reward_end_where_the_counts_match():
+    """α = ∞: the learner visits each state and takes each action as often as the expert."""
+    _, table, transition, initial, expert = learned(0.1, alpha=float("inf"), hidden=())
+    learner, blank = (
+        reference.visits(transition, initial, GAMMA, reference.softmax(q, TAU)) for q in (table, 0 * table)
+    )
+    for axis in (0, 1):
+        np.testing.assert_allclose(learner.sum(axis), expert.sum(axis), atol=0.01)
+        assert np.abs(blank.sum(axis) - expert.sum(axis)).max() > 0.02
 
 
 @pytest.mark.parametrize("treatment", ["zero", "absorbing"])
