@@ -17,6 +17,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "shared": {"type": Path, "default": Path("../shared/demos"), "help": "folder of shared demonstrations"},
     "force": {"action": "store_true", "help": "go on with runs of another commit or configuration"},
     "measure": {"action": "store_true", "help": "train nothing"},
+    "demos": {"action": "store_true", "help": "write the bundled demonstrations anew, nothing else"},
     "quick": {"action": "store_true", "help": "a first look in minutes"},
 }
 
