@@ -43,11 +43,11 @@ SOURCE = "configs/gridworld.py:offline"
 DEMOS, TEMPERATURE = 30, 0.1
 RUNS = {"gridworld": core.TABLE, "gridworld_states": control.TABLE}  # row: the table that has it
 MAPS = """Left: the true reward; middle: what the objective recovers from the expert's exact occupancy;
-right: what {demos} demonstrations give (seed {seed}). Top: a state's mean reward under the soft-optimal policy of that
-reward, as recovered. Second line: where the demonstrations were (grey: never), and the recovered rewards with
-the shaping and the constant that bring them nearest to the true one over all (s, a). Bottom: soft values of
-the rewards as recovered. The same from observations alone (seed {seed}), whose exact optimum is that for
-observations and actions:"""
+right: what {demos} demonstrations give (seed {seed}). Top: a state's mean reward under the soft-optimal
+policy of that reward, as recovered. Second line: where the demonstrations were (grey: never), and the
+recovered rewards with the shaping and the constant that bring them nearest to the true one over all (s, a).
+Bottom: soft values of the rewards as recovered. The same from observations alone (seed {seed}), whose exact
+optimum is that for observations and actions:"""
 
 
 class Rewards(NamedTuple):
