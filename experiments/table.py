@@ -35,7 +35,8 @@ class Row(NamedTuple):
       prepare: (folder of shared files) -> what it needs and has not got, "" where nothing is missing; makes
         what it can.
       finish: (folder of the finished run) -> a remark that is measured and belongs to the note.
-      hours: on 2 cores, from runs cut short or from like rows; said while it is pending, 0 is not.
+      hours: on 2 cores, from runs cut short or from like rows; said while it is pending, 0 is not. None where
+        nothing like it was ever run.
       folder: where another table runs it already.
     """
 
@@ -46,7 +47,7 @@ class Row(NamedTuple):
     label: str = ""
     prepare: Callable[[Path], str] | None = None
     finish: Callable[[Path], str] | None = None
-    hours: float = 0.0
+    hours: float | None = 0.0
     folder: Path | None = None
 
 
@@ -57,6 +58,7 @@ class Table(NamedTuple):
       preface: the page's head; {hardware} is filled in.
       markdown: (row results) -> the page's table.
       panels: figure of learning curves: title -> names of rows.
+      hint: what --list says at its end.
     """
 
     name: str
@@ -64,6 +66,7 @@ class Table(NamedTuple):
     preface: str
     markdown: Callable[[list[dict[str, Any]]], str]
     panels: Mapping[str, Sequence[str]] = MappingProxyType({})
+    hint: str = ""
 
     def folder(self, name: str) -> Path:
         """Where a row's run lies."""
@@ -201,6 +204,8 @@ def _as_asked(row: Row, found: Mapping[str, Any]) -> bool:
 
 def duration(row: Row) -> str:
     """The estimated time of a row that was not run."""
+    if row.hours is None:
+        return "no estimate of its time"
     if not row.hours:
         return ""
     return f"about {row.hours:.1f} h" if row.hours >= 1 else f"about {60 * row.hours:.0f} min"
@@ -311,6 +316,8 @@ def run_table(table: Table, description: str | None) -> None:
         if missing := run_row(table, name, options.shared, options.force):
             print(f"{name}: pending, there is no {missing}", file=sys.stderr)
         write_results(table)
+    if options.list and table.hint:
+        print(table.hint)
 
 
 def main(table: Table, description: str | None) -> None:
