@@ -128,7 +128,8 @@ On the gridworld max_entropy and max_margin know the transition probabilities, t
 What a method needs and promises: [properties.md](properties.md). "Steps to 0.9": until the first evaluation
 at which the interquartile mean over seeds was so high; evaluations are 1,000 steps apart on classic control,
 5,000 on the pendulum, 15,000 on Hopper; offline there is only the last one.
-Hardware: {hardware}. Every row with its returns, commit and command: [table1.json](table1.json).
+Hardware: {hardware}. Every row with its returns, commit and command: [table1.json](table1.json);
+hours used and pending: [budgets.md](budgets.md).
 
 """
 

@@ -87,8 +87,8 @@ nothing is clipped. "paper" is its return over its expert's: versions differ, an
 there is not given, so it stands beside ours only as that share. Baselines are untuned here, with their
 papers' choices, but learning rates that fall to 0 over the run and, but for GAIL, the mean of the actors
 playing, for all methods. Hardware: {{hardware}}. Every
-row with returns, commit, command and, where pending, time: [table3.json](table3.json); all hours:
-[budgets.md](budgets.md).
+row with returns, commit, command and, where pending, time: [table3.json](table3.json); hours used and
+pending: [budgets.md](budgets.md).
 
 Times are estimates for 2 cores: Hopper's and HalfCheetah's from runs cut short, the other tasks' taken from
 theirs, and the first row of each other task (`TASK_dac`) with {EXPERT_HOURS} h for its expert, at the 64
