@@ -132,4 +132,6 @@ def _annotate(ax: Axes, grid: NDArray, scale: Normalize) -> None:
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
             ink = "white" if scale(value) < 0.55 else "black"
-            ax.text(column, row, f"{value:z.{digits}f}", ha="center", va="center", fontsize=size, color=ink)
+            said = f"{value:z.{digits}f}"
+            said = said.replace("0.", ".") if digits == 3 else said  # no room for six letters
+            ax.text(column, row, said, ha="center", va="center", fontsize=size, color=ink)
