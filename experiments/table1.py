@@ -162,7 +162,7 @@ def spent(results: list[dict[str, Any]]) -> str:
     done = [found for found in results if "method" in found]
     rows = sum(found["wall_seconds"] for found in done) / 3600
     searches = sum(row.get("wall_seconds", 0.0) for row in published().values()) / 3600
-    wait = sum(ROWS[found["task"]].hours for found in results if "method" not in found)
+    wait = sum(ROWS[found["task"]].hours or 0.0 for found in results if "method" not in found)
     return (
         f"\n{len(done)} of {len(results)} rows are done, in {rows:.1f} hours of one core; the searches whose "
         f"time was kept took {searches:.1f} more. The others are pending: about {wait:.0f} hours, and their "

@@ -60,7 +60,8 @@ def test_ppo_examples_command_line_trains_in_the_named_environment_on_the_saved_
     spec = spec_of(brax.envs.get_environment("inverted_pendulum", backend="generalized"))
     config = configure(hidden=(8,), gamma=0.9, method="iq")
     method, hparams = make_method(config, spec), hyper(config, spec)
-    state = method.init(jax.random.key(0), hparams)
+    like = jax.eval_shape(method.init, jax.random.key(0), hparams)
+    state = jax.tree.map(lambda x: jnp.full(x.shape, 0.1, x.dtype), like)
     save_reward(tmp_path / "reward.npz", method, spec, hparams, state, as_plain(config), {})
 
     example, seen = load("train_ppo_on_reward"), {}
