@@ -1,8 +1,10 @@
 """The command line that experiments share: options, names, errors in one line, how to go on after Ctrl-C."""
 
 import argparse
+import fnmatch
 import sys
 from collections.abc import Callable, Iterable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,11 @@ from iqlearn_jax.sweep.run import Stopped
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "list": {"action": "store_true", "help": "only name what there is, and its settings"},
-    "only": {"help": "names, separated by commas"},
+    "only": {"help": "names, separated by commas; * stands for any letters"},
     "shared": {"type": Path, "default": Path("../shared/demos"), "help": "folder of shared demonstrations"},
     "force": {"action": "store_true", "help": "go on with runs of another commit or configuration"},
     "measure": {"action": "store_true", "help": "train nothing"},
+    "demos": {"action": "store_true", "help": "write the bundled demonstrations anew, nothing else"},
     "quick": {"action": "store_true", "help": "a first look in minutes"},
 }
 
@@ -38,11 +41,13 @@ def chosen(only: str | None, known: Iterable[str]) -> list[str]:
       InputError: an unknown name.
     """
     known = list(known)
-    names = known if only is None else only.split(",")
-    for name in names:
-        if name not in known:
+    if only is None:
+        return known
+    matches = {name: fnmatch.filter(known, name) for name in only.split(",")}
+    for name, found in matches.items():
+        if not found:
             raise unknown("--only", name, known)
-    return names
+    return list(dict.fromkeys(chain(*matches.values())))
 
 
 def run(name: str, main: Callable[[], object]) -> None:

@@ -60,7 +60,7 @@ the same for all: the table says how far one may swap divergences, not how good 
 inverted_double_pendulum (brax), 60,000 steps; `chi2_both` is the preset (χ² over expert and policy rows, ends
 at its bounds), all others hold the expert's rewards alone, with a learned absorbing state. The reverse KL's
 two forms over batch sizes: [unbiased.md](unbiased.md). Hardware: {hardware}. Every row with returns, commit
-and command: [divergences.json](divergences.json).
+and command: [divergences.json](divergences.json); hours used and pending: [budgets.md](budgets.md).
 
 """
 

@@ -62,7 +62,7 @@ demonstration, read to 5 % of the axis, normalised by its own expert and the uni
 left out, since the uniform policy's return in its version is not given. On thinned-out demonstrations AVRIL
 sees two actions to a row, the others one; cloning with both is no worse than AVRIL ([notes.md](notes.md)).
 Hardware: {hardware}. Every row with
-returns, commit and command: [figure2.json](figure2.json).
+returns, commit and command: [figure2.json](figure2.json); hours used and pending: [budgets.md](budgets.md).
 
 """
 

@@ -39,6 +39,7 @@ EXPERIMENTS = {
     "doctor": Experiment("doctor", "ours", "rank correlation of the reward-free likeness with the return"),
     "control": Experiment("control", "section 5", "MuJoCo online and offline; observations only"),
     "stability": Experiment("stability", "ours", "what each choice of the stable preset is worth"),
+    "budgets": Experiment("budgets", "ours", "hours used and pending, and their limits"),
     "core": Experiment("core", "ours", "classic control, pendulums, gridworld"),
 }
 

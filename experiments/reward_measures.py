@@ -45,7 +45,32 @@ def acrobot_ends(obs: jax.Array) -> jax.Array:
     return -cos1 - (cos1 * cos2 - sin1 * sin2) > 1.0
 
 
-KNOWN = {"Acrobot-v1": Known(lambda obs, action, next_obs: acrobot_ends(next_obs) - 1.0, acrobot_ends)}
+def double_pendulum_tip(obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """(x, height) [M] of the tip of brax's inverted_double_pendulum; both poles are 0.6 long."""
+    cart, sin1, sin2, cos1, cos2 = (obs[:, i] for i in range(5))
+    sin12, cos12 = sin1 * cos2 + cos1 * sin2, cos1 * cos2 - sin1 * sin2
+    return cart + 0.6 * (sin1 + sin12), 0.6 * (cos1 + cos12)
+
+
+def double_pendulum_ends(obs: jax.Array) -> jax.Array:
+    """Whether the tip is no higher than 1."""
+    return double_pendulum_tip(obs)[1] <= 1.0
+
+
+def double_pendulum_reward(obs: jax.Array, action: jax.Array, next_obs: jax.Array) -> jax.Array:
+    """10 while it stands, less penalties of the tip's place and of the hinges' velocities; all of next_obs.
+
+    Observations clip velocities at 10, beyond which the environment's own penalty grows on.
+    """
+    x, y = double_pendulum_tip(next_obs)
+    place, speed = 0.01 * x**2 + (y - 2) ** 2, 1e-3 * next_obs[:, 6] ** 2 + 5e-3 * next_obs[:, 7] ** 2
+    return 10.0 * (1 - double_pendulum_ends(next_obs)) - place - speed
+
+
+KNOWN = {
+    "Acrobot-v1": Known(lambda obs, action, next_obs: acrobot_ends(next_obs) - 1.0, acrobot_ends),
+    "inverted_double_pendulum": Known(double_pendulum_reward, double_pendulum_ends),
+}
 
 
 class Features(NamedTuple):

@@ -28,7 +28,8 @@ LABELS = {
 
 def page(rows: list[dict[str, Any]], about: str) -> str:
     """An overview, then all tasks."""
-    head = f"# What recovered rewards are worth\n\n{about}\n## Overview\n\n"
+    hours = "Hours used and pending: [budgets.md](budgets.md)."
+    head = f"# What recovered rewards are worth\n\n{about}\n{hours}\n\n## Overview\n\n"
     return head + overview(rows) + "\n" + "".join(section(row) for row in rows)
 
 

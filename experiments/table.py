@@ -7,19 +7,22 @@ stay "pending" with their command. Finished runs are kept in runs/NAME and not r
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
+from ml_collections import ConfigDict
 
 from experiments import command
 from experiments.figures import write_curves
+from iqlearn_jax.config import base_config
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.sweep.run import train
-from iqlearn_jax.sweep.workdir import read_config, write_json
+from iqlearn_jax.sweep.workdir import as_plain, read_config, write_json
 
 RESULTS = Path("docs/results")
 RUNS = Path("runs")
@@ -32,7 +35,8 @@ class Row(NamedTuple):
       prepare: (folder of shared files) -> what it needs and has not got, "" where nothing is missing; makes
         what it can.
       finish: (folder of the finished run) -> a remark that is measured and belongs to the note.
-      hours: on 2 cores, from runs cut short or from like rows; said while it is pending, 0 is not.
+      hours: on 2 cores, from runs cut short or from like rows; said while it is pending, 0 is not. None where
+        nothing like it was ever run.
       folder: where another table runs it already.
     """
 
@@ -43,7 +47,7 @@ class Row(NamedTuple):
     label: str = ""
     prepare: Callable[[Path], str] | None = None
     finish: Callable[[Path], str] | None = None
-    hours: float = 0.0
+    hours: float | None = 0.0
     folder: Path | None = None
 
 
@@ -54,6 +58,7 @@ class Table(NamedTuple):
       preface: the page's head; {hardware} is filled in.
       markdown: (row results) -> the page's table.
       panels: figure of learning curves: title -> names of rows.
+      hint: what --list says at its end.
     """
 
     name: str
@@ -61,6 +66,7 @@ class Table(NamedTuple):
     preface: str
     markdown: Callable[[list[dict[str, Any]]], str]
     panels: Mapping[str, Sequence[str]] = MappingProxyType({})
+    hint: str = ""
 
     def folder(self, name: str) -> Path:
         """Where a row's run lies."""
@@ -82,18 +88,54 @@ def run_row(table: Table, name: str, shared: Path, force: bool = False) -> str:
     if (folder / "summary.json").exists():
         measure(row, folder)
         return ""
-    config = load_config(row.config)
-    for key, value in row.changes.items():
-        assign(config, key, value)
-    if row.shared is not None:
-        assign(config, "demos.path", str(shared / row.shared))
-        if not (shared / row.shared).exists():
-            return f"{row.shared} in {shared}"
+    config = row_config(row, shared)
+    if row.shared is not None and not (shared / row.shared).exists():
+        return f"{row.shared} in {shared}"
     if row.prepare is not None and (missing := row.prepare(shared)):
         return missing
     train(config, folder, resume=(folder / "config.json").exists(), force=force)
     measure(row, folder)
     return ""
+
+
+def row_config(row: Row, shared: Path) -> ConfigDict:
+    """The configuration that a row asks for."""
+    config = load_config(row.config)
+    for key, value in row.changes.items():
+        assign(config, key, value)
+    if row.shared is not None:
+        assign(config, "demos.path", str(shared / row.shared))
+    return config
+
+
+@cache
+def defaults() -> dict[str, Any]:
+    """The flat configuration that nothing changed."""
+    return as_plain(base_config())
+
+
+def settings(flat: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a flat configuration differs from the defaults, so that options that are added later change
+    nothing; of the demonstrations only the file's name, as their folder is another on each machine.
+    """
+    plain = defaults()
+    found = {key: value for key, value in flat.items() if key not in plain or value != plain[key]}
+    return found | {"demos.path": Path(flat["demos.path"]).name}
+
+
+def outdated(row: Row, ran: Mapping[str, Any]) -> str:
+    """How the settings of a run differ from those that its row asks for now, "" where they do not."""
+    asked = _asked(row.config, row.shared, tuple(row.changes.items()))
+    keys = [key for key in sorted({*asked, *ran}) if asked.get(key) != ran.get(key)]
+    both = [[of.get(key, defaults().get(key)) for of in (ran, asked)] for key in keys]
+    words = [f"{key} {then}, now {now}" for key, (then, now) in zip(keys, both, strict=True)]
+    return f"ran with other settings ({'; '.join(words)})" if words else ""
+
+
+@cache
+def _asked(config: str, shared: str | None, changes: tuple) -> dict[str, Any]:
+    """The settings that a row asks for; a table is written after each of its rows."""
+    return settings(as_plain(row_config(Row(config, shared, dict(changes)), Path())))
 
 
 def measure(row: Row, folder: Path) -> None:
@@ -113,6 +155,7 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
             "note": ", ".join(filter(None, (f"pending: {again}", row.note, duration(row)))),
         }
     summary, config = json.loads((folder / "summary.json").read_text()), read_config(folder)
+    ran = settings(config)
     return {
         "name": name,
         "label": row.label or method_name(summary["method"]),
@@ -136,22 +179,33 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
         "curve": curve(folder),
         "last_metrics": last_metrics(folder),
         "provenance": json.loads((folder / "provenance.json").read_text()),
-        "note": ", ".join(filter(None, (row.note, remark(folder)))),
+        "settings": ran,
+        "note": ", ".join(filter(None, (row.note, remark(folder), outdated(row, ran)))),
         "command": again,
     }
 
 
 def published(table: Table) -> dict[str, dict[str, Any]]:
-    """The rows of docs/results/NAME.json that are done, by name; of other seeds than now asked for: none."""
+    """The rows of docs/results/NAME.json that are done, by name; none of other seeds or settings than now
+    asked for. Rows that were written before they held their settings are known by their seeds alone.
+    """
     path = RESULTS / f"{table.name}.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
     done = {row["name"]: row for row in rows if row.get("name") in table.rows and "method" in row}
-    first = {name: table.rows[name].changes.get("first_seed") for name in done}
-    return {name: row for name, row in done.items() if row["seeds"][0] == first[name]}
+    return {name: row for name, row in done.items() if _as_asked(table.rows[name], row)}
+
+
+def _as_asked(row: Row, found: Mapping[str, Any]) -> bool:
+    """Whether a published row has the seeds and the settings of its line."""
+    if found["seeds"][0] != row.changes.get("first_seed"):
+        return False
+    return "settings" not in found or not outdated(row, found["settings"])
 
 
 def duration(row: Row) -> str:
     """The estimated time of a row that was not run."""
+    if row.hours is None:
+        return "no estimate of its time"
     if not row.hours:
         return ""
     return f"about {row.hours:.1f} h" if row.hours >= 1 else f"about {60 * row.hours:.0f} min"
@@ -262,6 +316,8 @@ def run_table(table: Table, description: str | None) -> None:
         if missing := run_row(table, name, options.shared, options.force):
             print(f"{name}: pending, there is no {missing}", file=sys.stderr)
         write_results(table)
+    if options.list and table.hint:
+        print(table.hint)
 
 
 def main(table: Table, description: str | None) -> None:

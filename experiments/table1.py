@@ -133,7 +133,8 @@ On the gridworld max_entropy and max_margin know the transition probabilities, t
 What a method needs and promises: [properties.md](properties.md). "Steps to 0.9": until the first evaluation
 at which the interquartile mean over seeds was so high; evaluations are 1,000 steps apart on classic control,
 5,000 on the pendulum, 15,000 on Hopper; offline there is only the last one.
-Hardware: {hardware}. Every row with its returns, commit and command: [table1.json](table1.json).
+Hardware: {hardware}. Every row with its returns, commit and command: [table1.json](table1.json);
+hours used and pending: [budgets.md](budgets.md).
 
 """
 
@@ -175,7 +176,7 @@ def spent(results: list[dict[str, Any]]) -> str:
     done = [found for found in results if "method" in found]
     rows = sum(found["wall_seconds"] for found in done) / 3600
     searches = sum(row.get("wall_seconds", 0.0) for row in published().values()) / 3600
-    wait = sum(ROWS[found["task"]].hours for found in results if "method" not in found)
+    wait = sum(ROWS[found["task"]].hours or 0.0 for found in results if "method" not in found)
     return (
         f"\nThe budget is {BUDGET} hours on 2 cores. {len(done)} of {len(results)} rows are done, in "
         f"{rows:.1f} hours of one core; the searches whose time was kept took {searches:.1f} more. The "

@@ -4,8 +4,7 @@
 
 gymnasium's v5 on the host (2 seeds), and brax's `mjx` on the device (5 seeds, meant for a GPU; GAIL runs only
 there). Demonstrations are the shared ones where they fit, else those of an expert that is trained first.
-Runs of other tables are read from there. What a device row would take: `iqlearn sweep --dry-run
---config=configs/hopper.py:mjx --demos=FILE`.
+Runs of other tables are read from there. --list ends with what runs all tasks on a device.
 """
 
 from collections.abc import Callable, Mapping
@@ -22,6 +21,11 @@ FIRST_SEED, EPISODES = 6000, 10
 TASKS = ("hopper", "halfcheetah", "walker2d", "ant", "humanoid")
 HOST = {"dac": "dac", "value_dice": "value_dice", "iq": "online"}
 HOURS = {"dac": 1.1, "value_dice": 1.0, "iq": 1.0}  # on the host
+EXPERT_HOURS = 4.3  # a million steps at 64 a second: benchmarks' "loop: gymnasium Hopper", 2 cores
+DEVICE_COMMANDS = """all five tasks on a device, four methods, five seeds each as one program:
+  python -m experiments.table3 --only='*_mjx_*'
+memory and time of one of them on the machine at hand, before it runs:
+  iqlearn sweep --dry-run --config=configs/hopper.py:mjx --demos=FILE"""
 DEVICE = {"gail": "mjx_gail", "dac": "mjx_dac", "value_dice": "mjx_value_dice", "iq": "mjx"}
 ELSEWHERE = {
     "hopper_iq": borrowed(control.TABLE, "hopper"),
@@ -43,7 +47,7 @@ def own_file(task: str, expert: str) -> Path:
     return FOLDER / ("{}_mjx.npz" if expert == "mjx_expert" else "{}.npz").format(task)
 
 
-def make_row(task: str, config: str, expert: str, hours: float) -> Row:
+def make_row(task: str, config: str, expert: str, hours: float | None) -> Row:
     """One line; `expert` is the configuration that makes demonstrations where none are shared."""
     host = expert == "expert"
     changes: dict[str, Any] = {"first_seed": FIRST_SEED} | (control.THIRD if host else {})
@@ -57,29 +61,42 @@ def make_row(task: str, config: str, expert: str, hours: float) -> Row:
     return Row(source, SHARED.get(task), changes, note, prepare=prepare, hours=hours)
 
 
+def host_hours(task: str, method: str) -> float:
+    """A row's time; the first of a task whose demonstrations are not shared trains the expert, too."""
+    trains_expert = task not in SHARED and method == next(iter(HOST))
+    return HOURS[method] + (EXPERT_HOURS if trains_expert else 0.0)
+
+
 OWN = {
-    f"{task}_{method}": make_row(task, config, "expert", HOURS[method])
+    f"{task}_{method}": make_row(task, config, "expert", host_hours(task, method))
     for task in TASKS
     for method, config in HOST.items()
 } | {
-    f"{task}_mjx_{method}": make_row(task, config, "mjx_expert", 0.0)
+    f"{task}_mjx_{method}": make_row(task, config, "mjx_expert", None)
     for task in TASKS
     for method, config in DEVICE.items()
 }
 ROWS = OWN | ELSEWHERE
-PREFACE = """# Table 3: MuJoCo from one demonstration
+PREFACE = f"""# Table 3: MuJoCo from one demonstration
 
 `python -m experiments.table3` (shared demonstrations of Hopper and HalfCheetah beside the checkout; an expert
-for each other task is trained first, a million steps of SAC, which the times below leave out). Interquartile
+for each other task is trained first, a million steps of SAC). Interquartile
 means [95 % bootstrap from 5 seeds on] of final policies, 10 deterministic episodes each, 300,000 steps, on
 the host with one update to three of them; 0 is the uniform policy, 1 the mean of all episodes of the file;
 nothing is clipped. "paper" is its return over its expert's: versions differ, and the uniform policy's return
 there is not given, so it stands beside ours only as that share. Baselines are untuned here, with their
 papers' choices, but learning rates that fall to 0 over the run and, but for GAIL, the mean of the actors
-playing, for all methods. Hardware: {hardware}. Every
-row with returns, commit, command and, where pending,
-time on 2 cores (Hopper's and HalfCheetah's from runs cut short; the other tasks' is taken from theirs; device
-rows are meant for a GPU, on which none was measured): [table3.json](table3.json).
+playing, for all methods. Hardware: {{hardware}}. Every
+row with returns, commit, command and, where pending, time: [table3.json](table3.json); hours used and
+pending: [budgets.md](budgets.md).
+
+Times are estimates for 2 cores: Hopper's and HalfCheetah's from runs cut short, the other tasks' taken from
+theirs, and the first row of each other task (`TASK_dac`) with {EXPERT_HOURS} h for its expert, at the 64
+steps a second of the benchmark "loop: gymnasium Hopper". Device rows have none: mjx was not run on a GPU.
+
+```text
+{DEVICE_COMMANDS}
+```
 
 """
 
@@ -107,7 +124,7 @@ def score_table(done: Mapping[str, Any], names: str, methods: Mapping[str, str])
 
 
 PANELS = {task: tuple(f"{task}_{method}" for method in HOST) for task in TASKS}
-TABLE = Table("table3", ROWS, PREFACE, markdown, PANELS)
+TABLE = Table("table3", ROWS, PREFACE, markdown, PANELS, DEVICE_COMMANDS)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

@@ -96,16 +96,20 @@ def test_left_out(page, block):
 
 @pytest.fixture
 def checkout(tmp_path):
-    """A folder that looks like the checkout, with `iqlearn` and `python` first on its PATH."""
+    """A folder that looks like the checkout, with `iqlearn`, `python` and `srun` first on its PATH."""
     folder, programs = tmp_path / "checkout", tmp_path / "bin"
     folder.mkdir()
     programs.mkdir()
     for entry in ROOT.iterdir():
         if entry.name not in ("runs", "build", ".git") and not entry.name.endswith("cache"):
             (folder / entry.name).symlink_to(entry)
-    short = f'#!/bin/sh\nexec {sys.executable} {ROOT}/tests/short_iqlearn.py "$@"\n'
-    for name, text in (("iqlearn", short), ("python", f'#!/bin/sh\nexec {sys.executable} "$@"\n')):
-        (programs / name).write_text(text)
+    starts = {
+        "iqlearn": f"{sys.executable} {ROOT}/tests/short_iqlearn.py ",
+        "python": f"{sys.executable} ",
+        "srun": "",  # SLURM's own runs its arguments, too, on the nodes of the job
+    }
+    for name, start in starts.items():
+        (programs / name).write_text(f'#!/bin/sh\nexec {start}"$@"\n')
         (programs / name).chmod(0o755)
     return folder, programs
 

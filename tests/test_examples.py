@@ -4,8 +4,14 @@ import difflib
 import importlib.util
 from pathlib import Path
 
+import jax
 import jax.numpy as jnp
 import pytest
+from common import configure, hyper
+
+from iqlearn_jax.methods import make_method
+from iqlearn_jax.rewards import save_reward
+from iqlearn_jax.sweep.workdir import as_plain
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -43,6 +49,30 @@ def test_ppo_learns_to_balance_by_a_reward_that_is_not_the_environments():
     assert curve[0][1] < 100
     assert curve[-1][1] > 5 * curve[0][1]
     assert curve[-1][2] < curve[-1][1]  # what it learned from pays less than 1 a step
+
+
+def test_ppo_examples_command_line_trains_in_the_named_environment_on_the_saved_reward(tmp_path, monkeypatch):
+    """All but the training itself, which the slow test above runs."""
+    import brax.envs
+
+    from iqlearn_jax.rewards.brax import BraxRewardWrapper, spec_of
+
+    spec = spec_of(brax.envs.get_environment("inverted_pendulum", backend="generalized"))
+    config = configure(hidden=(8,), gamma=0.9, method="iq")
+    method, hparams = make_method(config, spec), hyper(config, spec)
+    like = jax.eval_shape(method.init, jax.random.key(0), hparams)
+    state = jax.tree.map(lambda x: jnp.full(x.shape, 0.1, x.dtype), like)
+    save_reward(tmp_path / "reward.npz", method, spec, hparams, state, as_plain(config), {})
+
+    example, seen = load("train_ppo_on_reward"), {}
+    monkeypatch.setattr(example.ppo, "train", lambda **options: seen.update(options))
+    options = ["--env=inverted_pendulum", "--backend=generalized", "--steps=3000", "--seed=7"]
+    monkeypatch.setattr("sys.argv", ["train_ppo_on_reward.py", f"--reward={tmp_path}/reward.npz", *options])
+    example.main()
+    assert (seen["num_timesteps"], seen["seed"]) == (3000, 7)
+    assert seen["discounting"] == pytest.approx(0.9)  # the reward's own
+    assert isinstance(seen["environment"], BraxRewardWrapper)
+    assert seen["environment"].observation_size == 4
 
 
 def test_iq_learn_takes_at_most_15_changed_lines():

@@ -8,6 +8,8 @@ import pytest
 from common import ROOT
 
 from experiments import coverage, divergences, figure2, reproduce, table1, table3
+from experiments.command import chosen
+from experiments.table import duration
 from iqlearn_jax.data.demos import load
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.sweep.problem import check_schedule
@@ -31,6 +33,21 @@ def test_rows_of_other_tables_are_not_run_twice():
         assert row.changes == table1.ROWS[name].changes
     assert table3.TABLE.folder("hopper_dac") == table1.TABLE.folder("hopper_online_dac")
     assert table3.ROWS["hopper_dac"].config == table1.ROWS["hopper_online_dac"].config
+
+
+def test_table_3_says_how_to_run_all_tasks_on_a_device_and_counts_each_expert_once(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    rows = chosen("*_mjx_*", table3.ROWS)
+    assert "--only='*_mjx_*'" in table3.TABLE.hint
+    assert table3.TABLE.hint in table3.PREFACE
+    for task in table3.TASKS:
+        configs = [load_config(table3.ROWS[name].config) for name in rows if name.startswith(task)]
+        assert len(configs) == 4
+        assert all(config.seeds >= 5 and config.env.backend == "mjx" for config in configs)
+        hours = [table3.host_hours(task, method) for method in table3.HOST]
+        own = 0.0 if task in table3.SHARED else table3.EXPERT_HOURS
+        assert sum(hours) == pytest.approx(sum(table3.HOURS.values()) + own)
+    assert all(duration(table3.ROWS[name]) == "no estimate of its time" for name in rows)
 
 
 def test_pages_are_written_while_nothing_was_run():

@@ -12,6 +12,7 @@ from common import ROOT, spec_of
 from experiments import changed, reward_measures, reward_pages, rewards
 from iqlearn_jax.config import base_config
 from iqlearn_jax.data.demos import load
+from iqlearn_jax.envs import make_env
 from iqlearn_jax.rewards import RecoveredReward
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.types import Transition
@@ -70,6 +71,28 @@ def test_the_known_reward_of_acrobot_is_that_of_its_demonstrations():
     found = known.reward(demos.observations, demos.actions, demos.next_observations)
     np.testing.assert_array_equal(found, demos.rewards)
     assert demos.terminals.any() and not demos.terminals.all()
+
+
+def test_the_known_reward_of_the_double_pendulum_is_that_of_the_environment():
+    """128 random rollouts of 40 steps, on past the fall; where observations clip a velocity they say less."""
+    env = make_env("inverted_double_pendulum", "generalized")
+    reset, draw, step = jax.random.split(jax.random.key(0), 3)
+    state = jax.vmap(env.reset)(jax.random.split(reset, 128))[0]
+    actions = jax.random.uniform(draw, (40, 128, 1), minval=-1.0)
+
+    def act(state, action):
+        out = jax.vmap(env.step, (0, 0, None))(state, action, step)
+        return out.state, (out.obs, out.reward, out.terminated)
+
+    rows = jax.jit(lambda s: jax.lax.scan(act, s, actions)[1])(state)
+    next_obs, reward, terminated = (np.asarray(x).reshape(-1, *x.shape[2:]) for x in rows)
+    known = reward_measures.KNOWN["inverted_double_pendulum"]
+    free = np.abs(next_obs[:, 6:]).max(axis=1) < 10
+    assert free.mean() > 0.5 and terminated[free].any() and not terminated[free].all()
+    np.testing.assert_array_equal(known.ends(next_obs), terminated)
+    found = np.asarray(known.reward(None, None, next_obs))
+    np.testing.assert_allclose(found[free], reward[free], rtol=1e-5, atol=1e-4)
+    assert (found[~free] >= reward[~free] - 1e-4).all()
 
 
 def test_a_constant_true_reward_has_no_correlation_and_no_epic(played):

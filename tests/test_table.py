@@ -54,7 +54,8 @@ def test_a_table_is_trained_once_and_written(small, monkeypatch, capsys):
     here, away, made = found["rows"]
     assert here["returns"] == summary["returns"]
     assert here["seeds"] == [5, 6]
-    assert here["note"] == "a note, measured in here"
+    assert here["note"] == "a note, measured in here"  # nothing of other settings
+    assert here["settings"]["hidden"] == [8] and here["settings"]["demos.path"] == "cartpole.npz"
     assert here["curve"]["updates"] == [20, 40, 60]
     assert np.shape(here["curve"]["returns"]) == (3, 2)
     lines = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
@@ -79,8 +80,10 @@ def test_unknown_rows_are_refused_and_listing_trains_nothing(small, monkeypatch,
     monkeypatch.setattr(table, "train", lambda *_, **__: pytest.fail("trained"))
     with pytest.raises(InputError, match="unknown --only 'her'; did you mean here"):
         call(small, monkeypatch, "--only=her")
-    call(small, monkeypatch, "--list")
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    call((small[0]._replace(hint="all at once"), small[1]), monkeypatch, "--list")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*small[0].rows, "all"]
+    call(small, monkeypatch, "--list", "--only=*a*e,here")
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["made", "here"]
 
 
 def test_force_reaches_training_and_a_signal_the_exit_code(small, monkeypatch, capsys):
@@ -145,3 +148,26 @@ def test_results_of_other_machines_stay_unless_other_seeds_are_asked_for(small, 
     assert table.published(small[0]) == {"away": elsewhere}
     path.write_text(json.dumps({"rows": [elsewhere | {"seeds": [7, 8]}, elsewhere | {"name": "gone"}]}))
     assert table.published(small[0]) == {}
+
+
+def test_published_rows_of_other_settings_are_pending_again(small, monkeypatch):
+    """Only those that say what they ran with; where the demonstrations lay, and options at their defaults,
+    make no difference.
+    """
+    row = small[0].rows["away"]
+    asked = table.as_plain(table.row_config(row, small[1] / "elsewhere"))
+    ran = table.settings(asked)
+    assert ran["demos.path"] == "nowhere.npz" and ran["updates"] == 60
+    assert ran == table.settings({key: value for key, value in asked.items() if key in ran})
+    done = {"name": "away", "task": "t", "method": "iq", "seeds": [5], "provenance": {"hardware": "h"}}
+    (small[1] / "results").mkdir()
+    path = small[1] / "results" / "small.json"
+    kept = []
+    for own in ({}, {"settings": ran}, {"settings": ran | {"critic_lr": 0.5}}):
+        path.write_text(json.dumps({"rows": [done | own]}))
+        kept.append(list(table.published(small[0])))
+    assert kept == [["away"], ["away"], []]
+    assert "pending" in table.result(small[0], "away", table.published(small[0]))["note"]
+    now = table.row_config(row, small[1])["critic_lr"]
+    expected = f"ran with other settings (critic_lr 0.5, now {now})"
+    assert table.outdated(row, ran | {"critic_lr": 0.5}) == expected

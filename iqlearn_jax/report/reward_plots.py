@@ -1,6 +1,6 @@
 """Figures of the recovered reward: against the true one, and as maps of the gridworld (Figure 4)."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -43,10 +43,13 @@ def episode_sums(rewards: Arrays) -> tuple[NDArray, NDArray, NDArray]:
 
 
 def gridworld_maps(maps: Arrays) -> bytes | None:
-    """Rewards and values on the grid, side by side; each panel has its own scale, as rewards have no unit."""
+    """Rewards and values on the grid, side by side, as far as `maps` has them."""
     panels = [(title, np.asarray(maps[key], float)) for key, title in MAPS.items() if key in maps]
-    if not panels:
-        return None
+    return draw_maps(panels) if panels else None
+
+
+def draw_maps(panels: Sequence[tuple[str, NDArray]]) -> bytes:
+    """Titled grids [H, W], three to a line; each has its own scale, as rewards have no unit."""
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     with style.figure((3.5 * columns, 3.3 * rows), columns, rows) as (fig, axes):
@@ -123,9 +126,12 @@ def _map(ax: Axes, title: str, grid: NDArray):
 
 
 def _annotate(ax: Axes, grid: NDArray, scale: Normalize) -> None:
-    digits = 1 if np.nanmax(np.abs(grid)) >= 10 else 2
+    largest = np.nanmax(np.abs(grid))
+    digits = sum(largest < limit for limit in (0.1, 10, 1000))
     size = 10 if max(grid.shape) <= 5 else 7.5 if max(grid.shape) <= 8 else 5.5
     for (row, column), value in np.ndenumerate(grid):
         if np.isfinite(value):
             ink = "white" if scale(value) < 0.55 else "black"
-            ax.text(column, row, f"{value:.{digits}f}", ha="center", va="center", fontsize=size, color=ink)
+            said = f"{value:z.{digits}f}"
+            said = said.replace("0.", ".") if digits == 3 else said  # no room for six letters
+            ax.text(column, row, said, ha="center", va="center", fontsize=size, color=ink)

@@ -13,7 +13,7 @@ from iqlearn_jax.rewards.recovered import RecoveredReward
 TRUE_REWARD = "true_reward"
 
 
-class GymnasiumRewardWrapper(gymnasium.Wrapper):
+class GymnasiumRewardWrapper(gymnasium.Wrapper, gymnasium.utils.RecordConstructorArgs):
     """The environment with its reward replaced; its own is `info["true_reward"]` of each step.
 
     What a library optimises at ends: it bootstraps 0 behind `terminated` (and V behind `truncated`), so see
@@ -35,7 +35,10 @@ class GymnasiumRewardWrapper(gymnasium.Wrapper):
                 f"environment is a {type(env).__name__}; expected one gymnasium.Env: wrap each, then "
                 "gymnasium.vector.SyncVectorEnv([lambda: GymnasiumRewardWrapper(...), ...])"
             )
-        super().__init__(env)
+        gymnasium.utils.RecordConstructorArgs.__init__(  # `spec.make()` wraps again
+            self, _disable_deepcopy=True, reward=reward, absorbing=absorbing
+        )
+        gymnasium.Wrapper.__init__(self, env)
         name = "environment" if env.spec is None else env.spec.id
         reward.require_fit(read_spaces(name, env))
         self._dtype = reward.spec.obs_dtype

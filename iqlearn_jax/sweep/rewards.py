@@ -80,7 +80,7 @@ def map_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.ndarr
             exact = solve(mdp, density, divergence, float(hparams["alpha"]), temperature)
             rewards["exact"] = exact.reward
         maps = {
-            name: _state_maps(mdp, jnp.asarray(r, jnp.float64), temperature) for name, r in rewards.items()
+            name: state_maps(mdp, jnp.asarray(r, jnp.float64), temperature) for name, r in rewards.items()
         }
     grid = partial(to_grid, problem.spec.id)
     renamed = {"recovered_value": "value"}
@@ -101,7 +101,7 @@ def table_reward(problem: Problem, state: Any, run: int = 0) -> np.ndarray:
     return np.einsum("sat,sat->sa", transition, found.reshape(transition.shape))
 
 
-def _state_maps(mdp, reward, temperature):
+def state_maps(mdp, reward, temperature):
     """State reward Σ_a π(a|s) r(s, a) and soft value V(s) of the soft-optimal policy. Two arrays [S]"""
     q = soft_value_iteration(mdp, reward, temperature)
     policy = jnp.exp(log_policy(q, temperature))

@@ -9,6 +9,7 @@ from brax.envs.base import Env, State
 from brax.envs.wrappers.training import AutoResetWrapper, VmapWrapper
 from brax.envs.wrappers.training import wrap as brax_wrap
 from common import made_up_config, made_up_environments, spec_of
+from gymnasium.utils.env_checker import check_env
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.rewards import RecoveredReward
@@ -134,6 +135,22 @@ def test_gymnasium_shows_the_recovered_reward_and_keeps_the_true_one(absorbing):
     seen = [env.step(1) for _ in range(3)]
     assert seen[-1][3] and not seen[-1][2]  # cut by time: no end
     assert seen[-1][1] == pytest.approx(1.0)
+
+
+def test_gymnasiums_own_checker_passes_and_the_spec_makes_the_wrapped_environment(recwarn):
+    reward = plain(spec_of(obs_shape=(4,), num_actions=2))
+    env = GymnasiumRewardWrapper(gymnasium.make("CartPole-v1"), reward)
+    said = []
+    for checked in (env.unwrapped, env):
+        check_env(checked, skip_render_check=True)
+        said.append({str(warning.message) for warning in recwarn})
+        recwarn.clear()
+    [new] = said[1] - said[0]
+    assert "different from the unwrapped version" in new  # as every wrapper is
+    again = env.spec.make()
+    for each in (env, again):
+        each.reset(seed=3)
+    assert env.step(1)[1] == again.step(1)[1] != 1.0  # CartPole's own pays 1
 
 
 def test_gymnasium_refuses_what_does_not_fit():
