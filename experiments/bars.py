@@ -28,7 +28,6 @@ BARS = {
 NOTES = {
     "edm": "edm-at-one-thinned-out-demonstration",
     "lstd_mu": "max-margin-from-demonstrations-alone-estimates-that-are-wrong-where-nobody-acted",
-    "dsfn": "max-margin-from-demonstrations-alone-estimates-that-are-wrong-where-nobody-acted",
     "sparse_value_dice": "valuedice-on-25-rows-of-cartpole",
     "online_gail": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
     "online_airl": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
