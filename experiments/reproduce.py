@@ -37,6 +37,7 @@ EXPERIMENTS = {
     "divergences": Experiment("divergences", "ablation", "all φ offline and online"),
     "unbiased": Experiment("unbiased", "section 5", "the reverse KL from batches, beside ValueDICE's"),
     "doctor": Experiment("doctor", "ours", "rank correlation of the reward-free likeness with the return"),
+    "verdicts": Experiment("verdicts", "ours", "what the doctor says of finished runs, beside their ends"),
     "control": Experiment("control", "section 5", "MuJoCo online and offline; observations only"),
     "stability": Experiment("stability", "ours", "what each choice of the stable preset is worth"),
     "budgets": Experiment("budgets", "ours", "hours used and pending, and their limits"),

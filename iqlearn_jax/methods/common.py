@@ -27,6 +27,7 @@ class Method(NamedTuple):
       round_updates: updates in a round, where it asks for `RoundTransition`s from the replay; else 0.
       window: steps of the demonstrated windows [B, window] that it asks for instead of rows [B]; else 0.
       from_start: those windows begin where episodes begin, and run on into other episodes behind their end.
+      value: (hparams, state, obs [B, ...], key) -> V(s) [B]; None where no critic is watched by it.
       end_reward: (hparams, state) -> recovered reward [] of each step in the absorbing state behind an end,
         where `reward` of a terminal row does not hold it; None where nothing follows an end.
     """
@@ -39,6 +40,7 @@ class Method(NamedTuple):
     round_updates: int = 0
     window: int = 0
     from_start: bool = False
+    value: Callable | None = None
     end_reward: Callable | None = None
 
 

@@ -78,12 +78,16 @@ def make_iq(config, spec) -> Method:
         found = inverse(hparams, state, state.critic, state.critic, transition, source, key)
         return jnp.mean(found.reward, axis=0)
 
+    def value(hparams, state, obs, key):
+        return agent.value(hparams, state, state.critic, obs, key)
+
     method = Method(
         init=agent.init,
         update=update,
         act=agent.act,
         reward=reward,
         feeds=frozenset({"demos", "replay"}),
+        value=value,
         end_reward=None if config.terminal == "zero" else partial(end_reward, config, agent, as_expert),
     )
     return inferring(config, spec, agent.preprocess, method) if config.infer_actions else method
@@ -272,7 +276,7 @@ def diagnostics(found: Rewards, expert, loss, value_term):
     """What tells a healthy run from a sick one: rewards of both kinds, values, objective.
 
     "iq/value" is the mean V(s') as it enters the rewards. V(s) would cost SAC another pass of every critic
-    that the value term "policy" does not need.
+    that the value term "policy" does not need; V(s0) is measured once a chunk (`sweep.evaluation`).
     """
     reward = jnp.mean(found.reward, axis=0)
     return {

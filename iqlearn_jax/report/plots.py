@@ -19,7 +19,12 @@ DIAGNOSTICS = {  # panel title -> metrics drawn in it, with the name in the lege
         "iq/reward_policy": "policy",
         "dac/reward_policy": "policy",
     },
-    "Soft value and Q": {"iq/value": "soft value", "iq/q": "Q", "rl/q": "Q"},
+    "Soft value and Q": {
+        "iq/value": "soft value",
+        "iq/initial_value": "at the start",
+        "iq/q": "Q",
+        "rl/q": "Q",
+    },
     "Policy entropy (nats)": {"policy/entropy": "entropy"},
     "Likeness to the demonstrations (reads no reward)": {"eval/likeness": "likeness"},
 }

@@ -4,10 +4,13 @@ from collections.abc import Callable
 from functools import partial
 from itertools import count
 from operator import itemgetter
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
+from iqlearn_jax.data.frame_replay import take_rows
 from iqlearn_jax.envs.api import random_actions
 from iqlearn_jax.envs.host import evaluate_host
 from iqlearn_jax.sweep.problem import Problem
@@ -18,6 +21,7 @@ from iqlearn_jax.types import Transition
 EVALUATION_STREAM = 1_000_003  # keeps starts of evaluation apart from those of training
 RANDOM_EPISODES, RANDOM_SEED = 100, 0
 KEPT_STEPS = 32  # of each episode, for `likeness`
+STARTS = 64  # demonstrated ones at most, of which V(s0) is the mean
 _UNIFORM: dict[tuple, Played] = {}
 
 
@@ -45,6 +49,27 @@ def make_evaluator(problem: Problem) -> Callable:
 
     place, seeds = problem.placement, problem.placement.put(problem.seeds)
     return lambda state, episodes: place.get(on_device(problem.hparams, state, seeds, episodes))
+
+
+def make_initial_value(problem: Problem) -> Callable[[Any], dict[str, np.ndarray]]:
+    """(state) -> {"iq/initial_value": mean V(s0) [R] of each run's demonstrated starts}; {} without V."""
+    value, place = problem.method.value, problem.placement
+    if value is None:
+        return lambda state: {}
+
+    def mean_value(hparams, state, rows, picks):
+        index = picks.initial[:STARTS]
+        index = jnp.tile(index, -(-STARTS // len(index)))  # an actor draws one action for each row
+        key = jax.random.key(0)  # the same draws at each call
+        return jnp.mean(value(hparams, state, take_rows(rows, index).obs, key))
+
+    mapped = jax.jit(place.map_runs(mean_value, in_axes=(0, 0, None, 0)))
+
+    def measure(state):
+        found = mapped(problem.hparams, state, problem.rows, problem.picks)
+        return {"iq/initial_value": place.get(found)}
+
+    return measure
 
 
 def kept_steps(problem: Problem) -> int:

@@ -16,7 +16,7 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.console import interruptible, progress_bar
 from iqlearn_jax.sweep.doctor import Doctor
-from iqlearn_jax.sweep.evaluation import make_evaluator
+from iqlearn_jax.sweep.evaluation import make_evaluator, make_initial_value
 from iqlearn_jax.sweep.finish import Clock, finish, warn_of_failures
 from iqlearn_jax.sweep.likeness import make_judge
 from iqlearn_jax.sweep.lock import locked
@@ -68,6 +68,7 @@ class Session(NamedTuple):
 
     problem: Problem
     loop: Loop
+    initial_value: Callable
     evaluate: Callable
     judge: Callable
     checkpoints: Checkpoints
@@ -118,7 +119,8 @@ def learn(
         metrics = MetricsFile(log, upto=updates_done(problem, run))
         doctor = Doctor(make_case(problem.config, problem.spec), workdir)
         board = open_tensorboard(problem.config, workdir)
-        tools = loop, evaluate, make_judge(problem), checkpoints, snapshots, metrics, doctor, board
+        starts, judge = make_initial_value(problem), make_judge(problem)
+        tools = loop, starts, evaluate, judge, checkpoints, snapshots, metrics, doctor, board
         session = Session(problem, *tools, interrupted)
         return go_on(session, run, Clock(wall=last_wall_seconds(log)))
 
@@ -221,10 +223,10 @@ def go_on(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Cloc
         while done < last:
             run, seen, clock = one_chunk(session, run, clock)
             done += config.log_every
-            metrics = seen.metrics | evaluation(session, run, done)
+            metrics = seen.metrics | session.initial_value(run.state) | evaluation(session, run, done)
             write_metrics(session, seen.env_steps, done, clock, metrics)
             show(done, metrics.get("eval/return"))
-            session.doctor.see(done, seen.metrics)
+            session.doctor.see(done, metrics)
             warn_of_failures(session.problem, seen.metrics, seen.failed_at, done)
             save_if_due(session, run, done, stop=largest_of_all(session.interrupted()))
     session.doctor.conclude()

@@ -17,13 +17,14 @@ from iqlearn_jax.train.state import runs_of
 from iqlearn_jax.types import EnvSpec
 
 WATCHED = (
-    "iq/reward_expert", "iq/reward_policy", "iq/reward_max", "iq/value", "iq/penalty", "iq/end_rate",
-    "policy/entropy", "policy/temperature", "critic/grad_norm",
+    "iq/reward_expert", "iq/reward_policy", "iq/reward_max", "iq/value", "iq/initial_value", "iq/penalty",
+    "iq/end_rate", "policy/entropy", "policy/temperature", "critic/grad_norm", "eval/likeness",
 )  # fmt: skip
 RECENT = 3  # chunks in a median
 TREND = 10  # chunks that a trend takes at least
 REWARD_SLACK = 0.5  # of the largest optimal reward, by which means over batches may miss their bound
-SINGLE_SLACK = 1.5  # offline: largest reward of a batch over its bound
+SINGLE_SLACK = 15.0  # offline: largest reward of a batch over its bound
+SINGLE_SLACK_UNLIKE = 1.5  # the same where an evaluation shows harm
 UNBOUNDED = 5.0  # rewards below so many times -4α where nothing bounds the learner's
 VALUE_SLACK = 1.05
 SINKING = 0.25  # of the value bound, below zero
@@ -33,6 +34,7 @@ SATURATION = 30.0  # times the penalty of rewards that all lie on their bound
 UNIFORM, UNIFORM_AFTER = 0.95, 0.1  # share of the largest entropy; share of the planned updates
 COLLAPSED = 1e-4  # share of the largest entropy, discrete actions
 COLLAPSED_NATS = -10.0  # nats per dimension of continuous actions
+UNLIKE = 0.5  # likeness to the demonstrations below which an evaluation shows harm
 INVERTED = 0.1  # of the largest optimal reward
 
 
@@ -53,7 +55,7 @@ class Case(NamedTuple):
 
     @property
     def large_reward(self) -> NDArray:
-        """[R] The largest reward at the optimum; 1, where every φ' is of order 1, if there is none."""
+        """[R] A scale: the largest reward at the optimum; 1, of the order of every φ', if there is none."""
         high = self.reward_range[1]
         return np.where(np.isfinite(high), high, 1.0)
 
@@ -83,6 +85,12 @@ class History(NamedTuple):
         if stop < RECENT:
             return np.full(rows.shape[1], np.nan)
         return np.median(rows[stop - RECENT : stop], axis=0)
+
+    def unlike(self) -> NDArray:
+        """[R] Whether the newest evaluation was unlike the demonstrations; False before there is one."""
+        rows = self.metrics["eval/likeness"]
+        known = np.flatnonzero(~np.isnan(rows).all(axis=1))
+        return rows[known[-1]] < UNLIKE if known.size else np.zeros(rows.shape[1], bool)
 
     def upto(self, chunks: int) -> "History":
         """The first chunks."""
@@ -120,7 +128,8 @@ def rewards_out_of_bounds(case: Case, history: History) -> list[Symptom]:
     slack = REWARD_SLACK * case.large_reward
     found = [_stays_outside(history, name, low - slack, high + slack) for name in names]
     if case.config.divergence == "chi2" and not case.online:
-        found.append(_stays_outside(history, "iq/reward_max", low, SINGLE_SLACK * high))
+        times = np.where(history.unlike(), SINGLE_SLACK_UNLIKE, SINGLE_SLACK)
+        found.append(_stays_outside(history, "iq/reward_max", low, times * high))
     return found
 
 
@@ -145,14 +154,19 @@ def unbounded_rewards(case: Case, history: History) -> list[Symptom]:
 
 
 def values_out_of_bounds(case: Case, history: History) -> list[Symptom]:
-    """V outside its bounds, or past half of them and at its present pace outside soon."""
-    now, temperature = history.recent("iq/value"), history.recent("policy/temperature")
+    """V(s') or V(s0) outside its bounds, or past half of them and at its present pace outside soon."""
+    temperature = history.recent("policy/temperature")
     temperature = np.where(np.isnan(temperature), case.hparams["temperature"], temperature)
     low, high = value_bounds(case.config, case, case.hparams, temperature)
-    ahead = 2.0 * now - history.recent("iq/value", back=max(TREND, len(history) // 4))
+    return [_drifts_outside(history, name, low, high) for name in ("iq/value", "iq/initial_value")]
+
+
+def _drifts_outside(history: History, name: str, low: NDArray, high: NDArray) -> Symptom:
+    now = history.recent(name)
+    ahead = 2.0 * now - history.recent(name, back=max(TREND, len(history) // 4))
     sick = (now > VALUE_SLACK * high) | ((now > 0.5 * high) & (ahead > high))
     sick |= (now < VALUE_SLACK * low) | ((now < 0.5 * low) & (ahead < low))
-    return [Symptom("iq/value", now, np.where(now < 0, low, high), sick)]
+    return Symptom(name, now, np.where(now < 0, low, high), sick)
 
 
 def value_term_drift(case: Case, history: History) -> list[Symptom]:
@@ -161,24 +175,24 @@ def value_term_drift(case: Case, history: History) -> list[Symptom]:
     if not (case.online and case.config.target_network and telescoped):
         return []
     now, before = history.recent("iq/value"), history.recent("iq/value", back=RECENT)
-    limit = -SINKING * case.large_reward / (1.0 - case.hparams["gamma"])
+    limit = -SINKING * case.reward_range[1] / (1.0 - case.hparams["gamma"])
     return [Symptom("iq/value", now, limit, (now < limit) & (now < before))]
 
 
 def survival_bias(case: Case, history: History) -> list[Symptom]:
-    """An end is worth 0, everything else far more."""
+    """An end is worth 0, everything else far more than a best step; no word where rewards have no bound."""
     return _end_bias(case, history, 1.0)
 
 
 def termination_bias(case: Case, history: History) -> list[Symptom]:
-    """An end is worth 0, everything else far less."""
+    """An end is worth 0, everything else far less; no word where rewards have no bound."""
     return _end_bias(case, history, -1.0)
 
 
 def _end_bias(case: Case, history: History, sign: float) -> list[Symptom]:
-    if case.config.terminal != "zero":
-        return []
-    now, limit = history.recent("iq/value"), sign * END_BIAS * case.large_reward
+    if case.config.terminal != "zero" or not case.online:
+        return []  # offline no sample of the learner's chooses between an end and living on
+    now, limit = history.recent("iq/value"), sign * END_BIAS * case.reward_range[1]
     has_ends = np.nansum(history.metrics["iq/end_rate"], axis=0) > 0
     return [Symptom("iq/value", now, limit, (sign * (now - limit) > 0) & has_ends)]
 
@@ -205,18 +219,19 @@ def policy_uniform(case: Case, history: History) -> list[Symptom]:
 
 
 def policy_collapsed(case: Case, history: History) -> list[Symptom]:
-    """The policy no longer draws at all."""
+    """The policy no longer draws and plays unlike the demonstrations; alone, a greedy expert asks for it."""
     limit = COLLAPSED * case.max_entropy if case.action_dim is None else COLLAPSED_NATS * case.action_dim
     now, before = history.recent("policy/entropy"), history.recent("policy/entropy", back=RECENT)
-    return [Symptom("policy/entropy", now, np.full_like(now, limit), np.maximum(now, before) < limit)]
+    sick = (np.maximum(now, before) < limit) & history.unlike()
+    return [Symptom("policy/entropy", now, np.full_like(now, limit), sick)]
 
 
 def critic_explosion(case: Case, history: History) -> list[Symptom]:
-    """The critic's gradient against its own past."""
+    """The critic's gradient against its own past, which is not the calm after learning alone."""
     if len(history) < TREND:
         return []
-    limit = EXPLOSION * np.median(history.metrics["critic/grad_norm"], axis=0)
-    now = history.recent("critic/grad_norm")
+    past, now = history.metrics["critic/grad_norm"], history.recent("critic/grad_norm")
+    limit = EXPLOSION * np.maximum(np.median(past, axis=0), np.median(past[:RECENT], axis=0))
     return [Symptom("critic/grad_norm", now, limit, now > limit)]
 
 

@@ -42,7 +42,7 @@ def healthy(chunks=20, **changes):
     level = {
         "iq/reward_expert": 0.5, "iq/reward_policy": -0.5, "iq/reward_max": 0.9, "iq/value": 8.0,
         "iq/penalty": 2.0, "iq/end_rate": 0.1, "policy/entropy": 0.3, "policy/temperature": 0.1,
-        "critic/grad_norm": 3.0,
+        "critic/grad_norm": 3.0, "iq/initial_value": 6.0, "eval/likeness": 0.9,
     }  # fmt: skip
     rows = {name: level[name] * noise for name in WATCHED}
     for name, values in changes.items():

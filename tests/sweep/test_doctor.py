@@ -11,6 +11,7 @@ from iqlearn_jax import cli
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep.doctor import Doctor, diagnose, examine_folder, read_history
 from iqlearn_jax.sweep.remedies import DIAGNOSES
+from iqlearn_jax.sweep.symptoms import History
 from iqlearn_jax.sweep.workdir import MetricsFile, as_plain, write_json
 
 UP = np.linspace(0, 1, 20)
@@ -29,7 +30,7 @@ WORST = {  # kind -> configuration, the sick run's metrics, part of the remedy
         "target_network=True",
     ),
     "policy_uniform": ({"temperature": 5.0}, {"policy__entropy": 0.69}, "temperature=0.5"),
-    "policy_collapsed": (OFFLINE, {"policy__entropy": 1e-6}, "demos.trajectories"),
+    "policy_collapsed": (OFFLINE, {"policy__entropy": 1e-6, "eval__likeness": 0.3}, "demos.trajectories"),
     "critic_explosion": ({}, {"critic__grad_norm": np.exp(10 * UP)}, "critic_lr=1e-05"),
     "penalty_saturated": ({}, {"iq__penalty": 100 * UP}, "critic_lr=1e-05"),
 }  # fmt: skip
@@ -42,7 +43,7 @@ MILD = {  # the same metrics, still within what healthy runs do
     "termination_bias": {"iq__value": -9.0},
     "reward_gap_inverted": {"iq__reward_expert": -0.05, "iq__reward_policy": 0.05},
     "policy_uniform": {"policy__entropy": 0.6},
-    "policy_collapsed": {"policy__entropy": 1e-3},
+    "policy_collapsed": {"policy__entropy": 1e-6, "eval__likeness": 0.6},
     "critic_explosion": {"critic__grad_norm": np.exp(4 * UP)},
     "penalty_saturated": {"iq__penalty": 50 * UP},
 }
@@ -87,9 +88,55 @@ def test_values_are_warned_of_before_they_leave_their_bound():
     assert 100 < finding.value < 200 and finding.bound == pytest.approx((2 + 0.1 * np.log(2)) / 0.01)
 
 
-def test_ends_matter_only_where_there_are_some():
-    case = case_of(terminal="zero")
-    assert diagnose(case, healthy(iq__value=12.0, iq__end_rate=0.0)) == {}
+def test_values_of_starts_have_the_same_bounds():
+    finding = diagnose(case_of(), healthy(iq__initial_value=-230.0))["values_out_of_bounds"]
+    assert (finding.metric, finding.runs, finding.bound) == ("iq/initial_value", [1], pytest.approx(-200))
+
+
+@pytest.mark.parametrize("value", [12.0, -12.0])
+def test_ends_matter_only_where_there_are_some_and_the_learner_can_choose(value):
+    end_free = healthy(iq__value=value, iq__end_rate=0.0)
+    assert diagnose(case_of(terminal="zero"), end_free) == {}
+    assert diagnose(case_of(**OFFLINE, terminal="zero"), healthy(iq__value=value)) == {}
+
+
+@pytest.mark.parametrize("value", [1e4, -1e4, -1e4 * UP])
+@pytest.mark.parametrize("value_term", ["policy", "mixture"])
+def test_without_a_bound_of_the_reward_no_value_is_minded(value, value_term):
+    """Reverse KL: r is any number (ℝ), so V and V(s0) are too, above and below ends."""
+    unbounded = {"divergence": "reverse_kl", "regularize": "expert", "terminal": "zero"}
+    rows = healthy(iq__value=value, iq__initial_value=value, iq__reward_expert=500.0)
+    assert diagnose(case_of(**unbounded, value_term=value_term), rows) == {}
+
+
+def test_single_rewards_offline_need_a_bad_evaluation_or_an_order_of_magnitude():
+    """χ² over the expert's rows, α = 0.5: r ≤ 1. The largest of a batch may be noise; 20 is none."""
+    case, odd = case_of(**OFFLINE), {"iq__reward_max": 4.0}
+    assert diagnose(case, healthy(**odd)) == {}
+    assert set(diagnose(case, healthy(**odd, eval__likeness=0.3))) == {"rewards_out_of_bounds"}
+    assert set(diagnose(case, healthy(iq__reward_max=20.0))) == {"rewards_out_of_bounds"}
+
+
+def test_the_newest_evaluation_counts_and_none_is_no_evidence():
+    """Collapsed all along; evaluations at chunks 5 (unlike the demonstrations) and 15 (like them)."""
+    rows = healthy(policy__entropy=1e-9, eval__likeness=np.nan)
+    rows.metrics["eval/likeness"][:] = np.nan
+    assert diagnose(case_of(**OFFLINE), rows) == {}
+    rows.metrics["eval/likeness"][[5, 15]] = [[0.9, 0.3, 0.9], [0.9, 0.9, 0.9]]
+    assert diagnose(case_of(**OFFLINE), rows)["policy_collapsed"].update == 300
+    assert (
+        diagnose(case_of(**OFFLINE), History(rows.updates[14:], {k: v[14:] for k, v in rows.metrics.items()}))
+        == {}
+    )
+
+
+def test_a_burst_after_calm_is_no_explosion():
+    """Gradients of 1 while learning, 0.001 once it is done, then 0.5: 500 times the median."""
+    calm = np.r_[np.ones(3), np.full(14, 1e-3), np.full(3, 0.5)]
+    assert diagnose(case_of(), healthy(critic__grad_norm=calm)) == {}
+    assert "critic_explosion" in diagnose(
+        case_of(), healthy(critic__grad_norm=np.r_[calm[:17], np.full(3, 50)])
+    )
 
 
 def test_shuffled_demonstrations_are_told_from_a_high_temperature():
@@ -99,9 +146,9 @@ def test_shuffled_demonstrations_are_told_from_a_high_temperature():
 
 def test_entropy_of_continuous_actions_counts_per_dimension():
     wide = diagnose(case_of(CONTINUOUS), healthy(policy__entropy=0.68))
-    narrow = diagnose(case_of(CONTINUOUS), healthy(policy__entropy=-11.0))
+    narrow = diagnose(case_of(CONTINUOUS), healthy(policy__entropy=-11.0, eval__likeness=0.3))
     assert (set(wide), set(narrow)) == ({"policy_uniform"}, {"policy_collapsed"})
-    assert diagnose(case_of(CONTINUOUS), healthy(policy__entropy=-8.5)) == {}
+    assert diagnose(case_of(CONTINUOUS), healthy(policy__entropy=-8.5, eval__likeness=0.3)) == {}
 
 
 def test_runs_that_stopped_being_finite_and_other_methods_are_left_alone():
@@ -132,7 +179,10 @@ def test_each_run_of_a_grid_has_its_own_bounds():
             {"learn_temperature": True, "target_entropy": -3.0}, DISCRETE, {"iq__value": -230.0},
             "excess_entropy=True",
         ),
-        ({"state_only": True}, CONTINUOUS, {"policy__entropy": -11.0}, "infer_actions=True"),
+        (
+            {"state_only": True}, CONTINUOUS, {"policy__entropy": -11.0, "eval__likeness": 0.3},
+            "infer_actions=True",
+        ),
     ],
 )  # fmt: skip
 def test_remedies_that_depend_on_the_configuration(changes, spec, metrics, remedy):
@@ -208,7 +258,7 @@ def test_resumed_and_read_afterwards_it_finds_the_same(tmp_path, capsys):
         feed="replay", regularize="both", value_term="policy", terminal="absorbing", target_network=True,
         seeds=3, updates=1000, log_every=50, temperature=0.1,
     )  # fmt: skip
-    history = healthy(iq__value=230.0, policy__entropy=1e-9)
+    history = healthy(iq__value=230.0, policy__entropy=1e-9, eval__likeness=0.3)
     whole, parts = tmp_path / "whole", tmp_path / "parts"
     for folder in (whole, parts):
         folder.mkdir()
