@@ -10,6 +10,7 @@ from common import cartpole_demos, configure, made_up_config, made_up_environmen
 from comparing import assert_no_gap, assert_same_state, lines, summary
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.methods import METHODS
 from iqlearn_jax.sweep import run as run_lib
 from iqlearn_jax.sweep.problem import make_loop, make_problem
 from iqlearn_jax.sweep.resuming import check_same_config
@@ -42,7 +43,14 @@ CASES = [
     ("dsfn", "demos", "walk", {"round_updates": 3, "target_network": True}),
     ("max_likelihood", "demos", "rooms", {}),
     ("rl", "replay", "walk", {"target_network": True, "target_period": 3}),
+    ("sqil", "replay", "walk", {"terminal": "absorbing"}),
+    ("regularized_bc", "demos", "walk", {}),
+    ("value_dice", "demos", "bandit", {"gradient_penalty": 10.0}),
+    ("avril", "demos", "walk", {}),
+    ("max_entropy", "demos", "rooms", {}),
+    ("max_entropy_dynamics", "demos", "rooms", {}),
 ]
+FAST = [("edm", "demos", "walk", {"chain_count": 16, "chain_steps": 2})]  # its state is more than networks
 
 
 def interrupted(monkeypatch, chunks, call):
@@ -97,9 +105,34 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
         compare(made_up(*ONLINE), tmp_path, monkeypatch, chunks=(1,))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case[:3]))
+def share_programs(monkeypatch):
+    """Every life of one configuration runs the programs that the first compiled; its state is the disk's."""
+
+    def once(make):
+        made = []
+
+        def given(problem):
+            if not made:
+                made.append(make(problem))
+            return made[0]
+
+        return given
+
+    for name in ("make_loop", "make_evaluator"):
+        monkeypatch.setattr(run_lib, name, once(getattr(run_lib, name)))
+
+
+def test_no_method_is_left_out():
+    assert {case[0] for case in CASES + FAST} == set(METHODS)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [*FAST, *(pytest.param(case, marks=pytest.mark.slow) for case in CASES)],
+    ids=lambda case: "-".join(case[:3]),
+)
 def test_stopped_twice_equals_uninterrupted(case, tmp_path, monkeypatch):
+    share_programs(monkeypatch)
     with made_up_environments():
         compare(made_up(*case), tmp_path, monkeypatch)
 
