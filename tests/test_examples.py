@@ -51,6 +51,7 @@ def test_ppo_learns_to_balance_by_a_reward_that_is_not_the_environments():
     assert curve[-1][2] < curve[-1][1]  # what it learned from pays less than 1 a step
 
 
+@pytest.mark.slow
 def test_ppo_examples_command_line_trains_in_the_named_environment_on_the_saved_reward(tmp_path, monkeypatch):
     """All but the training itself, which the slow test above runs."""
     import brax.envs

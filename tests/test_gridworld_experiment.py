@@ -82,6 +82,7 @@ def test_only_visited_pairs_count_where_the_table_says_so(world):
     assert found["gap_everywhere"] > 1
 
 
+@pytest.mark.slow
 def test_the_command_lists_trains_writes_and_draws(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(table, "RUNS", tmp_path / "runs")

@@ -73,6 +73,7 @@ def test_the_known_reward_of_acrobot_is_that_of_its_demonstrations():
     assert demos.terminals.any() and not demos.terminals.all()
 
 
+@pytest.mark.slow
 def test_the_known_reward_of_the_double_pendulum_is_that_of_the_environment():
     """128 random rollouts of 40 steps, on past the fall; where observations clip a velocity they say less."""
     env = make_env("inverted_double_pendulum", "generalized")

@@ -46,7 +46,7 @@ def batch_of(size=40, seed=0, spec=SPEC):
     return Batch(expert=rows, next_action=jnp.asarray(np.arange(size) % ACTIONS, jnp.int32))
 
 
-@pytest.mark.parametrize("imitates", [True, False])
+@pytest.mark.parametrize("imitates", [True, pytest.param(False, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("reward_input", [pytest.param("state_action", marks=pytest.mark.slow), "state"])
 def test_the_loss_is_the_squared_error_to_the_td_target_row_by_row(reward_input, imitates):
     _, _, nets, hparams, state = setup(reward_input=reward_input)

@@ -125,7 +125,11 @@ def test_the_methods_chains_have_the_exact_marginals_of_its_network(sampled):
 
 @pytest.mark.parametrize(
     ("step_size", "noise"),
-    [(0.01, 0.1), (0.01, 0.2), (0.5, 1.0)],
+    [
+        (0.01, 0.1),
+        pytest.param(0.01, 0.2, marks=pytest.mark.slow),
+        pytest.param(0.5, 1.0, marks=pytest.mark.slow),
+    ],
     ids=["colder", "hotter", "long moves"],
 )
 def test_another_ratio_of_noise_or_long_moves_miss_the_marginals(sampled, step_size, noise):

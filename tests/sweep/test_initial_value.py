@@ -59,6 +59,7 @@ def test_iq_learn_has_a_value_and_cloning_none(problem):
         assert make_initial_value(make_problem(made_up_config("bc", "demos", "walk")))(None) == {}
 
 
+@pytest.mark.slow
 def test_it_is_logged_in_each_chunk(tmp_path, monkeypatch):
     monkeypatch.setattr(run_lib, "finish", lambda *_: {})
     with made_up_environments():

@@ -49,8 +49,8 @@ CASES = [
     ("avril", "demos", "walk", {}),
     ("max_entropy", "demos", "rooms", {}),
     ("max_entropy_dynamics", "demos", "rooms", {}),
+    ("edm", "demos", "walk", {"chain_count": 16, "chain_steps": 2}),
 ]
-FAST = [("edm", "demos", "walk", {"chain_count": 16, "chain_steps": 2})]  # its state is more than networks
 
 
 def interrupted(monkeypatch, chunks, call):
@@ -123,14 +123,11 @@ def share_programs(monkeypatch):
 
 
 def test_no_method_is_left_out():
-    assert {case[0] for case in CASES + FAST} == set(METHODS)
+    assert {case[0] for case in CASES} == set(METHODS)
 
 
-@pytest.mark.parametrize(
-    "case",
-    [*FAST, *(pytest.param(case, marks=pytest.mark.slow) for case in CASES)],
-    ids=lambda case: "-".join(case[:3]),
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case[:3]))
 def test_stopped_twice_equals_uninterrupted(case, tmp_path, monkeypatch):
     share_programs(monkeypatch)
     with made_up_environments():
