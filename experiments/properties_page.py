@@ -97,7 +97,7 @@ def write(rows: list[dict[str, Any]], count: int, option: str) -> None:
     words = [(name, *(getattr(STATED[name], key) for key in STATED[name]._fields[:4])) for name in STATED]
     page = PREFACE + ticks_page(rows) + STATED_PREFACE + markdown_table(STATED_HEAD, words)
     page += MEASURED_PREFACE.format(**facts, **more) + markdown_table(HEAD, lines)
-    page += "\n![Distance over updates, stochastic processes](../images/properties_curves.png)\n"
+    page += "\n![Distance over updates, stochastic processes](../images/properties_distance.png)\n"
     (RESULTS / "properties.md").write_text(page)
 
 
@@ -132,14 +132,14 @@ def contradictions(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, st
 
 
 def draw(rows: Sequence[Mapping[str, Any]]) -> None:
-    """docs/images/properties_curves.png: distance over updates on stochastic processes."""
+    """docs/images/properties_distance.png: distance over updates on stochastic processes."""
     by_name = {row["method"]: row for row in rows}
     with style.figure((9.6, 7.2), 2, 2) as (fig, axes):
         for ax, (title, names) in zip(axes.flat, PANELS.items(), strict=True):
             ax.set(title=title, xscale="log", yscale="log", xlabel="updates", ylabel="total variation")
             ax.set_ylim(0.005, 1)
             _panel(ax, [by_name[name] for name in names if name in by_name])
-        (IMAGES / "properties_curves.png").write_bytes(style.png(fig))
+        (IMAGES / "properties_distance.png").write_bytes(style.png(fig))
 
 
 def _panel(ax, rows: Sequence[Mapping[str, Any]]) -> None:
