@@ -2,9 +2,10 @@
 
 `python -m experiments.budgets` writes docs/results/budgets.md; run it after an experiment.
 
-Used: `wall_seconds` of the rows that are done, on 2 CPU cores that other runs may have shared. A run that
-several pages show counts once, where it was made. Not in it: experts that were trained first, evaluations
-after training, attempts that no row shows. Pending: the times that pending rows state.
+Used: `wall_seconds` of the rows that are done, one after the other as if there were one core, though two ran
+at a time and others may have shared them. A run that several pages show counts once, where it was made. Not
+in it: experts that were trained first, evaluations after training, attempts that no row shows. Pending: the
+times that pending rows state.
 """
 
 import json

@@ -208,7 +208,12 @@ def duration(row: Row) -> str:
         return "no estimate of its time"
     if not row.hours:
         return ""
-    return f"about {row.hours:.1f} h" if row.hours >= 1 else f"about {60 * row.hours:.0f} min"
+    return about(row.hours)
+
+
+def about(hours: float) -> str:
+    """A time in words, at least a minute."""
+    return f"about {hours:.1f} h" if hours >= 1 else f"about {max(1, round(60 * hours))} min"
 
 
 def remark(folder: Path) -> str:

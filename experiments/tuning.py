@@ -16,7 +16,7 @@ from typing import Any
 
 from experiments import command
 from experiments.demonstrations import SHARED
-from experiments.table import RESULTS, RUNS, markdown_table
+from experiments.table import RESULTS, RUNS, about, markdown_table
 from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import load_config
 from iqlearn_jax.sweep.grid import plan
@@ -87,6 +87,11 @@ SEARCHES = (
         for method, grid in grids.items()
     }
 )
+OFFLINE_HOURS = {  # of a search on one core, from those whose time was kept, the others from their rows'
+    "iq": 0.05, "iq_w1": 0.1, "bc": 0.03, "regularized_bc": 0.03, "value_dice": 0.15, "avril": 0.05,
+    "edm": 0.35, "lstd_mu": 0.01, "dsfn": 0.7,
+}  # fmt: skip
+ONLINE_HOURS = {"inverted_double_pendulum": 0.17}  # those of classic control took 0.01 to 0.08
 PREFACE = f"""# How Table 1's settings were found
 
 `python -m experiments.tuning` (shared demonstrations beside the checkout). For each method, task and
@@ -106,6 +111,14 @@ def size(name: str) -> tuple[int, int]:
     if name.startswith("inverted_double_pendulum"):
         return 4, 4
     return (4, 8) if "online" in name else (8, 8)
+
+
+def search_hours(name: str) -> float:
+    """About how long that search takes on one core."""
+    task, method = SEARCHES[name][0], name.split("_full_")[-1].split("_sparse_")[-1]
+    if "_online_" in name:
+        return ONLINE_HOURS.get(task, 0.05)
+    return OFFLINE_HOURS[method] * (1 if task in ("cartpole", "acrobot") else 2)
 
 
 def search(name: str, shared: Path, force: bool = False) -> None:
@@ -129,7 +142,7 @@ def found(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A search's row of tuning.json; as it is `known` if it was run elsewhere; else its name and grid."""
     path = RUNS / "tuning" / name / "sweep.json"
     row: dict[str, Any] = {"name": name, "grid": SEARCHES[name][1], "points": None, "best": None}
-    waits = {"note": f"pending: python -m experiments.tuning --only={name}"}
+    waits = {"note": f"pending: python -m experiments.tuning --only={name}, {about(search_hours(name))}"}
     sweep = read_json(path) if path.exists() else {"rows": []}
     if not sweep["rows"]:
         return known[name] if known.get(name, {}).get("best") else row | waits
