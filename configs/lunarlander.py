@@ -29,4 +29,21 @@ def bc():
     return config
 
 
-CONFIGS = {"offline": offline, "sparse": sparse, "bc": bc}
+def expert():
+    """Soft Q-learning on the true reward."""
+    config = base_config()
+    config.method = "rl"
+    config.feed = "replay"
+    config.env.update({"id": "LunarLander-v3", "backend": "gymnasium"})
+    config.seeds = 2
+    config.updates = 200_000
+    config.eval_every = 50_000
+    config.batch_size = 64
+    config.hidden = (256, 256)
+    config.critic_lr = 1e-3
+    config.temperature = 0.1
+    config.target_network = True
+    return config
+
+
+CONFIGS = {"offline": offline, "sparse": sparse, "bc": bc, "expert": expert}

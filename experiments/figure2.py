@@ -3,22 +3,30 @@
     python -m experiments.figure2 [--list] [--only=NAME,...]
 
 Runs of shared demonstrations are those of experiments/table1.py (same folders, 20 seeds, settings found by
-experiments/tuning.py). Ours, from the bundled demonstrations, are added at 1 and 10.
+experiments/tuning.py). Rows from our own experts are added at 1 and 10: bundled demonstrations, and for
+LunarLander those of an expert that is trained first.
 """
 
 from collections.abc import Mapping
 from functools import partial
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 from experiments.comparison import compare, compare_table
+from experiments.demonstrations import own_demos
 from experiments.figures import write_scores
-from experiments.table import Row, Table, borrowed, main, markdown_table, score
-from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, SETTINGS, panels
+from experiments.table import RUNS, Row, Table, borrowed, main, markdown_table, score
+from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, OFFLINE_HOURS, SETTINGS, SLOWER, panels
 from experiments.table1 import TABLE as TABLE1
 from experiments.tuning import CLASSIC, searched
 
-OWN = {"cartpole": "CartPole-v1", "acrobot": "Acrobot-v1"}
+OWN = {
+    "cartpole": Path("iqlearn_jax/data/bundled/CartPole-v1.npz"),
+    "acrobot": Path("iqlearn_jax/data/bundled/Acrobot-v1.npz"),
+    "lunarlander": RUNS / "figure2/lunarlander.npz",
+}
+EXPERT, EXPERT_EPISODES, EXPERT_HOURS = "configs/lunarlander.py:expert", 20, 0.5
 PAPER = {  # returns at one subsampled demonstration, read off the plot (5 % of the axis)
     "cartpole": {"iq": 460, "iq_w1": 400, "avril": 380, "edm": 220, "bc": 170, "value_dice": 170},
     "acrobot": {"iq": -80, "edm": -125, "bc": -160, "avril": -300},
@@ -39,18 +47,28 @@ def shared_rows() -> dict[str, Row]:
 
 def own_rows() -> dict[str, Row]:
     """The same from experts trained here."""
-    return {
+    rows = {
         f"own_{task}_{setting}_{method}_{demos}": Row(
             f"configs/table1.py:{task}_{setting}_{method}",
             changes={
-                "demos.path": f"iqlearn_jax/data/bundled/{OWN[task]}.npz", "demos.trajectories": demos,
-                "seeds": 20, "first_seed": FIRST_SEED,
+                "demos.path": str(OWN[task]), "demos.trajectories": demos, "seeds": 20,
+                "first_seed": FIRST_SEED,
             },
-            prepare=partial(searched, f"{task}_{setting}_{method}"),
-            hours=0.02,
+            prepare=partial(lacking, task, f"{task}_{setting}_{method}"),
+            hours=SLOWER[task] * OFFLINE_HOURS[method],
         )
         for task, setting, method, demos in product(OWN, SETTINGS, FIGURE2, (1, 10))
     }  # fmt: skip
+    first = "own_lunarlander_full_iq_1"  # trains the expert, too
+    return rows | {first: rows[first]._replace(hours=rows[first].hours + EXPERT_HOURS)}
+
+
+def lacking(task: str, search: str, shared: Path) -> str:
+    """What a row of ours has not got: its search, or demonstrations, which are made unless they are there."""
+    if missing := searched(search, shared):
+        return missing
+    made_here = OWN[task].is_relative_to(RUNS)
+    return own_demos(EXPERT, OWN[task], EXPERT_EPISODES, False, shared) if made_here else ""
 
 
 PREFACE = """# Figure 2: offline, over numbers of demonstrations

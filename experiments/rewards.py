@@ -79,8 +79,6 @@ def _host(name: str) -> dict[str, Any]:
 
 PENDULUM = "core/inverted_double_pendulum_again"
 SAC = {"method": "rl", "seeds": 2, "first_seed": 6000, "snapshot_every": 0, "learn_temperature": True}
-SOFT_Q = {"method": "rl", "feed": "replay", "seeds": 2, "first_seed": 6000, "target_network": True}
-LANDER = {"updates": 200_000, "eval_every": 50_000, "batch_size": 64, "critic_lr": 1e-3, "hidden": (256, 256)}
 TASKS = {
     "acrobot": Task(
         "core/acrobot_1_iq",
@@ -92,8 +90,8 @@ TASKS = {
     ),
     "lunarlander": Task(
         "core/lunarlander_3_iq",
-        "configs/lunarlander.py:offline",
-        SOFT_Q | LANDER,
+        "configs/lunarlander.py:expert",
+        {"first_seed": 6000},
         _host("LunarLander"),
         changed.DYNAMICS["LunarLanderLight-v3"],
         minutes=120,
