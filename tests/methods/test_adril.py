@@ -26,7 +26,7 @@ def test_past_rounds_share_minus_one(current):
 
 
 @pytest.mark.parametrize("treatment", [pytest.param("zero", marks=pytest.mark.slow), "absorbing"])
-@pytest.mark.parametrize("step", [9, 10, 39])
+@pytest.mark.parametrize("step", [9, 10, pytest.param(39, marks=pytest.mark.slow)])
 def test_update_is_sqil_with_the_rewards_of_rounds(treatment, step):
     """Rounds of 10 updates: at step 9 all rows are of the present round, at 39 rounds 0 to 2 are past."""
     with jax.enable_x64(True):

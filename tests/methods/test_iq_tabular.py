@@ -130,7 +130,9 @@ def test_training_finds_the_exact_policy_of_total_variation():
     np.testing.assert_allclose(soft_policy(table, TAU), soft_policy(exact, TAU), atol=0.03)
 
 
-@pytest.mark.parametrize("value_term", ["expert", pytest.param("mixture", marks=pytest.mark.slow), "policy"])
+@pytest.mark.parametrize(
+    "value_term", ["expert", *(pytest.param(term, marks=pytest.mark.slow) for term in ("mixture", "policy"))]
+)
 def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
     """The expert term on ρ_E, the mixture on ρ_E and any other occupancy, and the policy term on the
     learner's own have v0's gradient.

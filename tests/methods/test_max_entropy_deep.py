@@ -59,6 +59,7 @@ def test_the_slope_of_a_linear_reward_is_the_difference_of_feature_counts(treatm
     assert (abs(found[-1]) > 0.01) == (treatment == "absorbing")
 
 
+@pytest.mark.slow
 def test_the_slope_vanishes_exactly_where_the_counts_match():
     """Other pairs with the same shares of states and of actions will do: a linear reward sees no more."""
     with jax.enable_x64(True):

@@ -96,7 +96,7 @@ def test_q_belongs_to_the_reward_and_no_neighbour_is_better(case, solved):
         assert (value(np.clip(near, -bound, bound)) < best).all()
 
 
-@pytest.mark.parametrize("name", ["js", "chi2"])
+@pytest.mark.parametrize("name", [pytest.param("js", marks=pytest.mark.slow), "chi2"])
 def test_closed_form_derivatives_of_the_dual(case, name):
     mdp, alpha, tau = jax.tree.map(lambda x: x[0], (case[0], case[2], case[3]))
     expert, record = jnp.array(case[1][0]), DIVERGENCES[name]
