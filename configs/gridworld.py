@@ -13,6 +13,7 @@ def offline():
     config.demos.path = BUNDLED
     config.demos.trajectories = 30
     config.seeds = 5
+    config.eval_sampled = True  # as the expert draws; a greedy policy goes round in circles where it errs
     config.updates = 20_000
     config.batch_size = 256
     config.gamma = 0.95

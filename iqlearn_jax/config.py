@@ -75,6 +75,7 @@ def base_config() -> ConfigDict:
     config.log_every = 500  # updates in one compiled chunk; one return to the host each
     config.eval_every = 2000  # updates; a multiple of log_every
     config.eval_episodes = 10
+    config.eval_sampled = False  # evaluations draw actions as the policy does, not its likeliest ones
     config.checkpoint_every = 10_000  # updates; a multiple of log_every; 0: only at the end
     config.checkpoint_minutes = 10.0  # and whenever the last one is so old; 0: off; changes no result
     config.snapshot_every = 0  # updates; a multiple of log_every: states kept for good; 0: none

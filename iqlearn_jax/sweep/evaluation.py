@@ -26,17 +26,20 @@ _UNIFORM: dict[tuple, Played] = {}
 
 
 def make_evaluator(problem: Problem) -> Callable:
-    """(state, episodes) -> Played [R, episodes] of the deterministic policies.
+    """(state, episodes) -> Played [R, episodes] of the deterministic policies (`eval_sampled`: of the drawn).
 
-    Starts depend on a run's seed only: every evaluation of a run plays the same ones.
+    Starts and draws depend on a run's seed only: every evaluation of a run plays the same ones.
     """
     if problem.env is None:
-        act = jax.jit(vmap(partial(_act, problem.method), in_axes=(0, 0, 0, None)))
-        unused = jax.random.key(0)  # the policy is deterministic
+        act = jax.jit(vmap(_policy(problem)))
+        keys = jax.vmap(jax.random.key)(problem.seeds + EVALUATION_STREAM)
+        keys_of = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
 
         def on_host(state, episodes):
+            steps = count()
+
             def policy(obs):
-                return np.asarray(act(problem.hparams, state, obs, unused))
+                return np.asarray(act(problem.hparams, state, obs, keys_of(keys, next(steps))))
 
             return _play_on_host(problem, policy, problem.seeds.tolist(), episodes)
 
@@ -95,12 +98,17 @@ def _sample(rng: np.random.Generator, episode: Transition, keep: int) -> list[np
     return [np.resize(x[steps], (keep, *x.shape[1:])) for x in (episode.obs, episode.action)]
 
 
-def _act(method, hparams, state, obs, key, deterministic=True):
+def _act(method, hparams, state, obs, key, deterministic):
     return method.act(hparams, state, obs, key, deterministic=deterministic)
 
 
+def _policy(problem: Problem) -> Callable:
+    """(hparams, state, obs, key) -> actions of what evaluations judge."""
+    return partial(_act, problem.method, deterministic=not problem.config.eval_sampled)
+
+
 def _play(problem: Problem, episodes: int, hparams, state, seed) -> Played:
-    act = partial(_act, problem.method, hparams, state)
+    act = partial(_policy(problem), hparams, state)
     key = jax.random.key(seed + EVALUATION_STREAM)
     return play_episodes(problem.env, act, key, episodes, kept_steps(problem))
 
