@@ -128,10 +128,14 @@ def whitened(config):
 
 
 def offline(task, method="iq"):
-    """IQ-Learn or behavioral cloning from the demonstration alone."""
-    config = online(task)
+    """IQ-Learn or behavioral cloning from the demonstration alone. No target network, rates that fall to 0,
+    the mean of the actors plays; IQ-Learn's inputs are whitened (what each is worth: docs/results/notes.md).
+    """
+    config = whitened(online(task))
     config.method, config.feed = method, "demos"
     config.value_term, config.regularize, config.terminal = "expert", "expert", "absorbing"
+    config.target_network = False
+    config.whiten = method == "iq"
     config.updates = config.eval_every = 20_000
     return config
 
