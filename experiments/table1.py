@@ -120,8 +120,9 @@ QUICK_NAMES += [f"cartpole_online_{method}" for method in ONLINE]
 PREFACE = """# Table 1
 
 `python -m experiments.table1` (shared demonstrations beside the checkout). Interquartile means over seeds
-[95 % bootstrap] of final policies, 10 deterministic episodes each, seeds from 8000 on; 0 is the uniform
-policy, 1 the mean of all episodes of the file; nothing is clipped. Each method's settings were found by the
+[95 % bootstrap] of final policies, 10 deterministic episodes each (on the gridworld, whose expert draws its
+actions, policies draw theirs), seeds from 8000 on; 0 is the uniform policy, 1 the mean of all episodes of the
+file; nothing is clipped. Each method's settings were found by the
 same search: [tuning.md](tuning.md). Two tasks were not searched: the gridworld (configs/gridworld.py; 20,000
 updates for IQ-Learn and cloning, 2,000 for those that know or model the process) and Hopper, where IQ-Learn
 has the preset that was developed on it (seeds 6030 and 6031; [notes.md](notes.md)) and the others their
@@ -129,7 +130,8 @@ papers' settings, with falling rates and the mean of the actors playing for all,
 three of the 300,000 steps. On the double
 pendulum online IQ-Learn and ValueDICE have whitened inputs, falling rates and the mean of the actors, since
 both are better with them on tuning seeds, and seeds from 8100 on; DAC learns nothing with them, for the
-others it has not been tried ([notes.md](notes.md)). On thinned-out demonstrations AVRIL, LSTD-μ and the
+others it has not been tried ([notes.md](notes.md)). Offline there all have falling rates and the mean of the
+actors, and seeds from 8100 on. On thinned-out demonstrations AVRIL, LSTD-μ and the
 successor features see two actions to a row, the others one: their objectives read the expert's next action.
 On the gridworld max_entropy and max_margin know the transition probabilities, the others demonstrations only.
 What a method needs and promises: [properties.md](properties.md). "Steps to 0.9": until the first evaluation
