@@ -94,7 +94,7 @@ TASKS = {
         {"first_seed": 6000},
         _host("LunarLander"),
         changed.DYNAMICS["LunarLanderLight-v3"],
-        minutes=120,
+        minutes=70,
     ),
     "hopper": Task(
         "control/hopper",
