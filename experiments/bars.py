@@ -29,6 +29,7 @@ NOTES = {
     "edm": "edm-at-one-thinned-out-demonstration",
     "lstd_mu": "max-margin-from-demonstrations-alone-estimates-that-are-wrong-where-nobody-acted",
     "sparse_value_dice": "valuedice-on-25-rows-of-cartpole",
+    "lunarlander_sparse": "offline-few-transitions",
     "online_gail": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
     "online_airl": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
     "online_asaf": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
