@@ -60,7 +60,7 @@ def own_rows() -> dict[str, Row]:
         for task, setting, method, demos in product(OWN, SETTINGS, FIGURE2, (1, 10))
     }  # fmt: skip
     first = "own_lunarlander_full_iq_1"  # trains the expert, too
-    return rows | {first: rows[first]._replace(hours=rows[first].hours + EXPERT_HOURS)}
+    return rows | {first: rows[first]._replace(hours=(rows[first].hours or 0.0) + EXPERT_HOURS)}
 
 
 def lacking(task: str, search: str, shared: Path) -> str:
