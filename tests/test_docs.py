@@ -74,7 +74,12 @@ def alone(page):
     return [block for block in kept(page, "python") if not block.first]
 
 
-WITH_PYTHON = [page for page in PAGES if alone(page)]
+TRAINING_PAGES = ("docs/own_environment.md",)  # whose Python trains for longer than the fast tests may
+WITH_PYTHON = [
+    pytest.param(page, marks=[pytest.mark.slow] if page in TRAINING_PAGES else [])
+    for page in PAGES
+    if alone(page)
+]
 WITH_SHELL = [
     pytest.param(page, marks=[pytest.mark.slow] if trains(page) else []) for page in PAGES if kept(page, "sh")
 ]

@@ -46,6 +46,7 @@ def sampled():
     return agent, hparams, state, obs
 
 
+@pytest.mark.slow
 def test_value_estimate_is_unbiased(sampled):
     agent, hparams, state, obs = sampled
     exact = integrate(agent, hparams, state, lambda q, log_pi: q.min(axis=0) - 0.5 * log_pi)

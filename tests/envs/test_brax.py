@@ -57,6 +57,7 @@ def test_the_pool_holds_many_starts(pendulum):
     assert len(np.unique(np.asarray(obs), axis=0)) == POOL_SIZE
 
 
+@pytest.mark.slow
 def test_a_whole_episode_is_cut_at_1000_steps(pendulum):
     seen = run(pendulum, balance, 2100)
     assert not seen.terminated.any()

@@ -63,7 +63,7 @@ def expected_return(transition, initial, policy, reward):
 
 
 @pytest.mark.parametrize("begun", [False, True], ids=["round begins", "round ends"])
-@pytest.mark.parametrize("past", [1, 3])
+@pytest.mark.parametrize("past", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_critic_is_pulled_along_the_mean_of_past_discriminators(past, begun):
     """Under the kernel 1[x = y] round i's discriminator is ρ_E − ρ_i. Occupancies are exact, of a finite
     process; the pull is the slope of the method's own update at Q = 0. As half of the batch, demonstrations

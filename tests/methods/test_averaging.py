@@ -49,6 +49,7 @@ def test_the_mean_is_the_one_kept_by_hand(method, rate):
     assert np.max(np.abs(expected - flat(states[-1].actor))) > 1e-3
 
 
+@pytest.mark.slow
 def test_learning_does_not_see_the_mean():
     (_, _, with_mean), (_, _, without) = run(0.1), run(1.0)
     assert without[-1].mean_actor is None

@@ -317,7 +317,7 @@ def test_gradient_penalty_of_w1_is_that_of_a_known_network():
     [
         pytest.param({}, id="chi2"),
         pytest.param({"divergence": "w1", "gradient_penalty": 10.0}, id="w1", marks=pytest.mark.slow),
-        pytest.param({"infer_actions": True}, id="inferred"),
+        pytest.param({"infer_actions": True}, id="inferred", marks=pytest.mark.slow),
     ],
 )
 def test_state_only_never_reads_the_experts_actions(spec, changes):

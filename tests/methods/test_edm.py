@@ -126,7 +126,7 @@ def test_the_methods_chains_have_the_exact_marginals_of_its_network(sampled):
 @pytest.mark.parametrize(
     ("step_size", "noise"),
     [
-        (0.01, 0.1),
+        pytest.param(0.01, 0.1, marks=pytest.mark.slow),
         pytest.param(0.01, 0.2, marks=pytest.mark.slow),
         pytest.param(0.5, 1.0, marks=pytest.mark.slow),
     ],
@@ -169,6 +169,7 @@ def test_loss_and_slope_are_those_of_the_paper_and_of_the_squared_gap(square):
     np.testing.assert_allclose(moment, slope, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_chains_persist_and_follow_the_networks_energy():
     _, kernel, bias, before, after, _ = setup(
         chain_steps=1, chain_noise=0.0, chain_restart=0.0, chain_step_size=0.3

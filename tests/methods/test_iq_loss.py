@@ -46,7 +46,8 @@ def cases():
     for name in DIVERGENCES:
         variants = VARIANTS | (BOUNDED if name == "tv" else {})
         for title, changes in variants.items():
-            yield pytest.param(name, changes, id=f"{name}-{title}")
+            marks = pytest.mark.slow if " " in title and name != "chi2" else ()
+            yield pytest.param(name, changes, id=f"{name}-{title}", marks=marks)
     for title, changes in (VARIANTS | BOUNDED).items():
         yield pytest.param("chi2", changes | BOTH, id=f"both-{title}")
 

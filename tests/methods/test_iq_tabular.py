@@ -16,6 +16,7 @@ from iqlearn_jax.ops.tabular_solve import solve
 from iqlearn_jax.types import Batch, RoundTransition, Transition
 
 STATES, ACTIONS, GAMMA, TAU, ALPHA = 4, 3, 0.8, 0.4, 0.5
+FAST = ("forward_kl", "js", "chi2")
 SMOOTH = ["forward_kl", "reverse_kl", "reverse_kl_unbiased", "hellinger", "js", "chi2", "chi2_monotone"]
 
 
@@ -69,7 +70,9 @@ def slope_at(config, agent, hparams, state, batch):
 COUNTS = np.random.default_rng(0).integers(1, 9, (STATES, ACTIONS))  # the expert's frequencies
 
 
-@pytest.mark.parametrize("name", SMOOTH)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in SMOOTH]
+)
 def test_the_exact_maximiser_is_where_the_loss_is_flat(name):
     """∇critic_loss vanishes at Q* of `tabular_solve`, and only there (v0, all of ρ_E in one batch)."""
     with jax.enable_x64(True):

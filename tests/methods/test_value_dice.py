@@ -213,7 +213,9 @@ def test_nu_descends_and_the_policy_ascends():
     assert stepped(critic_lr=0.0, actor_lr=1e-4) > before + 1e-7
 
 
-@pytest.mark.parametrize("num_actions", [None, 3], ids=["continuous", "discrete"])
+@pytest.mark.parametrize(
+    "num_actions", [pytest.param(None, marks=pytest.mark.slow), 3], ids=["continuous", "discrete"]
+)
 def test_the_penalty_of_a_linear_network_is_known(num_actions):
     """(‖w‖ − 1)², by observation and action together, or by observation at the taken action."""
     spec = spec_of(obs_shape=(2,), num_actions=num_actions)
@@ -234,6 +236,7 @@ def test_the_penalty_of_a_linear_network_is_known(num_actions):
         assert float(found) == pytest.approx((np.linalg.norm(kernel) - 1) ** 2, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_orthogonal_regularisation_bends_the_actor_alone():
     spec = spec_of(obs_shape=(2,))
     config = configure(method="value_dice", hidden=(8,))
@@ -253,7 +256,9 @@ def test_orthogonal_regularisation_bends_the_actor_alone():
     assert not slope["params"]["MLP_0"]["Dense_0"]["bias"].any()
 
 
-@pytest.mark.parametrize("num_actions", [None, 3], ids=["continuous", "discrete"])
+@pytest.mark.parametrize(
+    "num_actions", [pytest.param(None, marks=pytest.mark.slow), 3], ids=["continuous", "discrete"]
+)
 def test_the_free_constant_of_nu_stays_where_it_is(num_actions):
     """J does not depend on it: Adam may not make steps of its slope's rounding error."""
     spec = spec_of(obs_shape=(2,), num_actions=num_actions)

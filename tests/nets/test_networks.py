@@ -31,6 +31,7 @@ def test_q_network_shapes(shape, options):
     assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(params))
 
 
+@pytest.mark.slow
 def test_members_of_an_ensemble_differ_and_do_not_share_gradients():
     network = Ensemble(Critic(hidden=(8,)), 2)
     obs, action = jnp.ones((5, 4)), jnp.ones((5, 1))

@@ -82,6 +82,7 @@ def test_soft_bellman_operator_is_a_bijection(case, given_policy):
     np.testing.assert_allclose(there(mdp, back(mdp, start, tau, logp), tau, logp), start, atol=1e-11)
 
 
+@pytest.mark.slow
 def test_derivatives_are_those_of_the_fixed_point(case):
     """∇_r (1−γ)E[V*] is the occupancy; transition, temperature and curvature against finite differences."""
     mdp, tau, reward = jax.tree.map(lambda x: x[1], case[0]), case[3][1], draw(4)[1]

@@ -18,6 +18,8 @@ RAW = oracle.random_mdps(COUNT, STATES, ACTIONS, seed=1)
 # With a wide box total variation is an exact penalty and matches the expert; the small α keep it honest.
 RAW["alpha"] = np.random.default_rng(1).choice([0.1, 0.5, 2.0], COUNT)
 SMOOTH = sorted(set(DIVERGENCES) - {"tv", "w1"})
+FAST = ("chi2", "js", "reverse_kl", "tv")
+SOLVED = [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in (*SMOOTH, "tv")]
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -38,7 +40,7 @@ def oracle_occupancy(i, policy):
     return oracle.occupancy(RAW["P"][i], RAW["rho0"][i], RAW["gamma"][i], policy, horizon=700)
 
 
-@pytest.fixture(scope="module", params=[*SMOOTH, "tv"])
+@pytest.fixture(scope="module", params=SOLVED)
 def solved(request, case):
     """(name, reward, q, policy, its occupancy): the last two by NumPy from q alone."""
     solution = compiled.solve(request.param)(case[0], jnp.array(case[1]), *case[2:])
@@ -96,7 +98,8 @@ def test_q_belongs_to_the_reward_and_no_neighbour_is_better(case, solved):
         assert (value(np.clip(near, -bound, bound)) < best).all()
 
 
-@pytest.mark.parametrize("name", [pytest.param("js", marks=pytest.mark.slow), "chi2"])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["js", "chi2"])
 def test_closed_form_derivatives_of_the_dual(case, name):
     mdp, alpha, tau = jax.tree.map(lambda x: x[0], (case[0], case[2], case[3]))
     expert, record = jnp.array(case[1][0]), DIVERGENCES[name]

@@ -59,6 +59,7 @@ def test_headline(tmp_path):
     )
 
 
+@pytest.mark.slow
 def test_several_tasks_and_methods(tmp_path):
     grid = write_run(tmp_path / "grid", env="gridworld", expert_return=500.0)
     np.savez(grid / "maps.npz", **maps())

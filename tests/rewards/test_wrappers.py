@@ -163,6 +163,7 @@ def test_gymnasium_refuses_what_does_not_fit():
         GymnasiumRewardWrapper(Line(), plain(LINE)).step(0)
 
 
+@pytest.mark.slow
 def test_our_own_rl_learns_from_the_recovered_reward(monkeypatch):
     """The update of `rl` must be the one that it makes of rows whose reward is the recovered one."""
     monkeypatch.setattr(problem_lib, "load_reward", lambda path: plain(LINE))

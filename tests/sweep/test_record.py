@@ -44,6 +44,7 @@ def test_greedy_actions_are_the_policys_likeliest(workdir):
     np.testing.assert_array_equal(demos.actions, likeliest)
 
 
+@pytest.mark.slow
 def test_stochastic_actions_are_drawn_from_the_policy(workdir, tmp_path):
     out = tmp_path / "drawn.npz"
     assert (

@@ -51,6 +51,11 @@ CASES = [
     ("max_entropy_dynamics", "demos", "rooms", {}),
     ("edm", "demos", "walk", {"chain_count": 16, "chain_steps": 2}),
 ]
+FAST = ("bc", "demos", "bandit")
+MARKED = [
+    pytest.param(case, id="-".join(case[:3]), marks=[] if case[:3] == FAST else pytest.mark.slow)
+    for case in CASES
+]
 
 
 def interrupted(monkeypatch, chunks, call):
@@ -100,6 +105,7 @@ def made_up(method, feed, env, changes):
     return made_up_config(method, feed, env, seeds=2, updates=12, checkpoint_every=0, **changes)
 
 
+@pytest.mark.slow
 def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     with made_up_environments():
         compare(made_up(*ONLINE), tmp_path, monkeypatch, chunks=(1,))
@@ -126,8 +132,7 @@ def test_no_method_is_left_out():
     assert {case[0] for case in CASES} == set(METHODS)
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(case[:3]))
+@pytest.mark.parametrize("case", MARKED)
 def test_stopped_twice_equals_uninterrupted(case, tmp_path, monkeypatch):
     share_programs(monkeypatch)
     with made_up_environments():

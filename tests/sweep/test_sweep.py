@@ -120,6 +120,7 @@ def states(folder, config):
     return jax.device_get(run.state), np.asarray(run.failed_at)
 
 
+@pytest.mark.slow
 def test_a_run_that_fails_is_frozen_and_changes_no_other(together, tmp_path, capsys):
     """After an update at a rate of 1e18, squares of Q are infinite; the networks' parameters are not."""
     names = ("iq", "replay", "walk")

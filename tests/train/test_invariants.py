@@ -19,8 +19,7 @@ FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), ("rep
 DISCRETE = ("regularized_bc", "avril", "edm", "lstd_mu", "dsfn")  # refuse the bandit's continuous actions
 ON_POLICY = ("ppo", "gail", "airl", "asaf")
 FEEDS |= dict.fromkeys(ON_POLICY, ("rollout",))
-FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("bc", "demos", "walk")]
-FAST += [("max_entropy", "demos", "rooms")]
+FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("max_entropy", "demos", "rooms")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
 ALL = [case for case in ALL if case[0] not in DISCRETE or case[2] != "bandit"]
 TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")

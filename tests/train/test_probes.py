@@ -94,7 +94,9 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
     ("method", "feed", "changes"),
     [
         pytest.param("bc", "demos", {"actor_lr": 3e-3}, id="bc", marks=pytest.mark.slow),
-        pytest.param("iq", "demos", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="iq offline"),
+        pytest.param(
+            "iq", "demos", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="iq offline", marks=pytest.mark.slow
+        ),
         pytest.param(
             "iq",
             "replay",
@@ -156,7 +158,7 @@ def test_action_gradient_finds_the_linear_expert(method, feed, changes):
     ("method", "feed"),
     [
         pytest.param("iq", "demos", marks=pytest.mark.slow),
-        ("bc", "demos"),
+        pytest.param("bc", "demos", marks=pytest.mark.slow),
         pytest.param("rl", "replay", marks=pytest.mark.slow),
         pytest.param("regularized_bc", "demos", marks=pytest.mark.slow),
         pytest.param("value_dice", "demos", marks=pytest.mark.slow),
