@@ -1,8 +1,11 @@
-"""What Table 1's rows have to reach, and the causes where they do not."""
+"""What the rows of Table 1 and Figure 2 have to reach, and the causes where they do not."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import product
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from experiments.comparison import Pair
 from experiments.table import markdown_table, score
 
 WEAK = 0.1  # a row whose interval reaches below does not clearly beat the uniform policy
@@ -25,7 +28,15 @@ BARS = {
     "inverted_double_pendulum_online_dac": Bar(0.8, "ours"),
     "inverted_double_pendulum_online_value_dice": Bar(0.8, "ours"),
 }
+FIGURE2_BARS = {
+    "cartpole_full_iq_1": Bar(0.95, "ours"),
+    "acrobot_full_iq_1": Bar(0.95, "ours"),
+    "lunarlander_full_iq_7": Bar(0.95, "ours"),
+    "lunarlander_full_iq_10": Bar(0.95, "ours"),
+    "lunarlander_full_iq_15": Bar(0.95, "ours"),
+}
 NOTES = {
+    "cartpole_sparse_iq": "iq-learn-on-thinned-out-cartpole",
     "edm": "edm-at-one-thinned-out-demonstration",
     "lstd_mu": "max-margin-from-demonstrations-alone-estimates-that-are-wrong-where-nobody-acted",
     "sparse_value_dice": "valuedice-on-25-rows-of-cartpole",
@@ -42,10 +53,10 @@ def cause(name: str) -> str:
     return f"[cause](notes.md#{heading})" if heading else "cause not found"
 
 
-def bars_table(done: Mapping[str, Any]) -> str:
+def bars_table(done: Mapping[str, Any], bars: Mapping[str, Bar] = MappingProxyType(BARS)) -> str:
     """Every bar with the row's score; rows that miss it lead to their cause."""
     lines = []
-    for name, bar in BARS.items():
+    for name, bar in bars.items():
         if name not in done:
             lines.append((name, "pending", f"{bar.least:g}", bar.source, ""))
             continue
@@ -59,3 +70,23 @@ def weak_table(done: Mapping[str, Any]) -> str:
     lowest = {name: min(found["ci95"] or [found["normalized_iqm"]]) for name, found in done.items()}
     lines = [(name, score(done[name]), cause(name)) for name, low in lowest.items() if low < WEAK]
     return markdown_table(("row", "score", ""), lines)
+
+
+def few_table(done: Mapping[str, Any], pairs: list[Pair], tasks: Sequence[str], others: Sequence[str]) -> str:
+    """IQ-Learn against every baseline at one and three thinned-out demonstrations, and where it falls short.
+
+    Args:
+      pairs: of all rows, from `comparison.compare`.
+      others: the baselines.
+    """
+    lines = []
+    for task, demos in product(tasks, (1, 3)):
+        stem, own = f"{task} sparse {demos}", f"{task}_sparse_iq_{demos}"
+        met = {p.method: p for p in pairs if p.where == stem and p.method in others}
+        worse = [f"{name} ({cause(own)})" for name, pair in met.items() if pair.verdict == "worse"]
+        above = [name for name, p in met.items() if p.verdict == "open" and p.difference < 0]
+        waiting = [name for name in others if name not in met]
+        cells = (", ".join(names) or "–" for names in (worse, above, waiting))
+        lines.append((f"{task}, {demos}", score(done[own]) if own in done else "pending", *cells))
+    head = ("task, demonstrations", "IQ-Learn", "better than it", "above it, within the interval", "pending")
+    return markdown_table(head, lines)

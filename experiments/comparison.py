@@ -63,11 +63,14 @@ def verdict(ours: float, other: float, interval: Interval | None) -> str:
 
 
 def compare(done: Mapping[str, Any], ours: str = "iq") -> list[Pair]:
-    """All pairs of rows that differ in the method only, by their names ("cartpole_full_iq_1")."""
+    """All pairs of rows that differ in the method only, by their names ("cartpole_full_iq_1").
+
+    IQ-Learn's other divergences ("iq_w1") are no other method.
+    """
     pairs = []
     for name, found in done.items():
         twin = _twin(name, found["method"], ours)
-        if found["method"] == ours or twin not in done:
+        if found["method"].startswith(ours) or twin not in done:
             continue
         own = done[twin]
         difference, interval = difference_interval(own["normalized"], found["normalized"])

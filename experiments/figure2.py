@@ -13,6 +13,7 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
+from experiments.bars import FIGURE2_BARS, bars_table, few_table
 from experiments.comparison import compare, compare_table
 from experiments.demonstrations import own_demos
 from experiments.figures import write_scores
@@ -83,12 +84,20 @@ Hardware: {hardware}. Every row with
 returns, commit and command: [figure2.json](figure2.json); hours used and pending: [budgets.md](budgets.md).
 
 """
+FEW = """On thinned-out demonstrations IQ-Learn should be at or above each baseline at 1 and 3 demonstrations
+on two of three tasks. Who is better by the interval of the difference, and who is above it within that
+interval:
+
+"""
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """Comparisons first, then one table for each task and setting."""
     done = {found["name"]: found for found in results if "method" in found}
-    page = compare_table(compare({name: row for name, row in done.items() if not name.startswith("own")}))
+    pairs = compare({name: row for name, row in done.items() if not name.startswith("own")})
+    baselines = tuple(method for method in FIGURE2 if not method.startswith("iq"))
+    page = f"## Bars\n\n{bars_table(done, FIGURE2_BARS)}\n{FEW}{few_table(done, pairs, CLASSIC, baselines)}\n"
+    page += compare_table(pairs)
     for task, (setting, words) in product(CLASSIC, SETTINGS.items()):
         page += f"\n## {task}, {words}\n\n" + score_table(
             done, f"{task}_{setting}", DEMOS, paper(task, setting)

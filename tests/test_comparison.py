@@ -47,6 +47,7 @@ def test_rows_meet_their_twins_and_the_beaten_ones_stand_first():
         "cartpole_full_bc_1": row("bc", [0.2] * 8),
         "cartpole_full_edm_1": row("edm", [0.9] * 8),
         "cartpole_full_edm_3": row("edm", [0.9] * 8),  # IQ-Learn has not been run there
+        "cartpole_full_iq_w1_1": row("iq_w1", [0.9] * 8),  # no other method
         "gridworld_offline": row("iq", [1.0] * 8),
         "gridworld_max_margin": row("max_margin", [1.1] * 8),
     }

@@ -8,6 +8,7 @@ import pytest
 from common import ROOT
 
 from experiments import bars, table1, tuning
+from experiments.comparison import compare
 from experiments.table import run_row, write_results
 from iqlearn_jax.config import TRACED
 from iqlearn_jax.methods import METHODS
@@ -133,7 +134,25 @@ def test_bars_that_are_missed_and_weak_rows_lead_to_a_cause_that_is_written():
     assert "| acrobot_online_sqil | 0.050 [0.010, 1.000] | cause not found |" in table
     headings = {slug(line.lstrip("# ")) for line in (ROOT / "docs/results/notes.md").open() if line[0] == "#"}
     assert set(bars.NOTES.values()) <= headings
-    assert bars.BARS.keys() <= table1.ROWS.keys()
+    assert bars.BARS.keys() | bars.FIGURE2_BARS.keys() <= table1.ROWS.keys()
+
+
+def test_at_few_demonstrations_the_better_baselines_are_named_with_a_cause():
+    scores = {"iq": 0.5, "bc": 0.9, "edm": 0.1, "avril": 0.55}
+    spread = {"avril": [-1.0, 1.0]}  # an interval that holds IQ-Learn's score
+    done = {
+        f"cartpole_sparse_{name}_1": {
+            "method": name, "normalized": [score + x for x in (spread.get(name, [0.0]) * 8)[:8]],
+            "normalized_iqm": score, "ci95": None,
+        }
+        for name, score in scores.items()
+    }  # fmt: skip
+    others = ("bc", "edm", "avril", "value_dice")
+    lines = bars.few_table(done, compare(done), ["cartpole"], others).splitlines()
+    first, second = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:])
+    assert first[0] == "cartpole, 1" and first[2].startswith("bc ([cause](notes.md#iq-learn-on-thinned")
+    assert first[3:] == ["avril", "value_dice"]
+    assert second[1:] == ["pending", "–", "–", ", ".join(others)]
 
 
 def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it():
