@@ -2,10 +2,11 @@
 
 `python -m experiments.budgets` writes docs/results/budgets.md; run it after an experiment.
 
-Used: `wall_seconds` of the rows that are done, one after the other as if there were one core, though two ran
-at a time and others may have shared them. A run that several pages show counts once, where it was made. Not
-in it: experts that were trained first, evaluations after training, attempts that no row shows. Pending: the
-times that pending rows state.
+All are hours of one core; the limits are in hours of two. Used: `wall_seconds` of the rows that are done,
+each of which ran on one core that others may have shared. A run that several pages show counts once, where it
+was made. Not in it: experts that were trained first, evaluations after training, searches and rows that were
+made anew since, attempts that no row shows; of these no account was kept, and they may well have taken what
+a limit leaves. Pending: the times that pending rows state.
 """
 
 import json
@@ -18,7 +19,7 @@ from experiments import command
 from experiments.table import RESULTS, markdown_table
 
 EARLIER = ("core", "control", "stability", "images")  # other budgets' runs, which some pages borrow
-LIMIT = 12.0  # hours for each group
+LIMIT, CORES = 12.0, 2  # hours for each group, on that many cores
 GROUPS = {
     "Table 1": ("table1", "tuning", "properties", "coverage"),
     "The paper's other results": ("figure2", "gridworld", "table3", "rewards", "divergences", "unbiased"),
@@ -107,11 +108,11 @@ def page() -> str:
 
 def verdict(total: Share) -> str:
     """The limit beside what was used."""
-    left, least = LIMIT - total.used, "at least " if total.untimed else ""
-    words = f"{left:.1f} h are left" if left >= 0 else f"{-left:.1f} h more than that"
+    hours, least = LIMIT * CORES, "at least " if total.untimed else ""
+    over = f", {total.used - hours:.1f} h more than that" if total.used > hours else ""
     return (
-        f"Limit: {LIMIT:.0f} h of background computing on 2 CPU cores. Used: {least}{total.used:.1f} h, "
-        f"{words}. {total.pending} rows are pending: {total.waiting:.1f} h by their own estimates, "
+        f"Limit: {LIMIT:.0f} h of background computing on {CORES} CPU cores, {hours:.0f} h of one. "
+        f"Used by what is shown: {least}{total.used:.1f} h{over}. {total.pending} rows are pending: {total.waiting:.1f} h by their own estimates, "
         f"{total.unknown} of them without one."
     )
 

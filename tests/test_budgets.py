@@ -33,8 +33,8 @@ def test_a_run_that_two_pages_show_counts_where_it_was_made(tmp_path, monkeypatc
         (tmp_path / f"{page}.json").write_text(json.dumps({"rows": rows.get(page, [])}))
     found = budgets.shares()
     assert [found[page].used for page in rows] == [2.0, 1.0, 0.5]
-    total = budgets.Share(used=13.25, untimed=2, pending=3, waiting=4.5, unknown=1)
-    assert "Used: at least 13.2 h, 1.2 h more than that. 3 rows are pending: 4.5 h" in budgets.verdict(total)
+    total = budgets.Share(used=25.25, untimed=2, pending=3, waiting=4.5, unknown=1)
+    assert "shown: at least 25.2 h, 1.2 h more than that. 3 rows are pending: 4.5 h" in budgets.verdict(total)
 
 
 def test_the_page_is_that_of_the_files(monkeypatch):
