@@ -93,6 +93,9 @@ pending: [budgets.md](budgets.md).
 Times are estimates for 2 cores: Hopper's and HalfCheetah's from runs cut short, the other tasks' taken from
 theirs, and the first row of each other task (`TASK_dac`) with {EXPERT_HOURS} h for its expert, at the 64
 steps a second of the benchmark "loop: gymnasium Hopper". Device rows have none: mjx was not run on a GPU.
+IQ-Learn's program of five seeds needs 0.23 GiB on Hopper and 0.31 on HalfCheetah (XLA's own account; replay,
+networks, scratch), Ant and Humanoid at least 0.36 and 2.8 for the replay's rows alone. Hopper's would take
+13.8 h on one CPU core (the piece that `--dry-run` measures).
 
 ```text
 {DEVICE_COMMANDS}
