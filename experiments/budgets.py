@@ -112,8 +112,8 @@ def verdict(total: Share) -> str:
     over = f", {total.used - hours:.1f} h more than that" if total.used > hours else ""
     return (
         f"Limit: {LIMIT:.0f} h of background computing on {CORES} CPU cores, {hours:.0f} h of one. "
-        f"Used by what is shown: {least}{total.used:.1f} h{over}. {total.pending} rows are pending: {total.waiting:.1f} h by their own estimates, "
-        f"{total.unknown} of them without one."
+        f"Used by what is shown: {least}{total.used:.1f} h{over}. {total.pending} rows are pending: "
+        f"{total.waiting:.1f} h by their own estimates, {total.unknown} of them without one."
     )
 
 

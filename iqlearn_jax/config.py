@@ -38,7 +38,7 @@ def base_config() -> ConfigDict:
     config.demos = ConfigDict({"path": "", "trajectories": 1, "subsample": 1})
 
     config.divergence = "chi2"
-    config.regularize = "expert"  # χ² over "expert" samples (eq. 12) or "both" (authors, online)
+    config.regularize = "expert"  # φ over "expert" samples (eq. 12), or χ² over "both" (authors, online)
     config.value_term = "expert"  # "v0", "v0_all" (authors), "expert", "mixture" or "policy" (online)
     config.terminal = "zero"  # "zero" (authors), "absorbing" or "bounded"
     config.absorbing_entropy = False  # adds τ log|A| to the absorbing state's value

@@ -109,17 +109,13 @@ def check(config) -> None:
     )
     choose(config, "terminal", ("zero", "absorbing", "bounded"))
     both = choose(config, "regularize", ("expert", "both")) == "both"
-    require(
-        not both or config.divergence == "chi2",
-        f"config.regularize='both' is defined for divergence 'chi2', found '{config.divergence}'; "
-        "set --config.regularize=expert",
-    )
-    bounded = config.divergence == "tv" or both
+    bounded = config.divergence == "tv" or (both and config.divergence == "chi2")
     require(
         config.terminal != "bounded" or bounded,
         "config.terminal='bounded' needs rewards bounded on both sides; those of divergence "
-        f"'{config.divergence}' over expert samples are not: set --config.regularize=both (chi2), "
-        "--config.divergence=tv, or --config.terminal=absorbing",
+        f"'{config.divergence}' with config.regularize='{config.regularize}' are not: set "
+        "--config.regularize=both with divergence 'chi2', --config.divergence=tv, or "
+        "--config.terminal=absorbing",
     )
     require(
         config.divergence != "w1" or min(penalty_weights(config)) > 0,
@@ -134,12 +130,18 @@ def blind(config) -> bool:
 
 
 def reward_bounds(config, alpha):
-    """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none (LS-IQ)."""
-    if config.divergence == "chi2" and config.regularize == "both":
+    """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none.
+
+    With χ² over both kinds of samples ±4α (LS-IQ). Where that square stands beside another φ, the lower one
+    holds, too: at ρ_E = 0 the optimum of −ρr − ½ρr²/4α is −4α, and ρ_E > 0 only lifts it.
+    """
+    both = config.regularize == "both"
+    if config.divergence == "chi2" and both:
         return -4.0 * alpha, 4.0 * alpha
+    lower, upper = get_divergence(config.divergence).domain(alpha)
     if config.divergence in ("chi2", "chi2_monotone"):
-        return -jnp.inf, 2.0 * alpha
-    return get_divergence(config.divergence).domain(alpha)
+        upper = 2.0 * alpha
+    return jnp.maximum(lower, -4.0 * alpha) if both else lower, upper
 
 
 def end_reward(config, agent, as_expert: bool, hparams, state):
@@ -194,8 +196,9 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
     divergence, alpha = get_divergence(config.divergence), hparams["alpha"]
     both = config.regularize == "both"
 
-    def phi(reward):  # with both, the square is a term of its own, over both kinds of samples
-        curved = (lambda r: r) if both else partial(guarded_phi, divergence, alpha=alpha)
+    def phi(reward):  # χ² over both is its square alone, over both kinds of samples; others keep their φ
+        square_alone = both and config.divergence == "chi2"
+        curved = (lambda r: r) if square_alone else partial(guarded_phi, divergence, alpha=alpha)
         return curved(r=reward) + end.weight * curved(r=end.reward)
 
     value_term = estimate_value_term(

@@ -18,7 +18,7 @@ class Diagnosis(NamedTuple):
 def steadier(case: Case) -> str:
     """What keeps a critic from running away, by what the configuration has not got yet."""
     config = case.config
-    if case.online and config.regularize == "expert" and config.divergence == "chi2":
+    if case.online and config.regularize == "expert":
         return square_of_both(case)
     if case.online and not config.target_network:
         return "--config.target_network=True --config.value_term=policy"
@@ -53,13 +53,13 @@ def bounded(case: Case) -> str:
 
 
 def square_of_both(case: Case) -> str:
-    """The bound ±4α on the learner's rewards too."""
-    return "--config.regularize=both (bounds the learner's rewards by 4 alpha)"
+    """A bound of −4α on the learner's rewards, with χ² of ±4α."""
+    return "--config.regularize=both (holds the learner's rewards above -4 alpha)"
 
 
 def ends(case: Case) -> str:
     """A value of their own behind ends."""
-    both = case.config.regularize == "both" and case.online
+    both = case.config.regularize == "both" and case.config.divergence == "chi2" and case.online
     return "--config.terminal=absorbing" + (" or bounded" if both else "")
 
 

@@ -110,10 +110,10 @@ def loss(setting, table, theta, target, target_theta, policy, expert, initial):
         own = partial(mean, "policy" if c.value_term == "policy" else "expert")
         over = mixture if c.value_term == "mixture" else own
         value = over(lambda r, drop: r if c.value_term == "policy" else drop).mean()
+    linear = c.regularize == "both" and c.divergence == "chi2"  # its square is the one below
+    total = value - mean("expert", lambda r, drop: r if linear else phi(c.divergence, r, c.alpha)).mean()
     if c.regularize == "both":
-        total = value - mean("expert", lambda r, drop: r).mean()
-        return total + mixture(lambda r, drop: r**2).mean() / (4 * c.alpha)
-    total = value - mean("expert", lambda r, drop: phi(c.divergence, r, c.alpha)).mean()
+        total += mixture(lambda r, drop: r**2).mean() / (4 * c.alpha)
     if c.divergence == "tv":  # weight 10 on the distance from the box, over all rows
         rewards = np.concatenate([p[0] for p in parts.values()], axis=-1)
         total += 10.0 * np.mean(np.maximum(np.abs(rewards) - c.alpha, 0.0))
@@ -128,7 +128,8 @@ def bounds(c):
         "chi2": (-math.inf, 2.0), "chi2_monotone": (-math.inf, 2.0), "tv": (-1.0, 1.0),
         "forward_kl": (0.0, math.inf), "hellinger": (-1.0, math.inf), "js": (-math.log(2), math.inf),
     }.get(c.divergence, (-math.inf, math.inf))  # fmt: skip
-    return found[0] * c.alpha, found[1] * c.alpha
+    floor = -4 * c.alpha if c.regularize == "both" else -math.inf
+    return max(found[0] * c.alpha, floor), found[1] * c.alpha
 
 
 def gradient(fn, x, step=1e-6):

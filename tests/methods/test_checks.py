@@ -30,12 +30,12 @@ TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"
         ({"value_term": "v1"}, "unknown config.value_term 'v1'; did you mean v0"),
         ({"terminal": "absorb"}, "unknown config.terminal 'absorb'; did you mean absorbing"),
         ({"regularize": "all"}, "unknown config.regularize 'all'"),
-        (
-            {"regularize": "both", "divergence": "js"},
-            "config.regularize='both'.*'js'.*--config.regularize=expert",
-        ),
         ({"terminal": "bounded"}, "config.terminal='bounded'.*'chi2'.*--config.regularize=both"),
         ({"terminal": "bounded", "divergence": "hellinger"}, "config.terminal='bounded'.*'hellinger'"),
+        (
+            {"terminal": "bounded", "divergence": "js", "regularize": "both"},
+            "config.terminal='bounded'.*'js' with config.regularize='both'.*--config.terminal=absorbing",
+        ),
         ({"divergence": "w1"}, "'w1'.*config.gradient_penalty is 0.0; set it above 0"),
         (
             {"method": "bc", "feed": "replay"},
@@ -273,6 +273,8 @@ def test_discount_knows_only_termination():
         ({"divergence": "hellinger"}, -0.5, np.inf),
         ({"divergence": "forward_kl"}, 0.0, np.inf),
         ({"divergence": "reverse_kl"}, -np.inf, np.inf),
+        ({"divergence": "reverse_kl", "regularize": "both"}, -2.0, np.inf),
+        ({"divergence": "hellinger", "regularize": "both"}, -0.5, np.inf),
     ],
 )
 def test_value_bounds_follow_from_reward_bounds(changes, lower, upper):

@@ -48,6 +48,9 @@ def cases():
         for title, changes in variants.items():
             marks = pytest.mark.slow if " " in title and name != "chi2" else ()
             yield pytest.param(name, changes, id=f"{name}-{title}", marks=marks)
+        if name != "chi2":
+            online = {"feed": "replay", "value_term": "policy", "terminal": "absorbing", "clip_targets": True}
+            yield pytest.param(name, online | BOTH, id=f"{name}-both")
     for title, changes in (VARIANTS | BOUNDED).items():
         yield pytest.param("chi2", changes | BOTH, id=f"both-{title}")
 

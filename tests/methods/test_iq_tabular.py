@@ -167,19 +167,32 @@ def draw_policy(rng):
     return rng.dirichlet(np.ones(ACTIONS), STATES)
 
 
-def ls_iq_point():
-    """(reward, Q, batch): r = 4α(ρ_E − ρ)/(ρ_E + ρ) of a policy with occupancy ρ, |r| ≤ 4α.
+SLOPES = {  # φ'(r/α) by hand; with χ² over both the square stands for it, and φ is the identity
+    "chi2": lambda x: 1.0,
+    "reverse_kl_unbiased": lambda x: np.exp(-x),
+    "hellinger": lambda x: (1 + x) ** -2,
+    "js": lambda x: np.exp(-x) / (2 - np.exp(-x)),
+}
+
+
+def ls_iq_point(name="chi2", spread=0.8):
+    """(reward, Q, batch): φ'(r)ρ_E − ρ = r(ρ_E + ρ)/4α, for χ² r = 4α(ρ_E − ρ)/(ρ_E + ρ), of a policy with
+    occupancy ρ.
 
     The policy's reward is chosen first; ρ_E follows from it. Occupancies in 400 000 rows each.
     """
     rng = np.random.default_rng(2)
     mdp = connected()
     model = MDP(*(jnp.asarray(x) for x in mdp))
-    reward = rng.uniform(-0.8, 0.8, (STATES, ACTIONS))
+    reward = rng.uniform(-spread, spread, (STATES, ACTIONS))
     policy = soft_policy(soft_value_iteration(model, jnp.asarray(reward), TAU), TAU)
     own = np.asarray(occupancy(model, policy))
-    ratio = lambda r: (1 + r / (4 * ALPHA)) / (1 - r / (4 * ALPHA))  # noqa: E731
-    low, high = -0.9, 0.9  # a constant shift leaves the policy alone: the one where ρ_E sums to 1
+    slope = SLOPES[name]
+    ratio = lambda r: (1 + r / (4 * ALPHA)) / (slope(r / ALPHA) - r / (4 * ALPHA))  # noqa: E731
+    low, high = (
+        -1.125 * spread,
+        1.125 * spread,
+    )  # a constant shift leaves the policy alone: the one where ρ_E sums to 1
     for _ in range(60):
         shift = 0.5 * (low + high)
         low, high = (shift, high) if (own * ratio(reward + shift)).sum() < 1 else (low, shift)
@@ -190,12 +203,23 @@ def ls_iq_point():
     return reward, q, Batch(policy=replay, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
 
 
-@pytest.mark.parametrize("value_term", ["v0", "policy"])
-def test_chi2_over_both_samples_has_the_ls_iq_fixed_point(value_term):
+@pytest.mark.parametrize(
+    ("name", "value_term", "spread"),
+    [
+        ("chi2", "v0", 0.8),
+        ("chi2", "policy", 0.8),
+        ("reverse_kl_unbiased", "policy", 0.2),
+        ("hellinger", "policy", 0.1),
+        ("js", "policy", 0.1),
+    ],
+)
+def test_the_square_over_both_samples_has_its_fixed_point(name, value_term, spread):
     """There the gradient vanishes, when the replay is the policy's own occupancy."""
     with jax.enable_x64(True):
-        reward, q, batch = ls_iq_point()
-        config, _, _, agent, hparams, state = setup(value_term=value_term, regularize="both", feed="replay")
+        reward, q, batch = ls_iq_point(name, spread)
+        config, _, _, agent, hparams, state = setup(
+            divergence=name, value_term=value_term, regularize="both", feed="replay"
+        )
         state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
         here = slope_at(config, agent, hparams, holding(state, q), batch)
         there = slope_at(config, agent, hparams, holding(state, q.at[0, 0].add(0.1)), batch)
