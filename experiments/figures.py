@@ -15,6 +15,7 @@ from iqlearn_jax.report.read import Series
 
 COLUMNS = 3
 TITLE_WIDTH = 36  # characters above a panel
+APART = 0.13  # demonstrations between the intervals of two methods
 IMAGES = Path("docs/images")
 
 
@@ -96,10 +97,13 @@ def write_scores(name: str, panels: Mapping[str, Mapping[str, list]], demos: Seq
 
 
 def _scores_panel(ax, title: str, found: Mapping[str, list], methods: Sequence[str]) -> None:
-    for method, points in found.items():
+    for place, (method, points) in enumerate(found.items()):
         x, y, interval = (np.asarray(part, float) for part in zip(*points, strict=True))
-        colour = style.colour(methods.index(method))
-        ax.errorbar(x, y, np.abs(interval.T - y), label=method, color=colour, capsize=2)
+        beside = APART * (place - (len(found) - 1) / 2)  # so that no interval hides another
+        again, index = divmod(methods.index(method), len(style.COLOURS))
+        marker = style.MARKERS[(index + again) % len(style.MARKERS)]
+        look = {"color": style.colour(index), "marker": marker, "markersize": 4, "capsize": 2}
+        ax.errorbar(x + beside, y, np.abs(interval.T - y), label=method, **look)
     for value in (0.0, 1.0):
         ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)
     ax.set_title(title)
