@@ -1,6 +1,6 @@
 """Hours of computing that the results took and would take, from their files alone.
 
-`python -m experiments.budgets` writes docs/results/budgets.md; run it after an experiment.
+`python -m experiments.budgets` writes docs/results/budgets.md; so does each experiment when it ends.
 
 All are hours of one core; the limits are in hours of two. Used: `wall_seconds` of the rows that are done,
 each of which ran on one core that others may have shared. A run that several pages show counts once, where it
@@ -123,10 +123,15 @@ def line(name: str, found: Share) -> tuple:
     return (name, f"{used:.2f}", done, untimed, f"{waiting:.1f}", pending, unknown)
 
 
+def write() -> None:
+    """docs/results/budgets.md."""
+    (RESULTS / "budgets.md").write_text(page())
+
+
 def main() -> None:
     """Writes the page."""
     command.parse(__doc__)
-    (RESULTS / "budgets.md").write_text(page())
+    write()
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ import argparse
 import fnmatch
 import sys
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -50,8 +51,17 @@ def chosen(only: str | None, known: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(chain(*matches.values())))
 
 
+def renew_budgets() -> None:
+    """docs/results/budgets.md, which sums what all result files say, where there is one."""
+    budgets = import_module("experiments.budgets")
+    if (budgets.RESULTS / "budgets.md").exists():
+        budgets.write()
+
+
 def run(name: str, main: Callable[[], object]) -> None:
-    """Runs an experiment's `main` on all cores and exits: 0, or the code of an error or a signal.
+    """Runs an experiment's `main` on all cores, renews the page of hours and exits.
+
+    The exit code is 0, or that of an error or a signal.
 
     Args:
       name: of the module in experiments/, said in what goes on after a signal.
@@ -59,6 +69,7 @@ def run(name: str, main: Callable[[], object]) -> None:
     one_device_per_core()
     try:
         main()
+        renew_budgets()
     except InputError as error:
         sys.exit(one_line(error))
     except Stopped as stopped:

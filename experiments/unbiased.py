@@ -115,6 +115,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
 
 def main() -> None:
     """Measures, writes, draws."""
+    command.parse(__doc__)
     rows, made = measure_all(), provenance(None)
     facts = {"processes": PROCESSES, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "batches": BATCHES}
     write_json(RESULTS / "unbiased.json", {"name": "unbiased", "provenance": made} | facts | {"rows": rows})

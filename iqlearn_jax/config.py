@@ -15,7 +15,7 @@ TRACED = (
     "temperature", "gamma", "alpha", "critic_lr", "actor_lr", "temperature_lr",
     "target_rate", "target_entropy", "gradient_penalty", "weight_decay", "discriminator_lr", "margin",
     "reward_weight", "replay_share", "orthogonal", "chain_step_size", "chain_noise", "chain_restart",
-    "gap_square", "ridge", "bandwidth", "transition_weight",
+    "gap_square", "ridge", "bandwidth", "transition_weight", "phi_slope",
     "clip_range", "gae_lambda", "lr_decay", "average_rate",
 )  # fmt: skip
 RATES = tuple(name for name in TRACED if name.endswith("_lr"))  # what `lr_decay` scales
@@ -84,6 +84,7 @@ def base_config() -> ConfigDict:
     config.temperature = 0.01  # τ, reward units per nat; the start when it is learned
     config.gamma = 0.99
     config.alpha = 0.5  # weight of the divergence (χ²'s α, TV's R, W1's K); max_entropy_deep: |r| ≤ 4α
+    config.phi_slope = 100.0  # slope of φ at which it goes on as a straight line; the paper's φ: 1e8
     config.critic_lr = 1e-4
     config.actor_lr = 3e-4
     config.temperature_lr = 3e-4
@@ -119,6 +120,7 @@ RANGES = {
     "gamma": (0.0, math.nextafter(1.0, 0.0)),
     "temperature": (TINY, math.inf),
     "alpha": (TINY, math.inf),
+    "phi_slope": (1.0, 1e12),
     "margin": (TINY, math.inf),
     "target_rate": (0.0, 1.0),
     "inner_steps": (1, math.inf),

@@ -5,7 +5,7 @@ import json
 import pytest
 from common import ROOT
 
-from experiments import budgets
+from experiments import budgets, command
 
 
 def test_parts_of_a_row_are_added_and_a_command_counts_once():
@@ -35,6 +35,20 @@ def test_a_run_that_two_pages_show_counts_where_it_was_made(tmp_path, monkeypatc
     assert [found[page].used for page in rows] == [2.0, 1.0, 0.5]
     total = budgets.Share(used=25.25, untimed=2, pending=3, waiting=4.5, unknown=1)
     assert "shown: at least 25.2 h, 1.2 h more than that. 3 rows are pending: 4.5 h" in budgets.verdict(total)
+
+
+def test_an_experiment_that_ends_renews_the_page(tmp_path, monkeypatch):
+    monkeypatch.setattr(budgets, "RESULTS", tmp_path)
+    for page in (*budgets.EARLIER, *(page for pages in budgets.GROUPS.values() for page in pages)):
+        (tmp_path / f"{page}.json").write_text(json.dumps({"rows": []}))
+    with pytest.raises(SystemExit, match=r"^0$"):
+        command.run("elsewhere", lambda: None)
+    assert not (tmp_path / "budgets.md").exists()  # a user's own folder gets no page
+    (tmp_path / "budgets.md").write_text("stale")
+    rows = [{"name": "hopper", "wall_seconds": 7200.0}]
+    with pytest.raises(SystemExit, match=r"^0$"):
+        command.run("rewards", lambda: (tmp_path / "rewards.json").write_text(json.dumps({"rows": rows})))
+    assert "2.0 h" in (tmp_path / "budgets.md").read_text("utf-8")
 
 
 def test_the_page_is_that_of_the_files(monkeypatch):

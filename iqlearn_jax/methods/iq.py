@@ -13,6 +13,7 @@ Departures from the authors' code, each with the switch that restores their choi
   from states alone, actions may be inferred: `infer_actions=False` is the paper's E_{a~π}[Q(s,a)].
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -195,10 +196,14 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
     end = self_loop(config, agent, hparams, state, critic, bootstrap, rows)
     divergence, alpha = get_divergence(config.divergence), hparams["alpha"]
     both = config.regularize == "both"
+    curved: Callable[..., jax.Array]
+    curved = partial(guarded_phi, divergence, alpha=alpha, steepest=hparams["phi_slope"])
+    if (
+        both and config.divergence == "chi2"
+    ):  # its square alone, over both kinds of samples; others keep their φ
+        curved = lambda r: r  # noqa: E731
 
-    def phi(reward):  # χ² over both is its square alone, over both kinds of samples; others keep their φ
-        square_alone = both and config.divergence == "chi2"
-        curved = (lambda r: r) if square_alone else partial(guarded_phi, divergence, alpha=alpha)
+    def phi(reward):
         return curved(r=reward) + end.weight * curved(r=end.reward)
 
     value_term = estimate_value_term(

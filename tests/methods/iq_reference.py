@@ -10,33 +10,36 @@ from functools import partial
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-MARGIN, LIMIT = 1e-3, 20.0  # the guard's documented constants
-
-UNIT = {  # φ(x) and φ'(x) at α = 1, from the table of the paper
-    "forward_kl": (lambda x: 1 + np.log(x), lambda x: 1 / x),
-    "reverse_kl": (lambda x: -np.exp(-x - 1), lambda x: np.exp(-x - 1)),
-    "reverse_kl_unbiased": (lambda x: 1 - np.exp(-x), lambda x: np.exp(-x)),
-    "hellinger": (lambda x: x / (1 + x), lambda x: (1 + x) ** -2.0),
-    "js": (lambda x: np.log(2 - np.exp(-x)), lambda x: np.exp(-x) / (2 - np.exp(-x))),
-    "chi2": (lambda x: x - x**2 / 4, lambda x: 1 - x / 2),
-    "chi2_monotone": (lambda x: np.where(x > 2, 1.0, x - x**2 / 4), lambda x: np.maximum(1 - x / 2, 0)),
-    "tv": (lambda x: np.minimum(x, 1.0), lambda x: np.where(x > 1, 0.0, 1.0)),
-    "w1": (lambda x: x, np.ones_like),
+UNIT = {  # φ(x) at α = 1, from the table of the paper
+    "forward_kl": lambda x: 1 + np.log(x),
+    "reverse_kl": lambda x: -np.exp(-x - 1),
+    "reverse_kl_unbiased": lambda x: 1 - np.exp(-x),
+    "hellinger": lambda x: x / (1 + x),
+    "js": lambda x: np.log(2 - np.exp(-x)),
+    "chi2": lambda x: x - x**2 / 4,
+    "chi2_monotone": lambda x: np.where(x > 2, 1.0, x - x**2 / 4),
+    "tv": lambda x: np.minimum(x, 1.0),
+    "w1": lambda x: x,
 }
-KNOT = {  # below it φ goes on as a straight line
-    "forward_kl": MARGIN, "hellinger": MARGIN - 1, "js": MARGIN - math.log(2), "tv": -1.0,
-    "reverse_kl": -LIMIT, "reverse_kl_unbiased": -LIMIT,
-}  # fmt: skip
+KNOT = {  # x at which φ has the slope s, below which it goes on as a straight line
+    "forward_kl": lambda s: 1 / s,
+    "hellinger": lambda s: s**-0.5 - 1,
+    "js": lambda s: -np.log(2 * s / (1 + s)),
+    "reverse_kl": lambda s: -np.log(s) - 1,
+    "reverse_kl_unbiased": lambda s: -np.log(s),
+    "tv": lambda s: -1.0,
+}
 INSIDE = {"forward_kl": 1.0, "reverse_kl": 0.0}  # a reward well inside each domain; 0.3 elsewhere
 
 
-def phi(name, r, alpha):
+def phi(name, r, alpha, steepest=100.0):
     x = np.asarray(r) / alpha
-    value, slope = UNIT[name]
-    knot = KNOT.get(name, -math.inf)
-    inside = np.maximum(x, knot)
-    steepness = 10.0 if name == "tv" else (0.0 if math.isinf(knot) else float(slope(knot)))
-    return alpha * (value(inside) + steepness * np.minimum(x - inside, 0.0))
+    value = UNIT[name]
+    if name not in KNOT:
+        return alpha * value(x)
+    inside = np.maximum(x, KNOT[name](steepest))
+    slope = 10.0 if name == "tv" else steepest
+    return alpha * (value(inside) + slope * np.minimum(x - inside, 0.0))
 
 
 @dataclass
@@ -45,6 +48,7 @@ class Setting:
 
     divergence: str = "chi2"
     alpha: float = 0.5
+    phi_slope: float = 100.0
     gamma: float = 0.8
     temperature: float = 0.3
     value_term: str = "expert"
@@ -111,7 +115,10 @@ def loss(setting, table, theta, target, target_theta, policy, expert, initial):
         over = mixture if c.value_term == "mixture" else own
         value = over(lambda r, drop: r if c.value_term == "policy" else drop).mean()
     linear = c.regularize == "both" and c.divergence == "chi2"  # its square is the one below
-    total = value - mean("expert", lambda r, drop: r if linear else phi(c.divergence, r, c.alpha)).mean()
+    total = (
+        value
+        - mean("expert", lambda r, drop: r if linear else phi(c.divergence, r, c.alpha, c.phi_slope)).mean()
+    )
     if c.regularize == "both":
         total += mixture(lambda r, drop: r**2).mean() / (4 * c.alpha)
     if c.divergence == "tv":  # weight 10 on the distance from the box, over all rows

@@ -1,3 +1,5 @@
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -122,32 +124,54 @@ def test_guard_is_finite_and_concave_everywhere(name, dtype):
 @every
 def test_guard_is_phi_inside(name, dtype):
     alpha, record = dtype(1.5), DIVERGENCES[name]
-    r = jnp.asarray(1.5 * inside(name)[inside(name) > LOWER.get(name, -np.inf) + 2e-3], dtype)
+    x = inside(name)
+    r = jnp.asarray(1.5 * x[SLOPES[name](x) < 99], dtype)
+    assert len(r) > 40
     np.testing.assert_allclose(
         guarded_phi(record, r, alpha), record.phi(r, alpha), rtol=4 * np.finfo(dtype).eps
     )
     exact = slope(lambda x: record.phi(x, alpha), r)
     np.testing.assert_allclose(slope(lambda x: guarded_phi(record, x, alpha), r), exact, rtol=1e-6)
+    everywhere = jnp.asarray(1.5 * x[x > LOWER.get(name, -np.inf) + 1e-3], dtype)
+    np.testing.assert_allclose(
+        guarded_phi(record, everywhere, alpha, steepest=1e8), record.phi(everywhere, alpha), rtol=1e-6
+    )
 
 
-@pytest.mark.parametrize(
-    ("name", "least"), [("forward_kl", 1e3), ("hellinger", 1e6), ("js", 499), ("tv", 10)]
-)
-def test_guard_pushes_back_into_the_domain(name, least):
+@pytest.mark.parametrize(("name", "push"), [("forward_kl", 40), ("hellinger", 40), ("js", 40), ("tv", 10)])
+def test_guard_pushes_back_into_the_domain(name, push):
     record, alpha = DIVERGENCES[name], 0.5
     outside = alpha * (LOWER[name] - np.array([1e-6, 1.0, 1e9]))
-    assert (np.asarray(slope(lambda r: guarded_phi(record, r, alpha), outside)) >= least * 0.999).all()
+    found = slope(lambda r: guarded_phi(record, r, alpha, steepest=40.0), outside)
+    np.testing.assert_allclose(found, push, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["forward_kl", "hellinger", "js", "reverse_kl", "reverse_kl_unbiased"])
+KNOTS = {  # where φ' = 40, solved by hand
+    "forward_kl": 0.025,
+    "hellinger": 40**-0.5 - 1,
+    "js": np.log(41 / 80),
+    "reverse_kl": -np.log(40) - 1,
+    "reverse_kl_unbiased": -np.log(40),
+}
+
+
+@pytest.mark.parametrize("name", KNOTS)
 def test_guard_is_once_differentiable_at_its_knot(name):
     record, alpha = DIVERGENCES[name], 0.7
-    knot = alpha * (LOWER[name] + 0.01 if name in LOWER else -20.0)
-    ends = jnp.array([knot - 1e-7, knot, knot + 1e-7])
-    values = guarded_phi(record, ends, alpha, margin=0.01)
-    slopes = slope(lambda r: guarded_phi(record, r, alpha, margin=0.01), ends)
-    np.testing.assert_allclose(slopes, slopes[0], rtol=1e-4)
+    ends = alpha * KNOTS[name] + jnp.array([-1e-7, 0.0, 1e-7])
+    guarded = lambda r: guarded_phi(record, r, alpha, steepest=40.0)  # noqa: E731
+    values, slopes = guarded(ends), slope(guarded, ends)
+    np.testing.assert_allclose(slopes, 40.0, rtol=1e-4)
     np.testing.assert_allclose(np.diff(values), 1e-7 * slopes[:2], rtol=1e-3)
+
+
+def test_only_what_has_no_bounded_slope_is_capped():
+    slopes = {
+        name: float(jax.grad(partial(guarded_phi, DIVERGENCES[name], alpha=1.0))(-1e3))
+        for name in DIVERGENCES
+    }
+    assert {name for name, found in slopes.items() if found == 100} == set(KNOTS)
+    assert slopes["chi2"] == 501 and slopes["w1"] == 1
 
 
 def test_barrier_of_total_variation_is_configurable():
