@@ -8,6 +8,8 @@ both. `ops.reward_samples` has the same for continuous spaces.
 import jax
 import jax.numpy as jnp
 
+from iqlearn_jax.ops.linear import linear_solve
+
 
 def epic_canonical(
     reward: jax.Array,
@@ -84,7 +86,7 @@ def starc_canonical(
     mean = expected_reward(reward, transition)
     pi = jnp.full_like(mean, 1.0 / mean.shape[1]) if policy is None else policy
     chain = jnp.einsum("sa,sat->st", pi, transition)
-    value = jnp.linalg.solve(jnp.eye(len(chain)) - gamma * chain, jnp.sum(pi * mean, axis=1))
+    value = linear_solve(jnp.eye(len(chain)) - gamma * chain, jnp.sum(pi * mean, axis=1))
     return mean + gamma * transition @ value - value[:, None]
 
 

@@ -8,6 +8,8 @@ p = A·F, and Q(s,a) = ψ(s,a)ᵀω = f(s)ᵀω_a. An action that was never seen
 import jax
 import jax.numpy as jnp
 
+from iqlearn_jax.ops.linear import linear_solve
+
 
 def fourier_features(x: jax.Array, frequencies: jax.Array, phases: jax.Array) -> jax.Array:
     """√(2/F) cos(xΩ + b), whose products are a Gaussian kernel in the mean  (Rahimi & Recht 2007).
@@ -52,7 +54,7 @@ def lstd(
     """
     weighted = psi * (weight / jnp.maximum(jnp.sum(weight), 1.0))[:, None]
     system = weighted.T @ (psi - discount[:, None] * next_psi)
-    return jnp.linalg.solve(system + ridge * jnp.eye(psi.shape[-1], dtype=psi.dtype), weighted.T @ reward)
+    return linear_solve(system + ridge * jnp.eye(psi.shape[-1], dtype=psi.dtype), weighted.T @ reward)
 
 
 def lspi(

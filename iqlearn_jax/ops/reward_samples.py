@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.ops.canonical import uniform
+from iqlearn_jax.ops.linear import linear_solve
 
 Reward = Callable[[jax.Array, jax.Array, jax.Array], jax.Array]  # obs, action, next_obs [M, ...] -> [M]
 Model = Callable[[jax.Array, jax.Array], jax.Array]  # obs, action [M, ...] -> next_obs [M, ...]
@@ -105,7 +106,7 @@ def least_squares_canonical(
     rows = gamma * next_features - features
     gram = (rows * w[:, None]).T @ rows
     damped = gram + ridge * jnp.trace(gram) / len(gram) * jnp.eye(len(gram))
-    return reward - rows @ jnp.linalg.solve(damped, rows.T @ (w * reward))
+    return reward - rows @ linear_solve(damped, rows.T @ (w * reward))
 
 
 def repeat(x: jax.Array, size: int) -> jax.Array:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.ops.divergences import Divergence
+from iqlearn_jax.ops.linear import linear_solve
 from iqlearn_jax.ops.soft import entropy, inverse_bellman, log_policy, soft_value
 
 Array = Any  # jax.Array, or numpy.ndarray for models in float64 outside of x64 mode
@@ -43,7 +44,7 @@ def soft_policy_evaluation(mdp: MDP, reward: jax.Array, logp: jax.Array, tempera
     """
     policy = jnp.exp(logp)
     system = jnp.eye(policy.shape[0], dtype=policy.dtype) - mdp.gamma * _state_chain(mdp, policy)
-    value = jnp.linalg.solve(system, jnp.sum(policy * reward, axis=-1) + temperature * entropy(logp))
+    value = linear_solve(system, jnp.sum(policy * reward, axis=-1) + temperature * entropy(logp))
     return reward + mdp.gamma * mdp.transition @ value
 
 
@@ -131,7 +132,7 @@ def occupancy(mdp: MDP, policy: jax.Array) -> jax.Array:
       [S, A] occupancy; sums to 1.
     """
     system = jnp.eye(policy.shape[0], dtype=policy.dtype) - mdp.gamma * _state_chain(mdp, policy).T
-    return jnp.linalg.solve(system, (1 - mdp.gamma) * mdp.initial)[:, None] * policy
+    return linear_solve(system, (1 - mdp.gamma) * mdp.initial)[:, None] * policy
 
 
 def causal_entropy(occupancies: jax.Array, logp: jax.Array) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.ops.divergences import Divergence
+from iqlearn_jax.ops.linear import linear_solve
 from iqlearn_jax.ops.soft import soft_policy, soft_value
 from iqlearn_jax.ops.tabular import MDP, Scalar, occupancy, soft_value_iteration
 
@@ -135,7 +136,7 @@ def dual_hessian(
     policy, eye = soft_policy(q, temperature), jnp.eye(states, dtype=reward.dtype)
     chain = jnp.einsum("sa,sat->st", policy, mdp.transition)
     spread = (eye[:, :, None] * policy).reshape(states, -1)  # row s holds π(·|s)
-    value_slope = jnp.linalg.solve(eye - mdp.gamma * chain, spread)
+    value_slope = linear_solve(eye - mdp.gamma * chain, spread)
     q_slope = jnp.eye(reward.size, dtype=reward.dtype)
     q_slope += mdp.gamma * mdp.transition.reshape(-1, states) @ value_slope
     advantage = q_slope - jnp.repeat(value_slope, actions, axis=0)
@@ -189,7 +190,7 @@ def _newton_direction(curvature: jax.Array, point: Point, box: tuple) -> jax.Arr
     matrix = jnp.where(free[:, None] & free[None, :], curvature, 0.0) + jnp.diag(jnp.where(held, scale, 0.0))
     # Shaping leaves total variation's F constant, so its Hessian is singular; the shift makes it regular.
     shift = (jnp.minimum(point.residual, 1.0) * 1e-3 + 8 * jnp.finfo(x.dtype).eps) * scale
-    return jnp.linalg.solve(matrix + shift * jnp.eye(x.size, dtype=x.dtype), gradient)
+    return linear_solve(matrix + shift * jnp.eye(x.size, dtype=x.dtype), gradient)
 
 
 def _improves(point: Point, new: Point) -> jax.Array:
