@@ -13,6 +13,7 @@ import numpy as np
 from iqlearn_jax.data.frame_replay import take_rows
 from iqlearn_jax.envs.api import random_actions
 from iqlearn_jax.envs.host import evaluate_host
+from iqlearn_jax.sweep.mesh import fit
 from iqlearn_jax.sweep.problem import Problem
 from iqlearn_jax.train.evaluate import Played, play_episodes, record_episodes, uniform_policy
 from iqlearn_jax.train.mapping import vmap
@@ -30,16 +31,19 @@ def make_evaluator(problem: Problem) -> Callable:
 
     Starts and draws depend on a run's seed only: every evaluation of a run plays the same ones.
     """
+    place = problem.placement
     if problem.env is None:
         act = jax.jit(vmap(_policy(problem)))
-        keys = jax.vmap(jax.random.key)(problem.seeds + EVALUATION_STREAM)
+        seeds = fit(problem.seeds, place.runs, place.slots)
+        keys = jax.vmap(jax.random.key)(seeds + EVALUATION_STREAM)
         keys_of = jax.jit(jax.vmap(jax.random.fold_in, in_axes=(0, None)))
 
         def on_host(state, episodes):
             steps = count()
 
             def policy(obs):
-                return np.asarray(act(problem.hparams, state, obs, keys_of(keys, next(steps))))
+                obs = fit(obs, place.runs, place.slots)
+                return place.get(act(problem.hparams, state, obs, keys_of(keys, next(steps))))
 
             return _play_on_host(problem, policy, problem.seeds.tolist(), episodes)
 
@@ -50,8 +54,8 @@ def make_evaluator(problem: Problem) -> Callable:
         play = partial(_play, problem, episodes)
         return place.map_runs(play, in_axes=(0, 0, 0))(hparams, state, seeds)
 
-    place, seeds = problem.placement, problem.placement.put(problem.seeds)
-    return lambda state, episodes: place.get(on_device(problem.hparams, state, seeds, episodes))
+    starts = place.put(problem.seeds)
+    return lambda state, episodes: place.get(on_device(problem.hparams, state, starts, episodes))
 
 
 def make_initial_value(problem: Problem) -> Callable[[Any], dict[str, np.ndarray]]:

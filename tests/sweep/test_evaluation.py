@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from common import cartpole_demos, configure, made_up_config, made_up_environments
+from jax.sharding import Mesh
 
 from iqlearn_jax.sweep.evaluation import KEPT_STEPS, make_evaluator
+from iqlearn_jax.sweep.mesh import Placement
 from iqlearn_jax.sweep.problem import make_problem
 
 SEEDS, EPISODES = 3, 20
@@ -55,3 +57,16 @@ def test_runs_draw_apart_and_each_evaluation_the_same(problems):
     np.testing.assert_array_equal(first.action, again.action)
     np.testing.assert_array_equal(first.returns, again.returns)
     assert not (first.action[0] == first.action[1]).all()
+
+
+def test_runs_that_do_not_divide_by_the_devices_play_as_they_do_alone(problems):
+    """Two devices hold three runs in four slots; so do the states, also where the host plays."""
+    alone = problems[1]
+    place = Placement(SEEDS, SEEDS + 1, Mesh(np.array(jax.devices()[:1]), ("run",)))
+    hparams = place.put(jax.tree.map(np.asarray, alone.hparams))
+    padded = alone._replace(placement=place, hparams=hparams)
+    probabilities = np.array([0.2, 0.5, 0.8], np.float32)
+    expected = make_evaluator(alone)(jnp.asarray(probabilities), EPISODES)
+    found = make_evaluator(padded)(place.put(probabilities), EPISODES)
+    assert found.returns.shape == (SEEDS, EPISODES)
+    jax.tree.map(np.testing.assert_array_equal, found, jax.tree.map(np.asarray, expected))
