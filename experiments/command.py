@@ -69,7 +69,6 @@ def run(name: str, main: Callable[[], object]) -> None:
     one_device_per_core()
     try:
         main()
-        renew_budgets()
     except InputError as error:
         sys.exit(one_line(error))
     except Stopped as stopped:
@@ -77,4 +76,6 @@ def run(name: str, main: Callable[[], object]) -> None:
     except KeyboardInterrupt:
         print("stopped; what was finished is kept", file=sys.stderr)
         sys.exit(INTERRUPTED)
+    finally:  # rows that were finished before are on their page already
+        renew_budgets()
     sys.exit(0)

@@ -51,6 +51,14 @@ def test_an_experiment_that_ends_renews_the_page(tmp_path, monkeypatch):
         command.run("rewards", lambda: (tmp_path / "rewards.json").write_text(json.dumps({"rows": rows})))
     assert "2.0 h" in (tmp_path / "budgets.md").read_text("utf-8")
 
+    def stopped():
+        (tmp_path / "rewards.json").write_text(json.dumps({"rows": [rows[0] | {"wall_seconds": 10_800.0}]}))
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit):
+        command.run("rewards", stopped)
+    assert "3.0 h" in (tmp_path / "budgets.md").read_text("utf-8")
+
 
 def test_the_page_is_that_of_the_files(monkeypatch):
     monkeypatch.chdir(ROOT)

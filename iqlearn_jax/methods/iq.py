@@ -13,7 +13,6 @@ Departures from the authors' code, each with the switch that restores their choi
   from states alone, actions may be inferred: `infer_actions=False` is the paper's E_{a~π}[Q(s,a)].
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
@@ -196,15 +195,13 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
     end = self_loop(config, agent, hparams, state, critic, bootstrap, rows)
     divergence, alpha = get_divergence(config.divergence), hparams["alpha"]
     both = config.regularize == "both"
-    curved: Callable[..., jax.Array]
-    curved = partial(guarded_phi, divergence, alpha=alpha, steepest=hparams["phi_slope"])
-    if (
-        both and config.divergence == "chi2"
-    ):  # its square alone, over both kinds of samples; others keep their φ
-        curved = lambda r: r  # noqa: E731
+    square_alone = both and config.divergence == "chi2"  # over both kinds of samples; others keep their φ
+
+    def curved(reward):
+        return reward if square_alone else guarded_phi(divergence, reward, alpha, hparams["phi_slope"])
 
     def phi(reward):
-        return curved(r=reward) + end.weight * curved(r=end.reward)
+        return curved(reward) + end.weight * curved(end.reward)
 
     value_term = estimate_value_term(
         config, agent, hparams, state, critic, batch.initial, found, end, expert, initial_key

@@ -8,8 +8,8 @@ def linear_solve(matrix: jax.Array, rhs: jax.Array) -> jax.Array:
     """x of matrix · x = rhs by LU; under `vmap` one system after the other on a CPU, as one batch elsewhere.
 
     jaxlib 0.10 spreads a batch of LAPACK calls over the threads that wait for it: with as many batches at
-    once as there are threads (a device for each core), all wait for ever. jaxlib 0.11 goes through a batch
-    in order, as this does. Derivatives of any order come from the product (implicit differentiation).
+    once as there are threads (a device for each core), all wait for ever. Derivatives of any order come from
+    the product (implicit differentiation).
 
     Args:
       matrix: [n, n], regular; a singular one gives inf or NaN.
