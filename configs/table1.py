@@ -27,6 +27,8 @@ RECIPES = {
     "iq": {"target_network": True},
     "iq_w1": {"method": "iq", "target_network": True, "divergence": "w1", "gradient_penalty": 10.0},
     "bc": {},
+    "iq_next": {"method": "iq", "target_network": True, "next_actions": True},  # (s', a') as AVRIL sees it
+    "bc_next": {"method": "bc", "next_actions": True},
     "regularized_bc": {"margin": 1.0},
     "value_dice": {  # its authors: constant rates and 1e-4 (docs/results/notes.md)
         "terminal": "absorbing", "critic_lr": 1e-3, "lr_decay": 1.0, "orthogonal": 0.0,
@@ -75,7 +77,8 @@ def offline(task, setting, method):
     config.demos.subsample = EVERY[task] if setting == "sparse" else 1
     config.normalize_obs = setting == "full"
     config.update(RECIPES[method])
-    config.update(TUNED.get(f"{task}_{setting}_{method}", {}))
+    searched = method.removesuffix("_next")  # not searched on their own
+    config.update(TUNED.get(f"{task}_{setting}_{searched}", {}))
     return config
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from experiments.bars import FIGURE2_BARS, bars_table, few_table
 from experiments.comparison import compare, compare_table
-from experiments.demonstrations import own_demos
+from experiments.demonstrations import SHARED, own_demos
 from experiments.figures import write_scores
 from experiments.table import RUNS, Row, Table, borrowed, main, markdown_table, score
 from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, OFFLINE_HOURS, SETTINGS, SLOWER, panels
@@ -28,6 +28,7 @@ OWN = {
     "lunarlander": RUNS / "figure2/lunarlander.npz",
 }
 EXPERT, EXPERT_EPISODES, EXPERT_HOURS = "configs/lunarlander.py:expert", 20, 0.5
+NEXT = ("iq_next", "bc_next")  # with the expert's next action, which AVRIL reads
 PAPER = {  # returns at one subsampled demonstration, read off the plot (5 % of the axis)
     "cartpole": {"iq": 460, "iq_w1": 400, "avril": 380, "edm": 220, "bc": 170, "value_dice": 170},
     "acrobot": {"iq": -80, "edm": -125, "bc": -160, "avril": -300},
@@ -44,6 +45,21 @@ def shared_rows() -> dict[str, Row]:
         for task, setting, method, demos in product(CLASSIC, SETTINGS, FIGURE2, DEMOS)
     )
     return {name: borrowed(TABLE1, name) for name in names}
+
+
+def next_rows() -> dict[str, Row]:
+    """IQ-Learn and cloning on thinned-out demonstrations that also show the action after each kept step."""
+    return {
+        f"{task}_sparse_{method}_{demos}": Row(
+            f"configs/table1.py:{task}_sparse_{method}",
+            SHARED[task],
+            {"demos.trajectories": demos, "seeds": 20, "first_seed": FIRST_SEED},
+            label={"iq_next": "IQ-Learn, next actions", "bc_next": "BC, next actions"}[method],
+            prepare=partial(searched, f"{task}_sparse_{method.removesuffix('_next')}"),
+            hours=SLOWER[task] * OFFLINE_HOURS[method.removesuffix("_next")],
+        )
+        for task, method, demos in product(CLASSIC, NEXT, DEMOS)
+    }
 
 
 def own_rows() -> dict[str, Row]:
@@ -79,7 +95,7 @@ PREFACE = """# Figure 2: offline, over numbers of demonstrations
 policy, 1 the mean of all episodes of the file; nothing is clipped. "paper": its plot at one subsampled
 demonstration, read to 5 % of the axis, normalised by its own expert and the uniform policy; LunarLander's is
 left out, since the uniform policy's return in its version is not given. On thinned-out demonstrations AVRIL
-sees two actions to a row, the others one; cloning with both is no worse than AVRIL ([notes.md](notes.md)).
+sees two actions to a row, the others one: hence the tables [with both](#with-both-actions-of-a-row).
 Hardware: {hardware}. Every row with
 returns, commit and command: [figure2.json](figure2.json); hours used and pending: [budgets.md](budgets.md).
 
@@ -91,13 +107,24 @@ interval:
 """
 
 
+BOTH = """
+## With both actions of a row
+
+AVRIL's objective reads what the expert did after each kept step, twice as many actions as the others see on
+thinned-out demonstrations. `next_actions` shows them to IQ-Learn and to cloning as well
+([iq.md](../methods/iq.md)); settings and seeds are those of their rows without.
+
+"""
+
+
 def markdown(results: list[dict[str, Any]]) -> str:
     """Comparisons first, then one table for each task and setting."""
     done = {found["name"]: found for found in results if "method" in found}
-    pairs = compare({name: row for name, row in done.items() if not name.startswith("own")})
+    seen_once = {name: row for name, row in done.items() if "_next_" not in name}
+    pairs = compare({name: row for name, row in seen_once.items() if not name.startswith("own")})
     baselines = tuple(method for method in FIGURE2 if not method.startswith("iq"))
     page = f"## Bars\n\n{bars_table(done, FIGURE2_BARS)}\n{FEW}{few_table(done, pairs, CLASSIC, baselines)}\n"
-    page += compare_table(pairs)
+    page += compare_table(pairs) + both_actions(done)
     for task, (setting, words) in product(CLASSIC, SETTINGS.items()):
         page += f"\n## {task}, {words}\n\n" + score_table(
             done, f"{task}_{setting}", DEMOS, paper(task, setting)
@@ -110,6 +137,19 @@ def markdown(results: list[dict[str, Any]]) -> str:
     return page + f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
 
 
+def both_actions(done: Mapping[str, Any]) -> str:
+    """Those that see a row's next action, beside each other."""
+    names = {name.replace("_next_", "_"): name for name in done if "_next_" in name}
+    names |= {name: name for name in done if "_sparse_avril_" in name and not name.startswith("own")}
+    rows = {name: done[source] for name, source in names.items()}
+    pairs = compare(rows)
+    page = BOTH + few_table(rows, pairs, CLASSIC, ("bc", "avril")) + "\n" + compare_table(pairs)
+    for task in CLASSIC:
+        page += f"\n### {task}, {SETTINGS['sparse']}, both actions\n\n"
+        page += score_table(done, f"{task}_sparse", DEMOS, {}, (*NEXT, "avril"))
+    return page
+
+
 def paper(task: str, setting: str) -> dict[str, float]:
     """The paper's scores at one demonstration, normalised; none where its setting is another."""
     if setting != "sparse" or task not in PAPER_RANDOM:
@@ -118,17 +158,23 @@ def paper(task: str, setting: str) -> dict[str, float]:
     return {method: (value - low) / (high - low) for method, value in PAPER[task].items()}
 
 
-def score_table(done: Mapping[str, Any], stem: str, demos: tuple[int, ...], theirs: dict[str, float]) -> str:
+def score_table(
+    done: Mapping[str, Any],
+    stem: str,
+    demos: tuple[int, ...],
+    theirs: dict[str, float],
+    methods: tuple[str, ...] = FIGURE2,
+) -> str:
     """Methods by numbers of demonstrations, the paper's figure behind the first."""
     lines = []
-    for method in FIGURE2:
+    for method in methods:
         cells = [done.get(f"{stem}_{method}_{count}") for count in demos]
         words = [score(cell) if cell else "pending" for cell in cells]
         lines.append((method, *words, f"{theirs[method]:.2f}" if method in theirs else "–"))
     return markdown_table(("method", *map(str, demos), "paper, at 1"), lines)
 
 
-TABLE = Table("figure2", shared_rows() | own_rows(), PREFACE, markdown)
+TABLE = Table("figure2", shared_rows() | next_rows() | own_rows(), PREFACE, markdown)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

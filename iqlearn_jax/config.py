@@ -56,6 +56,7 @@ def base_config() -> ConfigDict:
     config.inner_steps = 10  # tabular methods, lstd_mu: inner iterations (of policies, or backups) per update
     config.tolerance = 1e-3  # max_margin, lstd_mu, dsfn: distance of feature expectations at which it stops
     config.features = 64  # lstd_mu, dsfn: number of features of an observation
+    config.next_actions = False  # iq with value_term "expert", bc: learn from what the expert did next, too
     config.normalize_obs = True  # offline by the demonstrations, online as `normalize_by` says
     config.normalize_by = "both"  # online: "both" demonstrations and random play, half each; or "demos" alone
     config.whiten = False  # turns standardised observations, too, so that no two entries are correlated

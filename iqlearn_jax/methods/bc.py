@@ -1,12 +1,14 @@
 """Behavioural cloning: maximum likelihood of the demonstrated actions (Ross & Bagnell 2010)."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import optax
 
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import adam_step
-from iqlearn_jax.methods.common import Method
+from iqlearn_jax.methods.common import Method, with_next_rows
 
 
 def make_bc(config, spec) -> Method:
@@ -14,7 +16,7 @@ def make_bc(config, spec) -> Method:
 
     Discrete actions: the Q-network's outputs are logits (τ = 1). Continuous actions: the tanh-Gaussian's
     density, with demonstrated actions kept off the boundary (`nets.tanh_gaussian.EDGE`). BC recovers no
-    reward.
+    reward. `config.next_actions` clones (s', a'), too (no paper's; off by default).
     """
     agent = make_agent(config, spec)
     field = agent.policy_field
@@ -27,7 +29,8 @@ def make_bc(config, spec) -> Method:
         rows = batch.expert
 
         def loss(policy):
-            return -jnp.mean(agent.log_prob(hparams, policy, state.temperature, rows.obs, rows.action))
+            likelihood = partial(agent.log_prob, hparams, policy, state.temperature)
+            return -with_next_rows(config, batch, likelihood(rows.obs, rows.action), likelihood)
 
         value, grads = jax.value_and_grad(loss)(getattr(state, field))
         policy, opt = adam_step(

@@ -12,6 +12,7 @@ from iqlearn_jax.agents.soft_q import make_network
 from iqlearn_jax.config import RATES, TINY
 from iqlearn_jax.errors import InputError, unknown
 from iqlearn_jax.nets.tanh_gaussian import EDGE
+from iqlearn_jax.ops.objectives import weighted_mean
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 
@@ -111,6 +112,24 @@ def join(batch: Batch) -> tuple[Transition, jax.Array]:
     sizes = [part.reward.shape[0] for part in parts]
     is_expert = [float(part is batch.expert) for part in parts]
     return rows, jnp.concatenate([jnp.full(n, e) for n, e in zip(sizes, is_expert, strict=True)])
+
+
+def with_next_rows(config, batch: Batch, own: jax.Array, of_pairs: Callable) -> jax.Array:
+    """E_expert[f(s,a)], [], also over the rows (s', a') behind the demonstrated ones if `config.next_actions`.
+
+    A kept transition of a thinned-out demonstration shows s'; the expert's own a' is in the file. Both kinds
+    of rows are drawn from the same occupancy but for an episode's first.
+
+    Args:
+      own: [..., B] f(s, a) of the expert's rows; of_pairs: (obs, action) -> f [..., B] of other pairs.
+    """
+    if not config.next_actions:
+        return jnp.mean(own)
+    rows = batch.expert
+    followed = ~(rows.terminated | rows.truncated)  # behind an end there is no action
+    both = jnp.concatenate([own, of_pairs(rows.next_obs, batch.next_action)], axis=-1)
+    weight = jnp.concatenate([jnp.ones_like(followed), followed]).astype(both.dtype)
+    return weighted_mean(both, jnp.broadcast_to(weight, both.shape))
 
 
 def choose(config, field: str, known: tuple[str, ...]) -> str:

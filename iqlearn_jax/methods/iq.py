@@ -10,6 +10,7 @@ Departures from the authors' code, each with the switch that restores their choi
     (`value_term="policy"`, see `saddle_value_term`): `value_term="mixture"` is the authors';
   observations are standardised by the demonstrations, online by them and random play: `normalize_obs=False`;
   terminal treatment: `terminal="zero"` is the authors';
+  on thinned-out demonstrations the linear part may see (s', a'), too: off, `next_actions=False`, as the paper;
   from states alone, actions may be inferred: `infer_actions=False` is the paper's E_{a~π}[Q(s,a)].
 """
 
@@ -22,7 +23,15 @@ import jax.numpy as jnp
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import bootstrap_critic, critic_step, entropy_floor
 from iqlearn_jax.methods import terminal
-from iqlearn_jax.methods.common import Method, choose, join, penalty_weights, require, require_differentiable
+from iqlearn_jax.methods.common import (
+    Method,
+    choose,
+    join,
+    penalty_weights,
+    require,
+    require_differentiable,
+    with_next_rows,
+)
 from iqlearn_jax.methods.inverse_dynamics import inferring
 from iqlearn_jax.ops.divergences import domain_penalty, get_divergence, guarded_phi
 from iqlearn_jax.ops.objectives import (
@@ -106,6 +115,12 @@ def check(config) -> None:
         not config.state_only or config.feed == "replay",
         "config.state_only with config.feed='demos' can learn no policy: without actions and without acting, "
         "nothing says what an action does; set --config.feed=replay",
+    )
+    require(
+        not config.next_actions or (term == "expert" and not config.state_only),
+        "config.next_actions needs a value term over the expert's rows, where V(s'') cancels, and their "
+        f"actions, but config.value_term is '{term}' and config.state_only {config.state_only}; set "
+        "--config.value_term=expert and --config.state_only=False, or --config.next_actions=False",
     )
     choose(config, "terminal", ("zero", "absorbing", "bounded"))
     both = choose(config, "regularize", ("expert", "both")) == "both"
@@ -207,6 +222,8 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
         config, agent, hparams, state, critic, batch.initial, found, end, expert, initial_key
     )
     loss = iq_loss(phi, found.reward, value_term, jnp.broadcast_to(expert, found.reward.shape))
+    if config.next_actions:
+        loss -= next_rows_gain(config, agent, hparams, state, critic, batch, found, jax.random.fold_in(key, 3))
     metrics = diagnostics(found, expert, loss, value_term) | {
         "iq/absorbing_reward": critic["absorbing"],
         "iq/end_rate": jnp.mean(rows.terminated.astype(jnp.float32)),  # of the batch's rows
@@ -243,6 +260,24 @@ def estimate_value_term(config, agent, hparams, state, critic, initial, found: R
         weight = expert if config.value_term == "expert" else half_and_half(expert)
         term = difference_value_term(found.v, found.next_v, found.discount, weight)
     return term + weighted_mean(end.weight * end.drop, weight)
+
+
+def next_rows_gain(config, agent, hparams, state, critic, batch, found: Rewards, key):
+    """By how much J grows, [], if its linear part is averaged over the rows (s', a'), too.
+
+    J = E[φ(r) − r] + E[r − (V(s) − γV(s'))], and in the second mean V(s') cancels: Q(s,a) − V(s) is left, at
+    (s', a') Q(s',a') − V(s'), for which s'' need not be known. The first mean stays one over whole rows.
+    Exact, as is J itself, for a sample of the expert's occupancy; what it saves is labels that thinning out
+    throws away.
+    """
+    size = batch.expert.reward.shape[0]
+    own = (found.q - found.v)[:, -size:]  # `join` puts the expert's rows last
+
+    def advantage(obs, action):
+        q, v = agent.values(hparams, state, critic, obs, action, key)
+        return q - v
+
+    return with_next_rows(config, batch, own, advantage) - jnp.mean(own)
 
 
 def self_loop(config, agent, hparams, state, critic, bootstrap, rows) -> terminal.Tail:

@@ -106,7 +106,10 @@ def shapes(config, spec: EnvSpec, method: Method) -> dict[str, Any]:
 
 
 def fill(like: Any, read: Any, arrays: dict[str, np.ndarray], path: Source) -> Any:
-    """The tree with the file's arrays where the reward reads them, zeros (that take no memory) elsewhere."""
+    """The tree with the file's arrays where the reward reads them, elsewhere halves that take no memory.
+
+    No formula has a pole there, so that what is computed of them and dropped warns of nothing.
+    """
     wanted, used = by_path(like), jax.tree.leaves(read)
     needed = {name for name, flag in zip(wanted, used, strict=True) if flag}
     if needed != arrays.keys():
@@ -119,7 +122,7 @@ def fill(like: Any, read: Any, arrays: dict[str, np.ndarray], path: Source) -> A
             kind = f"{expected.dtype} {list(expected.shape)}"
             raise problem(path, name, kind, f"{own.dtype} {list(own.shape)}", AGAIN)
     leaves = [
-        jax.numpy.asarray(arrays[name]) if name in needed else np.broadcast_to(np.zeros((), x.dtype), x.shape)
+        jax.numpy.asarray(arrays[name]) if name in needed else np.broadcast_to(np.full((), 0.5).astype(x.dtype), x.shape)
         for name, x in wanted.items()
     ]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)

@@ -67,6 +67,30 @@ def test_bc_draws_actions_with_the_frequencies_that_it_learned(cloned):
     np.testing.assert_allclose(found, counts[0] / counts[0].sum(), atol=0.02)
 
 
+def test_bc_of_next_actions_is_the_likelihood_of_both_rows():
+    """Behind ends and cuts there is no action, whatever the batch holds there."""
+    rng = np.random.default_rng(1)
+    obs, after = rng.integers(0, STATES, (2, 30))
+    action, following = rng.integers(0, ACTIONS, (2, 30))
+    ended, cut = rng.random((2, 30)) < 0.2
+    rows = Transition(
+        obs=jnp.asarray(obs, jnp.int32), action=jnp.asarray(action, jnp.int32), reward=jnp.zeros(30),
+        next_obs=jnp.asarray(after, jnp.int32), terminated=jnp.asarray(ended), truncated=jnp.asarray(cut),
+    )  # fmt: skip
+    config = configure(method="bc", next_actions=True)
+    spec = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
+    method, hparams = make_method(config, spec), hyper(config, spec)
+    state = method.init(jax.random.key(0), hparams)
+    logits = rng.normal(size=(1, STATES, ACTIONS)).astype(np.float32)
+    state = state.replace(critic=state.critic | {"net": jax.tree.map(lambda _: logits, state.critic["net"])})
+    batch = Batch(expert=rows, next_action=jnp.asarray(following, jnp.int32))
+    _, metrics = method.update(hparams, state, batch, jax.random.key(1))
+    log_pi = logits[0] - np.log(np.exp(logits[0]).sum(axis=1, keepdims=True))
+    shown = ~(ended | cut)
+    each = np.concatenate([log_pi[obs, action], log_pi[after[shown], following[shown]]])
+    np.testing.assert_allclose(metrics["bc/loss"], -each.mean(), rtol=1e-5)
+
+
 def test_bc_of_continuous_actions_climbs_the_likelihood_to_its_maximum():
     """One state, actions from a known tanh-Gaussian: the fitted one has its mean and spread."""
     spec = bandit().spec

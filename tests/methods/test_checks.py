@@ -80,6 +80,10 @@ TABULAR = ("max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics"
             {"method": "adril", "feed": "demos"},
             "config.feed is 'demos', but .*'adril' .*--config.feed=replay",
         ),
+        (
+            {"next_actions": True, "value_term": "v0"},
+            "config.next_actions .* config.value_term is 'v0' .*--config.value_term=expert",
+        ),
         ({"method": "rl", "feed": "demos"}, "config.feed is 'demos', but method 'rl' .*--config.feed=replay"),
         (
             {"method": "ppo", "feed": "replay"},

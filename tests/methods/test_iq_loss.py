@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from common import configure, deterministic_mdp, hyper, table_spec
 from iq_reference import INSIDE, Setting, gradient, loss
+from scipy.special import logsumexp
 
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.methods.iq import critic_loss
@@ -152,3 +153,43 @@ def test_offline(divergence, value_term):
 @pytest.mark.parametrize("critics", [1, 3])
 def test_number_of_critics(critics):
     compare(Setting(value_term="mixture", clip_targets=True), critics=critics, seed=3)
+
+
+@pytest.mark.parametrize("changes", [{}, {"target_network": True, "terminal": "absorbing"}, {"feed": "replay"}])
+def test_next_actions_enter_what_is_linear_in_the_reward(changes):
+    """E[r − (V(s) − γV(s'))] over the rows (s', a', s''), too, whatever s'' is: nothing else of J moves."""
+    rng = np.random.default_rng(4)
+    setting = Setting(value_term="expert", **changes)
+    (table, target), ends = tables(rng, setting, 2, 0.5)
+    policy, expert, next_action = rows(rng, 7), rows(rng, 11), rng.integers(0, ACTIONS, 11)
+    s, a, after, end, cut = expert
+    v = setting.temperature * logsumexp(table.min(axis=0) / setting.temperature, axis=-1)
+
+    def linear(obs, action, successor):
+        reward = table[:, obs, action] - setting.gamma * v[successor]
+        return reward - (v[obs] - setting.gamma * v[successor])
+
+    followed = ~(end | cut)
+    anywhere = rng.integers(0, STATES, followed.sum())
+    more = linear(after[followed], next_action[followed], anywhere)
+    both = np.concatenate([linear(s, a, after), more], axis=1)
+    own = policy[:4] if setting.feed == "replay" else None
+    wanted = loss(setting, table, ends[0], target, ends[1], own, expert[:4], s)
+    wanted -= both.mean() - linear(s, a, after).mean()
+    with jax.enable_x64(True):
+        found = {}
+        for name, actions in (("as shown", next_action), ("others behind ends", (next_action + (end | cut)) % ACTIONS)):
+            config = configure(critics=2, next_actions=True, **vars(setting))
+            agent, hparams = make_agent(config, SPEC), hyper(config, SPEC, jnp.float64)
+            state = with_table(start_state(2), table, ends[0], target, ends[1])
+            state = state.replace(log_temperature=jnp.log(hparams["temperature"]))
+            batch = Batch(
+                policy=None if own is None else transition(policy),
+                expert=transition(expert),
+                next_action=jnp.asarray(actions, jnp.int32),
+                initial=jnp.asarray(s, jnp.int32),
+            )
+            found[name] = critic_loss(config, agent, hparams, state, state.critic, batch, jax.random.key(0))[0]
+    np.testing.assert_allclose(found["as shown"], wanted, rtol=1e-9)
+    assert found["others behind ends"] == found["as shown"]
+    assert abs(both.mean() - linear(s, a, after).mean()) > 1e-3
