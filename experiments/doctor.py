@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.stats import rankdata
 
 from experiments import command
 from experiments.demonstrations import SHARED
 from experiments.table import RESULTS, RUNS, markdown_table
 from iqlearn_jax.settings import assign, load_config
-from iqlearn_jax.statistics import normalize, spearman
+from iqlearn_jax.statistics import normalize, pearson, probability_of_improvement, spearman
 from iqlearn_jax.sweep.run import train
 from iqlearn_jax.sweep.workdir import read_json, write_json
 
@@ -57,7 +58,7 @@ TASKS: dict[str, dict[str, Variant]] = {
     },
 }
 EVALUATIONS = 10  # of each run
-OTHERS = ("core", "control", "table1", "divergences")
+OTHERS = ("core", "control", "table1", "figure2", "table3", "divergences")
 GOOD = 0.9  # of the expert
 
 PREFACE = """# What the likeness to the demonstrations is worth
@@ -157,35 +158,57 @@ def write() -> list[dict[str, Any]]:
 
 
 def others() -> list[tuple]:
-    """One line for each experiment and task of docs/results, and one for all: what `OTHERS_HEAD` names."""
+    """One line for each experiment and task of docs/results, two for all: what `OTHERS_HEAD` names."""
     found: dict[str, list[np.ndarray]] = {}
+    tasks: dict[str, list[np.ndarray]] = {}
     there = [name for name in OTHERS if (RESULTS / f"{name}.json").exists()]
     rows = [(name, row) for name in there for row in read_json(RESULTS / f"{name}.json")["rows"]]
     once = {str(row["provenance"]): (name, row) for name, row in reversed(rows) if row.get("likeness")}
     for name, row in reversed(once.values()):  # tables borrow rows of others; the first one counts
         pairs = np.array([row["likeness"], row["normalized"]])
         found.setdefault(f"{name}, {row['task']}", []).append(pairs)
+        tasks.setdefault(row["task"], []).append(pairs)
     joined = {where: np.concatenate(pairs, axis=1) for where, pairs in found.items()}
-    everything = {"all": np.concatenate(list(joined.values()), axis=1)} if joined else {}
-    return [_worth(where, *pairs) for where, pairs in (joined | everything).items()]
+    lines = [_worth(where, *pairs) for where, pairs in joined.items()]
+    if not lines:
+        return []
+    everything = np.concatenate(list(joined.values()), axis=1)
+    shares = [_rank_shares(np.concatenate(pairs, axis=1)) for pairs in tasks.values()]
+    rho = pearson(*np.concatenate(shares, axis=1))
+    within = ("all, ranked within their tasks", everything.shape[1], _shown(rho), *["–"] * 4)
+    return [*lines, _worth("all", *everything), within]
+
+
+def _rank_shares(pairs: np.ndarray) -> np.ndarray:
+    """Likeness and return [2, n] of one task's runs as ranks over n, less their means: the pooled correlation
+    of these is what is left of Spearman's where runs are compared with others of their own task only.
+    """
+    return (rankdata(pairs, axis=1) - 0.5 * (pairs.shape[1] + 1)) / pairs.shape[1]
 
 
 def _worth(where: str, likeness: np.ndarray, normalized: np.ndarray) -> tuple:
-    """Rank correlation over all runs and over those below `GOOD`; what the good ones' likeness is."""
+    """Rank correlation over all runs and over those below `GOOD`; how well the good ones are told from them,
+    and what the good ones' likeness is.
+    """
     good = normalized >= GOOD
     rho = [spearman(likeness[kept], normalized[kept]) for kept in (np.ones_like(good), ~good)]
+    told = probability_of_improvement(likeness[good], likeness[~good]) if 0 < good.sum() < good.size else None
     low, middle = np.percentile(likeness[good], [10, 50]) if good.any() else (np.nan, np.nan)
     return (
         where,
         len(likeness),
-        *("–" if value is None else f"{value:.2f}" for value in rho),
+        *map(_shown, (*rho, told)),
         int(good.sum()),
         f"{middle:.2f}, {low:.2f}" if good.any() else "–",
     )
 
 
+def _shown(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
 OTHERS_HEAD = (
-    "experiment, task", "runs", "ρ", f"ρ below {GOOD}", f"runs from {GOOD} on",
+    "experiment, task", "runs", "ρ", f"ρ below {GOOD}", "good above others", f"runs from {GOOD} on",
     "their likeness: median, lowest tenth",
 )  # fmt: skip
 ABOUT_OTHERS = f"""
@@ -193,7 +216,10 @@ ABOUT_OTHERS = f"""
 
 Final policies of every run of {", ".join(OTHERS)} whose row holds a likeness (older rows do not);
 methods, demonstrations and seeds as there. Where most runs are as good as the expert, ranks among them are
-noise: hence the column for those below {GOOD} of it.
+noise: hence the column for those below {GOOD} of it, and "good above others", the chance that of a run from
+{GOOD} on and one below it the first has the larger likeness (1: always, 0.5: a coin). What likeness a good run
+has is another on each task and with other demonstrations (last column), so that runs of several tasks are not to
+be ranked by it; the last line ranks each among those of its own task only.
 
 """
 
@@ -217,7 +243,7 @@ def _cells(row: dict[str, Any], everything: list[dict[str, Any]]) -> tuple:
         row["task"],
         names or f"{len(finals)} runs",
         ", ".join(sorted({f"{value['updates']:,}" for value in found})),
-        *("–" if row[key] is None else f"{row[key]:.2f}" for key in ("runs", "evaluations")),
+        *(_shown(row[key]) for key in ("runs", "evaluations")),
         f"{finals.min():.2f} … {finals.max():.2f}",
         ", ".join(sorted({value["provenance"]["commit"][:8] for value in found})),
         f"pending: {', '.join(row['pending'])}" if row["pending"] else "",
