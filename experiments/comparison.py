@@ -94,14 +94,14 @@ def _twin(name: str, method: str, ours: str) -> str:
     return "gridworld_offline" if name.startswith("gridworld") else twin
 
 
-def compare_table(pairs: list[Pair]) -> str:
-    """Every pair; where another method is better stands first."""
+def compare_table(pairs: list[Pair], picture: str = "") -> str:
+    """The count of verdicts, the picture, then every pair; where another method is better stands first."""
     if not pairs:
         return ""
     pairs = sorted(pairs, key=lambda pair: (VERDICTS.index(pair.verdict), pair.difference))
     lines = [(p.where, p.method, _difference(p), f"{p.probability:.2f}", _verdict(p)) for p in pairs]
     columns = ("where", "against", "IQ-Learn − it [95 %]", "P(IQ-Learn better)", "IQ-Learn is")
-    return _count(pairs) + markdown_table(columns, lines)
+    return _count(pairs) + picture + markdown_table(columns, lines)
 
 
 def _count(pairs: list[Pair]) -> str:

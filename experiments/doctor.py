@@ -217,9 +217,9 @@ ABOUT_OTHERS = f"""
 Final policies of every run of {", ".join(OTHERS)} whose row holds a likeness (older rows do not);
 methods, demonstrations and seeds as there. Where most runs are as good as the expert, ranks among them are
 noise: hence the column for those below {GOOD} of it, and "good above others", the chance that of a run from
-{GOOD} on and one below it the first has the larger likeness (1: always, 0.5: a coin). What likeness a good run
-has is another on each task and with other demonstrations (last column), so that runs of several tasks are not to
-be ranked by it; the last line ranks each among those of its own task only.
+{GOOD} on and one below it the first has the larger likeness (1: always, 0.5: a coin). What likeness a good
+run has is another on each task and with other demonstrations (last column), so that runs of several tasks are
+not to be ranked by it; the last line ranks each among those of its own task only.
 
 """
 

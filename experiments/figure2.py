@@ -18,9 +18,10 @@ from experiments.comparison import compare, compare_table
 from experiments.demonstrations import SHARED, own_demos
 from experiments.figures import write_scores
 from experiments.table import RUNS, Row, Table, borrowed, main, markdown_table, score
-from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, OFFLINE_HOURS, SETTINGS, SLOWER, panels
+from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, LABELS, OFFLINE_HOURS, SETTINGS, SLOWER, panels
 from experiments.table1 import TABLE as TABLE1
 from experiments.tuning import CLASSIC, searched
+from iqlearn_jax.report.read import method_name
 
 OWN = {
     "cartpole": Path("iqlearn_jax/data/bundled/CartPole-v1.npz"),
@@ -71,6 +72,7 @@ def own_rows() -> dict[str, Row]:
                 "demos.path": str(OWN[task]), "demos.trajectories": demos, "seeds": 20,
                 "first_seed": FIRST_SEED,
             },
+            label=f"{LABELS.get(method) or method_name(method)}, own demonstrations",
             prepare=partial(lacking, task, f"{task}_{setting}_{method}"),
             hours=SLOWER[task] * OFFLINE_HOURS[method],
         )
@@ -123,8 +125,10 @@ def markdown(results: list[dict[str, Any]]) -> str:
     seen_once = {name: row for name, row in done.items() if "_next_" not in name}
     pairs = compare({name: row for name, row in seen_once.items() if not name.startswith("own")})
     baselines = tuple(method for method in FIGURE2 if not method.startswith("iq"))
-    page = f"## Bars\n\n{bars_table(done, FIGURE2_BARS)}\n{FEW}{few_table(done, pairs, CLASSIC, baselines)}\n"
-    page += compare_table(pairs) + both_actions(done)
+    picture = write_scores("figure2", panels(done, FIGURE2), DEMOS)
+    page = "![Scores over demonstrations](../images/figure2_scores.png)\n\n" if picture else ""
+    page += f"## Bars\n\n{bars_table(done, FIGURE2_BARS)}\n{FEW}"
+    page += few_table(done, pairs, CLASSIC, baselines) + "\n" + compare_table(pairs) + both_actions(done)
     for task, (setting, words) in product(CLASSIC, SETTINGS.items()):
         page += f"\n## {task}, {words}\n\n" + score_table(
             done, f"{task}_{setting}", DEMOS, paper(task, setting)
@@ -132,8 +136,6 @@ def markdown(results: list[dict[str, Any]]) -> str:
     for task, (setting, words) in product(OWN, SETTINGS.items()):
         page += f"\n## {task}, {words}, demonstrations made here\n\n"
         page += score_table(done, f"own_{task}_{setting}", (1, 10), {})
-    if write_scores("figure2", panels(done, FIGURE2), DEMOS):
-        page += "\n![Scores over demonstrations](../images/figure2_scores.png)\n"
     return page + f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
 
 

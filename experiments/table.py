@@ -149,8 +149,10 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
     """A row of the result file (docs/formats.md); as it is `known` if it was run elsewhere; pending."""
     folder, row = table.folder(name), table.rows[name]
     again = f"python -m experiments.{table.name} --only={name}"
+    if not (folder / "summary.json").exists() and name in known:
+        return known[name] | {"label": label(row, known[name]["method"])}
     if not (folder / "summary.json").exists():
-        return known.get(name) or {
+        return {
             "task": name,
             "note": ", ".join(filter(None, (f"pending: {again}", row.note, duration(row)))),
         }
@@ -158,7 +160,7 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
     ran = settings(config)
     return {
         "name": name,
-        "label": row.label or method_name(summary["method"]),
+        "label": label(row, summary["method"]),
         "task": f"{summary['env']} ({summary['backend']})",
         "method": summary["method"],
         "setting": summary["setting"],
@@ -183,6 +185,11 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
         "note": ", ".join(filter(None, (row.note, remark(folder), outdated(row, ran)))),
         "command": again,
     }
+
+
+def label(row: Row, method: str) -> str:
+    """What figures and pages call a row."""
+    return row.label or method_name(method)
 
 
 def published(table: Table) -> dict[str, dict[str, Any]]:

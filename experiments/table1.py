@@ -21,6 +21,7 @@ from experiments.demonstrations import SHARED
 from experiments.figures import normalized_curve, write_scores
 from experiments.table import Row, Table, borrowed, full_markdown, main, markdown_table, score
 from experiments.tuning import CLASSIC, OFFLINE, ONLINE, PENDULUM, SEARCHES, published, search_hours, searched
+from iqlearn_jax.report.read import method_name
 from iqlearn_jax.statistics import iqm
 
 FIRST_SEED = 8000
@@ -31,6 +32,7 @@ OFFLINE_HOURS = {  # one core, 10,000 updates, from the searches' and rows' time
     "edm": 0.1, "lstd_mu": 0.005, "dsfn": 0.045,
 }  # fmt: skip
 SLOWER = {"cartpole": 1, "acrobot": 1, "lunarlander": 3}
+LABELS = {"iq_w1": "IQ-Learn, Wasserstein-1"}
 DOUBLE = "inverted_double_pendulum"
 FIGURE2 = ("iq", "iq_w1", "bc", "edm", "avril", "value_dice")  # 20 seeds: experiments/figure2.py shows them
 HOPPER_HOURS = {"dac": 1.1, "sqil": 0.8, "value_dice": 1.0}  # hosts have no on-policy methods
@@ -46,6 +48,7 @@ def offline_rows() -> dict[str, Row]:
             f"configs/table1.py:{task}_{setting}_{method}",
             SHARED[task],
             {"demos.trajectories": demos, "seeds": 20 if method in FIGURE2 else 10},
+            label=LABELS.get(method, ""),
             hours=SLOWER[task] * OFFLINE_HOURS[method],
         )
         for task in CLASSIC
@@ -165,7 +168,9 @@ Rows whose interval reaches below {WEAK}, and where the cause is told.
 def markdown(results: list[dict[str, Any]]) -> str:
     """Where IQ-Learn is beaten, a table of scores for each task and setting, then every pair."""
     done = {found["name"]: found for found in results if "method" in found}
-    page = compare_table(compare(done)) + BARS_HEAD + bars_table(done) + WEAK_HEAD + weak_table(done)
+    drawn = write_scores("table1", panels(done, OFFLINE), DEMOS)
+    picture = "![Scores over demonstrations](../images/table1_scores.png)\n\n" if drawn else ""
+    page = compare_table(compare(done), picture) + BARS_HEAD + bars_table(done) + WEAK_HEAD + weak_table(done)
     for task in CLASSIC:
         for setting, words in SETTINGS.items():
             page += f"\n## {task}, offline, {words}\n\n" + offline_table(done, task, setting)
@@ -180,8 +185,6 @@ def markdown(results: list[dict[str, Any]]) -> str:
     page += "\n## Hopper-v5, online, one demonstration\n\n" + one_column(done, names)
     names = {name.replace("offline", "iq"): f"gridworld_{name}" for name in GRIDWORLD}
     page += "\n## Gridworld, 30 demonstrations\n\n" + one_column(done, names)
-    if write_scores("table1", panels(done, OFFLINE), DEMOS):
-        page += "\n![Scores over demonstrations](../images/table1_scores.png)\n"
     return page + DIFFERENCES + spent(results)
 
 
@@ -233,13 +236,13 @@ def near_expert(found: dict[str, Any]) -> tuple[str, str]:
 
 
 def panels(done: Mapping[str, Any], methods: Collection[str]) -> dict[str, dict[str, list]]:
-    """{panel: {method: [(demonstrations, score, interval)]}} of the offline rows that are done."""
+    """{panel: {method's name: [(demonstrations, score, interval)]}} of the offline rows that are done."""
     found: dict[str, dict[str, list]] = {}
     for task, setting, method in product(CLASSIC, SETTINGS, methods):
         rows = {demos: done.get(f"{task}_{setting}_{method}_{demos}") for demos in DEMOS}
         points = [(demos, *_scored(row)) for demos, row in rows.items() if row]
         if points:
-            found.setdefault(f"{task}, {setting}", {})[method] = points
+            found.setdefault(f"{task}, {setting}", {})[LABELS.get(method) or method_name(method)] = points
     return found
 
 

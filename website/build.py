@@ -77,8 +77,8 @@ class Site:
     def _document(self, page: Page) -> Document:
         path, name = self.root / page.source, page.source.stem
         if not path.exists():
-            return Document(name, "", "", "", "")
-        drawn = page.section == "results" and name in self.results
+            return Document(name, "", "", "")
+        drawn = page.section == "results" and name in self.results and self.results[name].groups
 
         def keep(block: str) -> bool:
             return not drawn or not (OWN_TABLE.search(block) or f"/{name}_curves.png" in block)

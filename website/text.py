@@ -25,19 +25,18 @@ class Document(NamedTuple):
     Attributes:
       title: its first heading, plain.
       lead: its first paragraph, plain.
-      opening, middle, rest: HTML below the title, cut after the first paragraph and before the first table.
+      opening, rest: HTML below the title, cut after the first paragraph.
     """
 
     title: str
     lead: str
     opening: str
-    middle: str
     rest: str
 
     @property
     def body(self) -> str:
         """Everything below the title."""
-        return self.opening + self.middle + self.rest
+        return self.opening + self.rest
 
 
 def parse(text: str, resolve: Resolve, keep: Callable[[str], bool] = lambda block: True) -> Document:
@@ -58,9 +57,7 @@ def parse(text: str, resolve: Resolve, keep: Callable[[str], bool] = lambda bloc
         _rewrite(token, resolve)
     first = blocks.pop(0) if blocks and blocks[0][0].tag == "h1" else []
     opening = 1 if blocks and blocks[0][0].type == "paragraph_open" else 0
-    tables = [i for i, block in enumerate(blocks) if block[0].type == "table_open"]
-    cut = tables[0] if tables else len(blocks)
-    parts = (blocks[:opening], blocks[opening:cut], blocks[max(cut, opening) :])
+    parts = (blocks[:opening], blocks[opening:])
     return Document(_plain(first), _plain(blocks[0]) if opening else "", *(_render(md, p) for p in parts))
 
 

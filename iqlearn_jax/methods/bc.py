@@ -3,7 +3,6 @@
 from functools import partial
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from iqlearn_jax.agents import make_agent

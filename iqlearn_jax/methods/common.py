@@ -115,7 +115,7 @@ def join(batch: Batch) -> tuple[Transition, jax.Array]:
 
 
 def with_next_rows(config, batch: Batch, own: jax.Array, of_pairs: Callable) -> jax.Array:
-    """E_expert[f(s,a)], [], also over the rows (s', a') behind the demonstrated ones if `config.next_actions`.
+    """E_expert[f(s,a)], [], with `config.next_actions` also over the rows (s', a') behind those shown.
 
     A kept transition of a thinned-out demonstration shows s'; the expert's own a' is in the file. Both kinds
     of rows are drawn from the same occupancy but for an episode's first.

@@ -10,7 +10,7 @@ Departures from the authors' code, each with the switch that restores their choi
     (`value_term="policy"`, see `saddle_value_term`): `value_term="mixture"` is the authors';
   observations are standardised by the demonstrations, online by them and random play: `normalize_obs=False`;
   terminal treatment: `terminal="zero"` is the authors';
-  on thinned-out demonstrations the linear part may see (s', a'), too: off, `next_actions=False`, as the paper;
+  thinned-out demonstrations may show (s', a'), too (`next_rows_gain`): off by default, `next_actions=False`;
   from states alone, actions may be inferred: `infer_actions=False` is the paper's E_{a~π}[Q(s,a)].
 """
 
@@ -223,7 +223,8 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
     )
     loss = iq_loss(phi, found.reward, value_term, jnp.broadcast_to(expert, found.reward.shape))
     if config.next_actions:
-        loss -= next_rows_gain(config, agent, hparams, state, critic, batch, found, jax.random.fold_in(key, 3))
+        next_key = jax.random.fold_in(key, 3)
+        loss -= next_rows_gain(config, agent, hparams, state, critic, batch, found, next_key)
     metrics = diagnostics(found, expert, loss, value_term) | {
         "iq/absorbing_reward": critic["absorbing"],
         "iq/end_rate": jnp.mean(rows.terminated.astype(jnp.float32)),  # of the batch's rows

@@ -16,7 +16,7 @@ from iqlearn_jax.findings import Finding, of_runs, read_findings
 
 NAMES = {
     "iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL",
-    "lstd_mu": "LSTD-μ",
+    "lstd_mu": "LSTD-μ", "value_dice": "ValueDICE", "regularized_bc": "regularised BC",
 }  # fmt: skip
 REQUIRED = ("method", "env", "seeds", "returns")
 
@@ -129,7 +129,7 @@ def read_run(folder: Path) -> Run:
 
 
 def method_name(method: str) -> str:
-    """The name people use: IQ-Learn, BC, ValueDICE stays as it is."""
+    """The name people use: IQ-Learn, BC, ValueDICE."""
     return NAMES.get(method, method.upper() if len(method) <= 4 else method.replace("_", " "))
 
 

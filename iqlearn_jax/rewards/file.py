@@ -121,10 +121,13 @@ def fill(like: Any, read: Any, arrays: dict[str, np.ndarray], path: Source) -> A
         if (own.shape, own.dtype) != (expected.shape, expected.dtype):
             kind = f"{expected.dtype} {list(expected.shape)}"
             raise problem(path, name, kind, f"{own.dtype} {list(own.shape)}", AGAIN)
-    leaves = [
-        jax.numpy.asarray(arrays[name]) if name in needed else np.broadcast_to(np.full((), 0.5).astype(x.dtype), x.shape)
-        for name, x in wanted.items()
-    ]
+
+    def leaf(name: str, x: Any) -> Any:
+        if name in needed:
+            return jax.numpy.asarray(arrays[name])
+        return np.broadcast_to(np.full((), 0.5).astype(x.dtype), x.shape)
+
+    leaves = [leaf(name, x) for name, x in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 

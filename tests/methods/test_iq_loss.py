@@ -155,7 +155,9 @@ def test_number_of_critics(critics):
     compare(Setting(value_term="mixture", clip_targets=True), critics=critics, seed=3)
 
 
-@pytest.mark.parametrize("changes", [{}, {"target_network": True, "terminal": "absorbing"}, {"feed": "replay"}])
+@pytest.mark.parametrize(
+    "changes", [{}, {"target_network": True, "terminal": "absorbing"}, {"feed": "replay"}]
+)
 def test_next_actions_enter_what_is_linear_in_the_reward(changes):
     """E[r − (V(s) − γV(s'))] over the rows (s', a', s''), too, whatever s'' is: nothing else of J moves."""
     rng = np.random.default_rng(4)
@@ -176,9 +178,10 @@ def test_next_actions_enter_what_is_linear_in_the_reward(changes):
     own = policy[:4] if setting.feed == "replay" else None
     wanted = loss(setting, table, ends[0], target, ends[1], own, expert[:4], s)
     wanted -= both.mean() - linear(s, a, after).mean()
+    behind_ends = (next_action + (end | cut)) % ACTIONS
     with jax.enable_x64(True):
         found = {}
-        for name, actions in (("as shown", next_action), ("others behind ends", (next_action + (end | cut)) % ACTIONS)):
+        for name, actions in (("as shown", next_action), ("others behind ends", behind_ends)):
             config = configure(critics=2, next_actions=True, **vars(setting))
             agent, hparams = make_agent(config, SPEC), hyper(config, SPEC, jnp.float64)
             state = with_table(start_state(2), table, ends[0], target, ends[1])
@@ -189,7 +192,8 @@ def test_next_actions_enter_what_is_linear_in_the_reward(changes):
                 next_action=jnp.asarray(actions, jnp.int32),
                 initial=jnp.asarray(s, jnp.int32),
             )
-            found[name] = critic_loss(config, agent, hparams, state, state.critic, batch, jax.random.key(0))[0]
+            key = jax.random.key(0)
+            found[name] = critic_loss(config, agent, hparams, state, state.critic, batch, key)[0]
     np.testing.assert_allclose(found["as shown"], wanted, rtol=1e-9)
     assert found["others behind ends"] == found["as shown"]
     assert abs(both.mean() - linear(s, a, after).mean()) > 1e-3
