@@ -114,7 +114,7 @@ def join(batch: Batch) -> tuple[Transition, jax.Array]:
     return rows, jnp.concatenate([jnp.full(n, e) for n, e in zip(sizes, is_expert, strict=True)])
 
 
-def with_next_rows(config, batch: Batch, own: jax.Array, of_pairs: Callable) -> jax.Array:
+def with_next_rows(config, batch, own: jax.Array, of_pairs: Callable) -> jax.Array:
     """E_expert[f(s,a)], [], with `config.next_actions` also over the rows (s', a') behind those shown.
 
     A kept transition of a thinned-out demonstration shows s'; the expert's own a' is in the file. Both kinds
