@@ -77,8 +77,7 @@ def offline(task, setting, method):
     config.demos.subsample = EVERY[task] if setting == "sparse" else 1
     config.normalize_obs = setting == "full"
     config.update(RECIPES[method])
-    searched = method.removesuffix("_next")  # not searched on their own
-    config.update(TUNED.get(f"{task}_{setting}_{searched}", {}))
+    config.update(TUNED.get(f"{task}_{setting}_{method}", {}))
     return config
 
 

@@ -41,6 +41,7 @@ SPARSE = OFFLINE | {  # docs/results/notes.md says why these differ
     "iq": {"temperature": (0.1, 1.0), "alpha": (0.5, 5.0), "critic_lr": RATES},
     "value_dice": {"actor_lr": RATES, "gradient_penalty": (0.01, 0.1, 1.0, 10.0)},  # "v0_all" has no minimum
 }
+NEXT = {f"{method}_next": SPARSE[method] for method in ("iq", "bc")}  # with the expert's next action
 ONLINE: dict[str, dict[str, tuple]] = {
     "iq": {"temperature": (0.01, 0.1), "critic_lr": (3e-4, 1e-3)},
     "sqil": {"temperature": (0.01, 0.1), "critic_lr": (3e-4, 1e-3)},
@@ -73,7 +74,7 @@ SEARCHES = (
     {
         f"{task}_{setting}_{method}": (task, grid)
         for task in CLASSIC
-        for setting, grids in (("full", OFFLINE), ("sparse", SPARSE))
+        for setting, grids in (("full", OFFLINE), ("sparse", SPARSE | NEXT))
         for method, grid in grids.items()
     }
     | {
@@ -118,7 +119,7 @@ def search_hours(name: str) -> float:
     task, method = SEARCHES[name][0], name.split("_full_")[-1].split("_sparse_")[-1]
     if "_online_" in name:
         return ONLINE_HOURS.get(task, 0.05)
-    return OFFLINE_HOURS[method] * (1 if task in ("cartpole", "acrobot") else 2)
+    return OFFLINE_HOURS[method.removesuffix("_next")] * (1 if task in ("cartpole", "acrobot") else 2)
 
 
 def search(name: str, shared: Path, force: bool = False) -> None:
