@@ -113,9 +113,9 @@ BOTH = """
 
 AVRIL's objective reads what the expert did after each kept step, twice as many actions as the others see on
 thinned-out demonstrations. `next_actions` shows them to IQ-Learn and to cloning as well
-([iq.md](../methods/iq.md)); their settings were searched like all others'. On CartPole those found without next
-actions had been run on these seeds before: IQ-Learn 0.277 [0.173, 0.565] and 1.000 at 1 and 3, cloning 0.746
-[0.468, 0.966] and 1.000.
+([iq.md](../methods/iq.md)); their settings were searched like all others'. On CartPole those found without
+next actions had been run on these seeds before: IQ-Learn 0.277 [0.173, 0.565] and 1.000 at 1 and 3, cloning
+0.746 [0.468, 0.966] and 1.000.
 
 """
 

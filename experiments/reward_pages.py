@@ -88,8 +88,9 @@ def levels(found: dict[str, Any]) -> str:
 def policies(row: dict[str, Any]) -> str:
     """Policies trained from scratch."""
     lines = [policy_line(row, kind) for kind in LABELS]
-    head = ("trained on", "learner", "seeds", "true returns", "share of the expert's", "steps", "commit")
-    return f"Changed dynamics: {row['dynamics']}.\n\n" + markdown_table(head, lines) + "\n"
+    head = ("trained on", "learner", "seeds", "true returns", "share", "steps", "commit")
+    words = "Shares are of the expert's return, there of the mean that the true reward gives."
+    return f"Changed dynamics: {row['dynamics']}. {words}\n\n" + markdown_table(head, lines) + "\n"
 
 
 def policy_line(row: dict[str, Any], kind: str) -> tuple:
