@@ -129,7 +129,8 @@ def markdown(results: list[dict[str, Any]]) -> str:
     picture = write_scores("figure2", panels(done, FIGURE2), DEMOS)
     page = "![Scores over demonstrations](../images/figure2_scores.png)\n\n" if picture else ""
     page += f"## Bars\n\n{bars_table(done, FIGURE2_BARS)}\n{FEW}"
-    page += few_table(done, pairs, CLASSIC, baselines) + "\n" + compare_table(pairs) + both_actions(done)
+    page += few_table(done, pairs, CLASSIC, baselines) + both_actions(done)
+    page += "\n## Every comparison\n\n" + compare_table(pairs)
     for task, (setting, words) in product(CLASSIC, SETTINGS.items()):
         page += f"\n## {task}, {words}\n\n" + score_table(
             done, f"{task}_{setting}", DEMOS, paper(task, setting)
@@ -173,8 +174,9 @@ def score_table(
     for method in methods:
         cells = [done.get(f"{stem}_{method}_{count}") for count in demos]
         words = [score(cell) if cell else "pending" for cell in cells]
-        lines.append((method, *words, f"{theirs[method]:.2f}" if method in theirs else "–"))
-    return markdown_table(("method", *map(str, demos), "paper, at 1"), lines)
+        paper_says = [f"{theirs[method]:.2f}" if method in theirs else "–"] if theirs else []
+        lines.append((method, *words, *paper_says))
+    return markdown_table(("method", *map(str, demos), *(["paper, at 1"] if theirs else [])), lines)
 
 
 TABLE = Table("figure2", shared_rows() | next_rows() | own_rows(), PREFACE, markdown)

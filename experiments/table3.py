@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments import control, table1
+from experiments.bars import TABLE3_BARS, TABLE3_WORST, bars_table
 from experiments.demonstrations import SHARED, own_demos
 from experiments.table import RUNS, Row, Table, borrowed, main, markdown_table, score
 
@@ -107,7 +108,9 @@ networks, scratch), Ant and Humanoid at least 0.36 and 2.8 for the replay's rows
 def markdown(results: list[dict[str, Any]]) -> str:
     """gymnasium on the host, then mjx on the device."""
     done = {found["name"]: found for found in results if "method" in found}
-    page = "## gymnasium v5\n\n" + score_table(done, "{}_{}", HOST)
+    page = f"## Bars\n\nOf the mean score; no seed below {TABLE3_WORST}.\n\n"
+    page += bars_table(done, TABLE3_BARS, TABLE3_WORST)
+    page += "\n## gymnasium v5\n\n" + score_table(done, "{}_{}", HOST)
     page += "\n## brax, mjx\n\n" + score_table(done, "{}_mjx_{}", DEVICE)
     return page + f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
 
