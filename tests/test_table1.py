@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from common import ROOT
 
-from experiments import bars, table1, tuning
+from experiments import bars, figure2, table1, tuning
 from experiments.comparison import compare
 from experiments.table import run_row, write_results
 from iqlearn_jax.config import TRACED
@@ -121,13 +121,14 @@ def test_the_page_says_what_is_pending_and_compares_what_is_done(monkeypatch, tm
 
 def test_bars_that_are_missed_and_weak_rows_lead_to_a_cause_that_is_written():
     def row(score, low):
-        return {"normalized_iqm": score, "ci95": [low, 1.0]}
+        return {"normalized_iqm": score, "ci95": [low, 1.0], "normalized": [low, score, 1.0]}
 
     done = {"cartpole_full_bc_10": row(0.95, 0.9), "cartpole_sparse_edm_1": row(0.3, 0.15)}
     lines = bars.bars_table(done).splitlines()
     assert sum("| met |" in line for line in lines) == 1
     assert any("cartpole_sparse_edm_1" in line and "[cause](notes.md#edm-" in line for line in lines)
     assert sum("pending" in line for line in lines) == len(bars.BARS) - 2
+    assert "| met |" not in bars.bars_table(done, worst=0.91)  # a seed of the first is below
     done = {"acrobot_full_lstd_mu_1": row(0.5, 0.0), "acrobot_online_iq": row(0.5, 0.2)}
     table = bars.weak_table(done | {"acrobot_online_sqil": row(0.05, 0.01)})
     assert "acrobot_full_lstd_mu_1" in table and "acrobot_online_iq" not in table
@@ -153,6 +154,24 @@ def test_at_few_demonstrations_the_better_baselines_are_named_with_a_cause():
     assert first[0] == "cartpole, 1" and first[2].startswith("bc ([cause](notes.md#iq-learn-on-thinned")
     assert first[3:] == ["avril", "value_dice"]
     assert second[1:] == ["pending", "–", "–", ", ".join(others)]
+
+
+def test_methods_that_see_a_rows_next_action_are_compared_with_each_other_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.figures.IMAGES", tmp_path)
+
+    def row(method, score, demos=1):
+        name = f"cartpole_sparse_{method}_{demos}"
+        about = {"name": name, "method": method.removesuffix("_next"), "normalized_iqm": score}
+        return about | {"normalized": [score - 0.01, score, score + 0.01] * 3, "ci95": [score, score]}
+
+    once = [row("iq", 0.2), row("bc", 0.3), row("avril", 0.6)]
+    page = figure2.markdown([*once, row("iq_next", 0.5), row("bc_next", 0.4)])
+    both = page.split("## With both actions")[1].split("## Every comparison")
+    assert "| cartpole, 1 | 0.500 [0.500, 0.500] | avril (" in both[0]
+    assert "| cartpole sparse 1 | bc | +0.100 " in both[0]  # with next actions: IQ-Learn 0.5, cloning 0.4
+    assert "| cartpole sparse 1 | avril | -0.100 " in both[0]
+    assert "| cartpole sparse 1 | bc | -0.100 " in both[1]  # without: 0.2 and 0.3
+    assert "next" not in both[1].split("## cartpole")[0]
 
 
 def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it():
