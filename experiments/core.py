@@ -12,6 +12,10 @@ from iqlearn_jax.settings import load_config
 FIRST_SEED = 6000  # 5000 and up were looked at while settings were still changing
 
 
+NEXT = {"next_actions": True}
+NEXT_NOTE = "with the expert's next actions"
+
+
 def _demos(trajectories: int, subsample: int = 1) -> dict[str, Any]:
     return {"demos.trajectories": trajectories, "demos.subsample": subsample}
 
@@ -32,6 +36,7 @@ ROWS: dict[str, Row] = (
     pair("cartpole_1", "cartpole", SHARED["cartpole"], _demos(1) | {"first_seed": 7000}, "offline")
     | pair("cartpole_10x20", "cartpole", SHARED["cartpole"], _demos(10, 20), "subsampled")
     | pair("cartpole_1x20", "cartpole", SHARED["cartpole"], _demos(1, 20), "sparse", "25 transitions")
+    | pair("cartpole_1x20_next", "cartpole", SHARED["cartpole"], _demos(1, 20) | NEXT, "sparse", NEXT_NOTE)
     | {
         "cartpole_1x20_online": Row(
             "configs/cartpole.py:online",
@@ -45,6 +50,14 @@ ROWS: dict[str, Row] = (
     | pair("lunarlander_1", "lunarlander", SHARED["lunarlander"], _demos(1), "offline")
     | pair("lunarlander_3", "lunarlander", SHARED["lunarlander"], _demos(3), "offline")
     | pair("lunarlander_3x20", "lunarlander", SHARED["lunarlander"], _demos(3, 20), "sparse")
+    | pair(
+        "lunarlander_3x20_next",
+        "lunarlander",
+        SHARED["lunarlander"],
+        _demos(3, 20) | NEXT,
+        "sparse",
+        NEXT_NOTE,
+    )
     | {
         "inverted_pendulum": Row("configs/brax.py:inverted_pendulum", note="own expert"),
         "inverted_double_pendulum": Row("configs/brax.py:inverted_double_pendulum", note="own expert"),
