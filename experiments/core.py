@@ -28,7 +28,7 @@ def pair(
     same = {key: chosen[key] for key in ("updates", "eval_every", "normalize_obs", "critic_lr")}
     return {
         f"{name}_iq": Row(f"configs/{source}.py:{iq}", shared, changes, note),
-        f"{name}_bc": Row(f"configs/{source}.py:bc", shared, changes | same),
+        f"{name}_bc": Row(f"configs/{source}.py:bc", shared, changes | same, note),
     }
 
 
