@@ -1,14 +1,13 @@
 """What the rows of Table 1 and Figure 2 have to reach, and the causes where they do not."""
 
+import math
 from collections.abc import Mapping, Sequence
 from itertools import product
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from experiments.comparison import Pair
-from experiments.table import markdown_table, score
+from experiments.markdown import markdown_table, score
 
 WEAK = 0.1  # a row whose interval reaches below does not clearly beat the uniform policy
 
@@ -60,7 +59,7 @@ def cause(name: str) -> str:
 
 
 def bars_table(
-    done: Mapping[str, Any], bars: Mapping[str, Bar] = MappingProxyType(BARS), worst: float = -np.inf
+    done: Mapping[str, Any], bars: Mapping[str, Bar] = MappingProxyType(BARS), worst: float = -math.inf
 ) -> str:
     """Every bar with the row's score; rows that miss it lead to their cause.
 

@@ -16,7 +16,8 @@ from importlib import import_module
 from typing import Any, NamedTuple
 
 from experiments import command
-from experiments.table import RESULTS, markdown_table
+from experiments.markdown import markdown_table
+from experiments.table import RESULTS
 
 EARLIER = ("core", "control", "stability", "images")  # other budgets' runs, which some pages borrow
 LIMIT, CORES = 12.0, 2  # hours for each group, on that many cores

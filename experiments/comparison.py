@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.table import markdown_table
+from experiments.markdown import markdown_table
 from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, probability_of_improvement
 
 TIE = 0.98  # two scores at or above it count as equal

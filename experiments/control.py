@@ -9,7 +9,8 @@ on from its last checkpoint.
 from typing import Any
 
 from experiments.demonstrations import SHARED
-from experiments.table import Row, Table, full_markdown, main
+from experiments.markdown import full_markdown
+from experiments.table import Row, Table, main
 
 FIRST_SEED = 6000
 

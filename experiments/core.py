@@ -6,12 +6,11 @@ python -m experiments.core [--list] [--only=NAME,...]
 from typing import Any
 
 from experiments.demonstrations import SHARED
-from experiments.table import Row, Table, full_markdown, main
+from experiments.markdown import full_markdown
+from experiments.table import Row, Table, main
 from iqlearn_jax.settings import load_config
 
 FIRST_SEED = 6000  # 5000 and up were looked at while settings were still changing
-
-
 NEXT = {"next_actions": True}
 NEXT_NOTE = "with the expert's next actions"
 

@@ -13,7 +13,8 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from experiments.table import RUNS, Row, Table, main, markdown_table, score
+from experiments.markdown import markdown_table, score
+from experiments.table import RUNS, Row, Table, main
 from iqlearn_jax.data.demos import from_arrays, save
 
 FIRST_SEED, EPISODES, SHARES = 8000, 10, (0.0, 0.05, 0.1, 0.2)  # with more, episodes end early

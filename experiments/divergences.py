@@ -9,7 +9,8 @@ from functools import partial
 from typing import Any
 
 from experiments.demonstrations import SHARED
-from experiments.table import Row, Table, main, markdown_table, score
+from experiments.markdown import markdown_table, score
+from experiments.table import Row, Table, main
 from experiments.tuning import searched
 from iqlearn_jax.ops.divergences import DIVERGENCES
 

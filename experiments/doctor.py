@@ -17,7 +17,8 @@ from scipy.stats import rankdata
 
 from experiments import command
 from experiments.demonstrations import SHARED
-from experiments.table import RESULTS, RUNS, markdown_table
+from experiments.markdown import markdown_table
+from experiments.table import RESULTS, RUNS
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.statistics import normalize, pearson, probability_of_improvement, spearman
 from iqlearn_jax.sweep.run import train

@@ -17,11 +17,11 @@ from experiments.bars import FIGURE2_BARS, bars_table, few_table
 from experiments.comparison import compare, compare_table
 from experiments.demonstrations import SHARED, own_demos
 from experiments.figures import write_scores
-from experiments.table import RUNS, Row, Table, borrowed, main, markdown_table, score
-from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, LABELS, OFFLINE_HOURS, SETTINGS, SLOWER, panels
+from experiments.markdown import markdown_table, score
+from experiments.table import RUNS, Row, Table, borrowed, main
+from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, OFFLINE_HOURS, SETTINGS, SLOWER, label, panels
 from experiments.table1 import TABLE as TABLE1
 from experiments.tuning import CLASSIC, NEXT, searched
-from iqlearn_jax.report.read import method_name
 
 OWN = {
     "cartpole": Path("iqlearn_jax/data/bundled/CartPole-v1.npz"),
@@ -54,7 +54,7 @@ def next_rows() -> dict[str, Row]:
             f"configs/table1.py:{task}_sparse_{method}",
             SHARED[task],
             {"demos.trajectories": demos, "seeds": 20, "first_seed": FIRST_SEED},
-            label={"iq_next": "IQ-Learn, next actions", "bc_next": "BC, next actions"}[method],
+            label=label(method),
             prepare=partial(searched, f"{task}_sparse_{method}"),
             hours=SLOWER[task] * OFFLINE_HOURS[method.removesuffix("_next")],
         )
@@ -71,7 +71,7 @@ def own_rows() -> dict[str, Row]:
                 "demos.path": str(OWN[task]), "demos.trajectories": demos, "seeds": 20,
                 "first_seed": FIRST_SEED,
             },
-            label=f"{LABELS.get(method) or method_name(method)}, own demonstrations",
+            label=f"{label(method)}, own demonstrations",
             prepare=partial(lacking, task, f"{task}_{setting}_{method}"),
             hours=SLOWER[task] * OFFLINE_HOURS[method],
         )
@@ -113,9 +113,8 @@ BOTH = """
 
 AVRIL's objective reads what the expert did after each kept step, twice as many actions as the others see on
 thinned-out demonstrations. `next_actions` shows them to IQ-Learn and to cloning as well
-([iq.md](../methods/iq.md)); their settings were searched like all others'. On CartPole those found without
-next actions had been run on these seeds before: IQ-Learn 0.277 [0.173, 0.565] and 1.000 at 1 and 3, cloning
-0.746 [0.468, 0.966] and 1.000.
+([iq.md](../methods/iq.md)); their settings were searched like all others'. On CartPole others had been run on
+these seeds before ([notes.md](notes.md#iq-learn-on-thinned-out-cartpole)).
 
 """
 

@@ -23,7 +23,8 @@ import numpy as np
 
 from experiments import command, control, core
 from experiments.figures import IMAGES
-from experiments.table import RESULTS, markdown_table, run_row
+from experiments.markdown import markdown_table
+from experiments.table import RESULTS, run_row
 from iqlearn_jax.data.demos import from_arrays, save
 from iqlearn_jax.envs import make_env
 from iqlearn_jax.envs.gridworld import gridworld_reward, soft_optimal_demos, to_grid

@@ -14,7 +14,8 @@ import jax
 import numpy as np
 
 from experiments.demonstrations import SHARED, own_demos
-from experiments.table import RUNS, Row, Table, full_markdown, main
+from experiments.markdown import full_markdown
+from experiments.table import RUNS, Row, Table, main
 from iqlearn_jax.data.convert import convert
 from iqlearn_jax.data.demos import save
 from iqlearn_jax.data.frame_replay import take_rows

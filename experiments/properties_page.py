@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from experiments.figures import IMAGES
+from experiments.markdown import markdown_table
 from experiments.processes import ACTIONS, ALPHA, CHAINS, DRAWS, GAMMA, STATES, TEMPERATURE
 from experiments.stated import NO_TABLE, PROPERTIES, STATED
-from experiments.table import RESULTS, markdown_table
+from experiments.table import RESULTS
 from iqlearn_jax.report import style
 from iqlearn_jax.sweep.workdir import provenance, write_json
 

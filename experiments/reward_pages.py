@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.table import markdown_table
+from experiments.markdown import markdown_table
 
 NUMBERS = {
     "pearson": "Pearson, steps",

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from experiments.figures import normalized_curve
-from experiments.table import Row, Table, main, markdown_table, score
+from experiments.markdown import markdown_table, score
+from experiments.table import Row, Table, main
 
 BASE = {"first_seed": 100, "seeds": 10, "updates": 15_000, "eval_every": 3000, "eval_episodes": 5}
 AUTHORS = {

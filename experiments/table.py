@@ -19,7 +19,6 @@ from experiments import command
 from experiments.figures import write_curves
 from iqlearn_jax.config import base_config
 from iqlearn_jax.report.read import method_name
-from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.sweep.run import train
 from iqlearn_jax.sweep.workdir import as_plain, read_config, write_json
@@ -149,13 +148,12 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
     """A row of the result file (docs/formats.md); as it is `known` if it was run elsewhere; pending."""
     folder, row = table.folder(name), table.rows[name]
     again = f"python -m experiments.{table.name} --only={name}"
-    if not (folder / "summary.json").exists() and name in known:
-        return known[name] | {"label": label(row, known[name]["method"])}
     if not (folder / "summary.json").exists():
-        return {
-            "task": name,
-            "note": ", ".join(filter(None, (f"pending: {again}", row.note, duration(row)))),
-        }
+        pending = ", ".join(filter(None, (f"pending: {again}", row.note, duration(row))))
+        elsewhere = known.get(name)
+        if elsewhere is None:
+            return {"task": name, "note": pending}
+        return elsewhere | {"label": label(row, elsewhere["method"])}
     summary, config = json.loads((folder / "summary.json").read_text()), read_config(folder)
     ran = settings(config)
     return {
@@ -253,53 +251,6 @@ def last_metrics(folder: Path) -> dict[str, float]:
 
 def _metrics(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
-
-
-HEAD = (
-    "task", "method", "setting", "demos × every", "seeds", "normalised IQM [95 %]", "worst", "returns",
-    "random, expert", "updates", "env steps", "seconds", "commit", "note",
-)  # fmt: skip
-
-
-def full_markdown(results: list[dict[str, Any]]) -> str:
-    """The table as a page; every number stands beside its seeds, steps, hardware and commit."""
-    return markdown_table(HEAD, [_cells(found) for found in results])
-
-
-def markdown_table(head: tuple[str, ...], lines: list[tuple]) -> str:
-    """A Markdown table."""
-    rows = [head, ("---",) * len(head), *lines]
-    return "".join("| " + " | ".join(str(cell) for cell in row) + " |\n" for row in rows)
-
-
-def score(found: dict[str, Any]) -> str:
-    """Normalised IQM with its interval, where there is one."""
-    return interval_text(found["normalized_iqm"], found["ci95"], digits=3)
-
-
-def _cells(found: dict[str, Any]) -> tuple:
-    if "method" not in found:
-        return (found["task"], *[""] * (len(HEAD) - 2), found["note"])
-    return (
-        found["task"],
-        found["method"],
-        found["setting"],
-        f"{found['demos']} × {found['subsample']}",
-        f"{found['seeds'][0]}–{found['seeds'][-1]}",
-        score(found),
-        f"{min(found['normalized']):.3f}",
-        " ".join(_short(value) for value in found["returns"]),
-        f"{_short(found['random_return'])}, {_short(found['expert_return'])}",
-        f"{found['updates']:,}",
-        f"{found['env_steps']:,}",
-        f"{found['wall_seconds']:.0f}",
-        found["provenance"]["commit"][:8],
-        found["note"],
-    )
-
-
-def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.1f}"
 
 
 def write_results(table: Table) -> None:

@@ -19,7 +19,8 @@ from experiments.bars import WEAK, bars_table, weak_table
 from experiments.comparison import compare, compare_table
 from experiments.demonstrations import SHARED
 from experiments.figures import normalized_curve, write_scores
-from experiments.table import Row, Table, borrowed, full_markdown, main, markdown_table, score
+from experiments.markdown import full_markdown, markdown_table, score
+from experiments.table import Row, Table, borrowed, main
 from experiments.tuning import CLASSIC, OFFLINE, ONLINE, PENDULUM, SEARCHES, published, search_hours, searched
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.statistics import iqm
@@ -32,13 +33,20 @@ OFFLINE_HOURS = {  # one core, 10,000 updates, from the searches' and rows' time
     "edm": 0.1, "lstd_mu": 0.005, "dsfn": 0.045,
 }  # fmt: skip
 SLOWER = {"cartpole": 1, "acrobot": 1, "lunarlander": 3}
-LABELS = {"iq_w1": "IQ-Learn, Wasserstein-1"}
+LABELS = {
+    "iq_w1": "IQ-Learn, Wasserstein-1", "iq_next": "IQ-Learn, next actions", "bc_next": "BC, next actions",
+}  # fmt: skip
 DOUBLE = "inverted_double_pendulum"
 FIGURE2 = ("iq", "iq_w1", "bc", "edm", "avril", "value_dice")  # 20 seeds: experiments/figure2.py shows them
 HOPPER_HOURS = {"dac": 1.1, "sqil": 0.8, "value_dice": 1.0}  # hosts have no on-policy methods
 BUDGET = 12
 ENOUGH = 0.9  # of the expert: how many steps and seconds until there
 GRIDWORLD = ("offline", "bc", "max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
+
+
+def label(method: str) -> str:
+    """What figures and pages call a method's rows."""
+    return LABELS.get(method) or method_name(method)
 
 
 def offline_rows() -> dict[str, Row]:
@@ -48,7 +56,7 @@ def offline_rows() -> dict[str, Row]:
             f"configs/table1.py:{task}_{setting}_{method}",
             SHARED[task],
             {"demos.trajectories": demos, "seeds": 20 if method in FIGURE2 else 10},
-            label=LABELS.get(method, ""),
+            label=label(method),
             hours=SLOWER[task] * OFFLINE_HOURS[method],
         )
         for task in CLASSIC
@@ -242,7 +250,7 @@ def panels(done: Mapping[str, Any], methods: Collection[str]) -> dict[str, dict[
         rows = {demos: done.get(f"{task}_{setting}_{method}_{demos}") for demos in DEMOS}
         points = [(demos, *_scored(row)) for demos, row in rows.items() if row]
         if points:
-            found.setdefault(f"{task}, {setting}", {})[LABELS.get(method) or method_name(method)] = points
+            found.setdefault(f"{task}, {setting}", {})[label(method)] = points
     return found
 
 

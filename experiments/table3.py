@@ -15,7 +15,8 @@ from typing import Any
 from experiments import control, table1
 from experiments.bars import TABLE3_BARS, TABLE3_WORST, bars_table
 from experiments.demonstrations import SHARED, own_demos
-from experiments.table import RUNS, Row, Table, borrowed, main, markdown_table, score
+from experiments.markdown import markdown_table, score
+from experiments.table import RUNS, Row, Table, borrowed, main
 
 FOLDER = RUNS / "table3"
 FIRST_SEED, EPISODES = 6000, 10

@@ -16,7 +16,8 @@ from typing import Any
 
 from experiments import command
 from experiments.demonstrations import SHARED
-from experiments.table import RESULTS, RUNS, about, markdown_table
+from experiments.markdown import markdown_table
+from experiments.table import RESULTS, RUNS, about
 from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.settings import load_config
 from iqlearn_jax.sweep.grid import plan

@@ -16,8 +16,9 @@ import numpy as np
 
 from experiments import command
 from experiments.figures import IMAGES
+from experiments.markdown import markdown_table
 from experiments.processes import ACTIONS, GAMMA, STATES, random_worlds
-from experiments.table import RESULTS, markdown_table
+from experiments.table import RESULTS
 from iqlearn_jax.ops.dice import donsker_varadhan
 from iqlearn_jax.ops.divergences import get_divergence, guarded_phi
 from iqlearn_jax.ops.objectives import iq_loss

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from experiments import command
-from experiments.table import RESULTS, RUNS, markdown_table
+from experiments.markdown import markdown_table
+from experiments.table import RESULTS, RUNS
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.settings import from_flat
 from iqlearn_jax.sweep.doctor import METHODS, Findings, examine, read_history

@@ -9,7 +9,8 @@ from common import ROOT, cartpole_demos
 
 from experiments import command, figures, table
 from experiments.figures import normalized_curve
-from experiments.table import Row, Table, full_markdown, run_table
+from experiments.markdown import full_markdown
+from experiments.table import Row, Table, run_table
 from iqlearn_jax.cli import PREEMPTED
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep.run import Stopped
@@ -74,6 +75,16 @@ def test_a_table_is_trained_once_and_written(small, monkeypatch, capsys):
     (folder / "note.txt").unlink()  # as if measuring it had failed
     call(small, monkeypatch, "--only=here")
     assert (folder / "note.txt").read_text() == "measured in here"
+
+
+def test_rows_that_ran_elsewhere_have_the_label_that_theirs_has_now(small):
+    row = Row(CARTPOLE, label="renamed")
+    elsewhere = {"name": "gone", "method": "value_dice", "label": "as it was"}
+    renamed, plain = (
+        table.result(small[0]._replace(rows={"gone": kept}), "gone", {"gone": elsewhere})
+        for kept in (row, row._replace(label=""))
+    )
+    assert (renamed["label"], plain["label"]) == ("renamed", "ValueDICE")
 
 
 def test_unknown_rows_are_refused_and_listing_trains_nothing(small, monkeypatch, capsys):

@@ -141,6 +141,15 @@ def below(page, head, count):
     return [dict(zip(page.rows[head], cells, strict=True)) for cells in rows]
 
 
+@pytest.mark.parametrize("name", ["doctor", "rewards", "figure2", "table1"])
+def test_the_tables_of_a_result_page_stay_where_they_are_no_copy_of_its_rows(site, name):
+    source = (ROOT / f"docs/results/{name}.md").read_text("utf-8").splitlines()
+    ruled = [i for i, line in enumerate(source) if line.startswith("| --- |")]
+    heads = [[cell.strip() for cell in source[i - 1].strip().strip("|").split("|")] for i in ruled]
+    shown = site[1][site[0] / f"results/{name}.html"].rows
+    assert heads and all(head in shown for head in heads)
+
+
 def test_the_first_page_has_the_numbers_of_the_readme(site):
     table = [line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if "[0.95, 1.00]" in line]
     shown = [" ".join(cells) for cells in site[1][site[0] / "index.html"].rows]

@@ -3,6 +3,7 @@
 from functools import partial
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from iqlearn_jax.agents import make_agent
@@ -29,7 +30,8 @@ def make_bc(config, spec) -> Method:
 
         def loss(policy):
             likelihood = partial(agent.log_prob, hparams, policy, state.temperature)
-            return -with_next_rows(config, batch, likelihood(rows.obs, rows.action), likelihood)
+            own = likelihood(rows.obs, rows.action)
+            return -(with_next_rows(batch, own, likelihood) if config.next_actions else jnp.mean(own))
 
         value, grads = jax.value_and_grad(loss)(getattr(state, field))
         policy, opt = adam_step(

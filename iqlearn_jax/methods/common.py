@@ -114,8 +114,8 @@ def join(batch: Batch) -> tuple[Transition, jax.Array]:
     return rows, jnp.concatenate([jnp.full(n, e) for n, e in zip(sizes, is_expert, strict=True)])
 
 
-def with_next_rows(config, batch, own: jax.Array, of_pairs: Callable) -> jax.Array:
-    """E_expert[f(s,a)], [], with `config.next_actions` also over the rows (s', a') behind those shown.
+def with_next_rows(batch, own: jax.Array, of_pairs: Callable) -> jax.Array:
+    """E_expert[f(s,a)], [], over the demonstrated rows and the (s', a') behind them (`config.next_actions`).
 
     A kept transition of a thinned-out demonstration shows s'; the expert's own a' is in the file. Both kinds
     of rows are drawn from the same occupancy but for an episode's first.
@@ -123,8 +123,6 @@ def with_next_rows(config, batch, own: jax.Array, of_pairs: Callable) -> jax.Arr
     Args:
       own: [..., B] f(s, a) of the expert's rows; of_pairs: (obs, action) -> f [..., B] of other pairs.
     """
-    if not config.next_actions:
-        return jnp.mean(own)
     rows = batch.expert
     followed = ~(rows.terminated | rows.truncated)  # behind an end there is no action
     both = jnp.concatenate([own, of_pairs(rows.next_obs, batch.next_action)], axis=-1)

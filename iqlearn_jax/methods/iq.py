@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.agents import make_agent
-from iqlearn_jax.agents.common import bootstrap_critic, critic_step, entropy_floor
+from iqlearn_jax.agents.common import bootstrap_critic, critic_step
 from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.common import (
     Method,
@@ -33,6 +33,7 @@ from iqlearn_jax.methods.common import (
     with_next_rows,
 )
 from iqlearn_jax.methods.inverse_dynamics import inferring
+from iqlearn_jax.methods.iq_bounds import end_reward, reward_bounds, value_bounds
 from iqlearn_jax.ops.divergences import domain_penalty, get_divergence, guarded_phi
 from iqlearn_jax.ops.objectives import (
     difference_value_term,
@@ -144,38 +145,6 @@ def blind(config) -> bool:
     return config.state_only and not config.infer_actions
 
 
-def reward_bounds(config, alpha):
-    """Bounds (lower, upper) of the reward at the optimum, ±inf where there is none.
-
-    With χ² over both kinds of samples ±4α (LS-IQ). Where that square stands beside another φ, the lower one
-    holds, too: at ρ_E = 0 the optimum of −ρr − ½ρr²/4α is −4α, and ρ_E > 0 only lifts it.
-    """
-    both = config.regularize == "both"
-    if config.divergence == "chi2" and both:
-        return -4.0 * alpha, 4.0 * alpha
-    lower, upper = get_divergence(config.divergence).domain(alpha)
-    if config.divergence in ("chi2", "chi2_monotone"):
-        upper = 2.0 * alpha
-    return jnp.maximum(lower, -4.0 * alpha) if both else lower, upper
-
-
-def end_reward(config, agent, as_expert: bool, hparams, state):
-    """(1−γ)V behind an end, [] in reward units: a bound, or θ + τH of the absorbing state."""
-    if config.terminal == "bounded":
-        return jnp.asarray(reward_bounds(config, hparams["alpha"])[as_expert])
-    return state.critic["absorbing"] + terminal.absorbing_entropy(config, agent, hparams, state)
-
-
-def value_bounds(config, agent, hparams, temperature):
-    """Bounds of V that follow: r_min/(1−γ) and (r_max + τ·max entropy)/(1−γ). Of `agent` it reads
-    `max_entropy`.
-    """
-    lower, upper = reward_bounds(config, hparams["alpha"])
-    horizon = 1.0 / (1.0 - hparams["gamma"])
-    excess = jnp.maximum(agent.max_entropy - entropy_floor(config, hparams), 0.0)
-    return lower * horizon, (upper + temperature * excess) * horizon
-
-
 def rewards(config, agent, hparams, state, critic, bootstrap, rows, expert, key) -> Rewards:
     """r = Q(s,a) − γV(s') with the terminal treatment; where `blind`, Q(s,·) is the policy's mean.
 
@@ -224,7 +193,7 @@ def critic_loss(config, agent, hparams, state, critic, batch, key):
     loss = iq_loss(phi, found.reward, value_term, jnp.broadcast_to(expert, found.reward.shape))
     if config.next_actions:
         next_key = jax.random.fold_in(key, 3)
-        loss -= next_rows_gain(config, agent, hparams, state, critic, batch, found, next_key)
+        loss -= next_rows_gain(agent, hparams, state, critic, batch, found, next_key)
     metrics = diagnostics(found, expert, loss, value_term) | {
         "iq/absorbing_reward": critic["absorbing"],
         "iq/end_rate": jnp.mean(rows.terminated.astype(jnp.float32)),  # of the batch's rows
@@ -263,13 +232,12 @@ def estimate_value_term(config, agent, hparams, state, critic, initial, found: R
     return term + weighted_mean(end.weight * end.drop, weight)
 
 
-def next_rows_gain(config, agent, hparams, state, critic, batch, found: Rewards, key):
+def next_rows_gain(agent, hparams, state, critic, batch, found: Rewards, key):
     """By how much J grows, [], if its linear part is averaged over the rows (s', a'), too.
 
     J = E[φ(r) − r] + E[r − (V(s) − γV(s'))], and in the second mean V(s') cancels: Q(s,a) − V(s) is left, at
     (s', a') Q(s',a') − V(s'), for which s'' need not be known. The first mean stays one over whole rows.
-    Exact, as is J itself, for a sample of the expert's occupancy; what it saves is labels that thinning out
-    throws away.
+    What it saves is labels that thinning out throws away.
     """
     size = batch.expert.reward.shape[0]
     own = (found.q - found.v)[:, -size:]  # `join` puts the expert's rows last
@@ -278,7 +246,7 @@ def next_rows_gain(config, agent, hparams, state, critic, batch, found: Rewards,
         q, v = agent.values(hparams, state, critic, obs, action, key)
         return q - v
 
-    return with_next_rows(config, batch, own, advantage) - jnp.mean(own)
+    return with_next_rows(batch, own, advantage) - jnp.mean(own)
 
 
 def self_loop(config, agent, hparams, state, critic, bootstrap, rows) -> terminal.Tail:

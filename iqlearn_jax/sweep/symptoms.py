@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iqlearn_jax.methods.common import penalty_weights
-from iqlearn_jax.methods.iq import reward_bounds, value_bounds
+from iqlearn_jax.methods.iq_bounds import reward_bounds, value_bounds
 from iqlearn_jax.train.state import runs_of
 from iqlearn_jax.types import EnvSpec
 

@@ -11,7 +11,7 @@ from common import configure, deterministic_mdp, hyper, random_rows, spec_of, ta
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import FEEDS, METHODS, make_method
 from iqlearn_jax.methods.common import join
-from iqlearn_jax.methods.iq import value_bounds
+from iqlearn_jax.methods.iq_bounds import value_bounds
 from iqlearn_jax.types import Batch, discount
 
 SPEC = spec_of(obs_shape=(2,), num_actions=3)

@@ -165,35 +165,43 @@ def test_next_actions_enter_what_is_linear_in_the_reward(changes):
     (table, target), ends = tables(rng, setting, 2, 0.5)
     policy, expert, next_action = rows(rng, 7), rows(rng, 11), rng.integers(0, ACTIONS, 11)
     s, a, after, end, cut = expert
-    v = setting.temperature * logsumexp(table.min(axis=0) / setting.temperature, axis=-1)
-
-    def linear(obs, action, successor):
-        reward = table[:, obs, action] - setting.gamma * v[successor]
-        return reward - (v[obs] - setting.gamma * v[successor])
-
     followed = ~(end | cut)
     anywhere = rng.integers(0, STATES, followed.sum())
-    more = linear(after[followed], next_action[followed], anywhere)
-    both = np.concatenate([linear(s, a, after), more], axis=1)
     own = policy[:4] if setting.feed == "replay" else None
-    wanted = loss(setting, table, ends[0], target, ends[1], own, expert[:4], s)
-    wanted -= both.mean() - linear(s, a, after).mean()
-    behind_ends = (next_action + (end | cut)) % ACTIONS
+
+    def gain(table):
+        v = setting.temperature * logsumexp(table.min(axis=0) / setting.temperature, axis=-1)
+
+        def linear(obs, action, successor):
+            reward = table[:, obs, action] - setting.gamma * v[successor]
+            return reward - (v[obs] - setting.gamma * v[successor])
+
+        shown = linear(s, a, after)
+        behind = linear(after[followed], next_action[followed], anywhere)
+        return np.concatenate([shown, behind], axis=1).mean() - shown.mean()
+
+    def exact(table):
+        return loss(setting, table, ends[0], target, ends[1], own, expert[:4], s) - gain(table)
+
+    def found(actions):
+        config = configure(critics=2, next_actions=True, **vars(setting))
+        agent, hparams = make_agent(config, SPEC), hyper(config, SPEC, jnp.float64)
+        state = with_table(start_state(2), table, ends[0], target, ends[1])
+        state = state.replace(log_temperature=jnp.log(hparams["temperature"]))
+        batch = Batch(
+            policy=None if own is None else transition(policy),
+            expert=transition(expert),
+            next_action=jnp.asarray(actions, jnp.int32),
+            initial=jnp.asarray(s, jnp.int32),
+        )
+        fn = lambda c: critic_loss(config, agent, hparams, state, c, batch, jax.random.key(0))[0]  # noqa: E731
+        value, slope = jax.value_and_grad(fn)(state.critic)
+        return value, jax.tree.leaves(slope["net"])[0]
+
     with jax.enable_x64(True):
-        found = {}
-        for name, actions in (("as shown", next_action), ("others behind ends", behind_ends)):
-            config = configure(critics=2, next_actions=True, **vars(setting))
-            agent, hparams = make_agent(config, SPEC), hyper(config, SPEC, jnp.float64)
-            state = with_table(start_state(2), table, ends[0], target, ends[1])
-            state = state.replace(log_temperature=jnp.log(hparams["temperature"]))
-            batch = Batch(
-                policy=None if own is None else transition(policy),
-                expert=transition(expert),
-                next_action=jnp.asarray(actions, jnp.int32),
-                initial=jnp.asarray(s, jnp.int32),
-            )
-            key = jax.random.key(0)
-            found[name] = critic_loss(config, agent, hparams, state, state.critic, batch, key)[0]
-    np.testing.assert_allclose(found["as shown"], wanted, rtol=1e-9)
-    assert found["others behind ends"] == found["as shown"]
-    assert abs(both.mean() - linear(s, a, after).mean()) > 1e-3
+        value, slope = found(next_action)
+        behind_ends, _ = found((next_action + (end | cut)) % ACTIONS)
+    np.testing.assert_allclose(value, exact(table), rtol=1e-9)
+    np.testing.assert_allclose(slope, gradient(exact, table), atol=2e-7)
+    assert behind_ends == value
+    assert abs(gain(table)) > 1e-3 and np.abs(gradient(gain, table)).max() > 1e-3
