@@ -50,6 +50,11 @@ ROWS: dict[str, Row] = {
         note=f"{THIRD_NOTE}; the first row again, to test a rule for its reward",
         label="IQ-Learn, other seeds",
     ),
+    "hopper_rerun": HOPPER._replace(
+        changes={"first_seed": 6040, **OFTEN},
+        note=f"{THIRD_NOTE}; the row above with later code",
+        label="IQ-Learn, other seeds, later code",
+    ),
     "hopper_last_actor": HOPPER._replace(
         changes={"first_seed": 6020, **THIRD, "average_rate": 1.0},
         note=f"{THIRD_NOTE}; third attempt: the last actor plays",
@@ -101,7 +106,7 @@ what a budget of 12 hours of background computing, used up by now, did not reach
 
 """
 PANELS = {
-    "Hopper-v5, online": ("hopper", "hopper_again", "hopper_last_actor", "hopper_paper"),
+    "Hopper-v5, online": ("hopper", "hopper_again", "hopper_rerun", "hopper_last_actor", "hopper_paper"),
     "HalfCheetah-v5, online": ("halfcheetah",),
     "halfcheetah, mjx on the device": ("halfcheetah_mjx",),
     "CartPole, observations only": ("cartpole_states",),

@@ -99,8 +99,11 @@ TASKS = {
     ),
     "hopper": Task("control/hopper"),
     "hopper_again": Task("control/hopper_again"),
-    "hopper_likeness": Task(
-        "control/hopper_again",
+    "hopper_likeness": Task("control/hopper_again", at=LIKENESS),
+    "hopper_likeness_second": Task("control/hopper_again", run=1, at=LIKENESS),
+    "hopper_rerun_final": Task("control/hopper_rerun"),
+    "hopper_rerun": Task(
+        "control/hopper_rerun",
         "configs/hopper.py:online",
         {**THIRD, **SAC, "target_entropy": -3.0},
         _host("Hopper"),
@@ -108,7 +111,7 @@ TASKS = {
         minutes=300,
         at=LIKENESS,
     ),
-    "hopper_likeness_second": Task("control/hopper_again", run=1, at=LIKENESS),
+    "hopper_rerun_second": Task("control/hopper_rerun", run=1, at=LIKENESS),
     "halfcheetah": Task("control/halfcheetah"),
     "halfcheetah_likeness": Task("control/halfcheetah", at=LIKENESS),
     "inverted_pendulum": Task(
