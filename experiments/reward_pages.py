@@ -43,10 +43,11 @@ def overview(rows: list[dict[str, Any]]) -> str:
             f"{row.get('at', 'final')}, {row['updates']:,}",
             number(row["measures"]["pearson_episodes"]),
             number((row.get("levels") or {}).get("pearson")),
+            row["provenance"]["commit"][:8],
         )
         for row in measured
     ]
-    head = ("task", "seed", "reward, updates", "Pearson, episodes", "by return")
+    head = ("task", "seed", "reward, updates", "Pearson, episodes", "by return", "commit")
     return markdown_table(head, lines)
 
 

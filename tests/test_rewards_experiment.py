@@ -191,7 +191,7 @@ def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pendin
     assert reward_pages.share(row, "recovered_changed") == pytest.approx(0.5)
     text = reward_pages.page([row, rewards.pending("hopper_rerun")], "about")
     assert "| 0.750 |" in text and "| 0.500 |" in text and "| – |" in text
-    assert "| Acrobot-v1 (gymnax) | 1 | final, 10 | 0.250 | 0.875 |" in text
+    assert "| Acrobot-v1 (gymnax) | 1 | final, 10 | 0.250 | 0.875 | aaaaaaaa |" in text
     assert "## Acrobot-v1 (gymnax), seed 1, final\n" in text
     assert "pending: run it" in text and "| random | -500.0 | 0.500 | – |" in text
     assert "(at 25 % of the return -395.0)" in text and "Pearson over episodes 0.875, Spearman 0.500" in text
