@@ -19,6 +19,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "only": {"help": "names, separated by commas; * stands for any letters"},
     "shared": {"type": Path, "default": Path("../shared/demos"), "help": "folder of shared demonstrations"},
     "force": {"action": "store_true", "help": "go on with runs of another commit or configuration"},
+    "kinds": {"help": "kinds of policies to train, separated by commas; all without it"},
     "measure": {"action": "store_true", "help": "train nothing"},
     "demos": {"action": "store_true", "help": "write the bundled demonstrations anew, nothing else"},
     "quick": {"action": "store_true", "help": "a first look in minutes"},
@@ -35,8 +36,8 @@ def parse(description: str | None, *names: str) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def chosen(only: str | None, known: Iterable[str]) -> list[str]:
-    """The names that --only lists; all of them without it.
+def chosen(only: str | None, known: Iterable[str], option: str = "--only") -> list[str]:
+    """The names that an option lists; all of them without it.
 
     Raises:
       InputError: an unknown name.
@@ -47,7 +48,7 @@ def chosen(only: str | None, known: Iterable[str]) -> list[str]:
     matches = {name: fnmatch.filter(known, name) for name in only.split(",")}
     for name, found in matches.items():
         if not found:
-            raise unknown("--only", name, known)
+            raise unknown(option, name, known)
     return list(dict.fromkeys(chain(*matches.values())))
 
 

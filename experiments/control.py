@@ -52,7 +52,7 @@ ROWS: dict[str, Row] = {
     ),
     "hopper_rerun": HOPPER._replace(
         changes={"first_seed": 6040, **OFTEN},
-        note=f"{THIRD_NOTE}; the row above with later code",
+        note=f"{THIRD_NOTE}; seeds 6040 and 6041 again, with later code",
         label="IQ-Learn, other seeds, later code",
     ),
     "hopper_last_actor": HOPPER._replace(
@@ -99,9 +99,9 @@ PREFACE = """# Continuous control, and learning from observations alone
 `python -m experiments.control` (shared demonstrations beside the checkout). Final policies, never the best
 checkpoint; each return is the mean of 10 deterministic episodes; 0 is the uniform policy, 1 the mean of all
 episodes of the file; no score is clipped. Settings were chosen on seeds below 1000; these seeds were run
-once. Rows from seeds 6010, 6020, 6030 and 6040 on are second to fifth attempts: what failed in earlier
-ones and what was changed since: [notes.md](notes.md). The state-only reward map of the gridworld:
-[picture](../images/gridworld_states.png). Hardware: {hardware}. Failures stay in the table;
+once, where no note says again. Rows from seeds 6010, 6020, 6030 and 6040 on are second to fifth attempts:
+what failed in earlier ones and what was changed since: [notes.md](notes.md). The state-only reward map of the
+gridworld: [picture](../images/gridworld_states.png). Hardware: {hardware}. Failures stay in the table;
 what a budget of 12 hours of background computing, used up by now, did not reach is pending.
 
 """

@@ -1,19 +1,22 @@
 """What a recovered reward is worth: beside the true one, to a policy trained on it, in changed dynamics.
 
-`python -m experiments.rewards [--list] [--only=TASK,...] [--measure]`. The reward is that of a run that
-another experiment trained (its command stands in pending rows): the final one of its first seed, or where
-it says so that of the first snapshot like the demonstrations (chosen without a reward). Measured on ten
-episodes each of random play, of that run's policy (where it kept snapshots, also of those nearest to 25 %
-and 50 % of training) and of the expert (`experiments.reward_measures`). Where a run is soon as good as its
-expert, those policies say little; so the correlation is also given with policies of any of its seeds at
-about 25 % and 50 % of the expert's return in their places. Then, unless `--measure` is given, policies are
-trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on brax), on the true
-reward with the same budget, and both again under changed dynamics (`experiments.changed`). Finished parts
-stay in runs/rewards. Writes docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
+    python -m experiments.rewards [--list] [--only=TASK,...] [--kinds=KIND,...] [--measure]
+
+The reward is that of a run that another experiment trained (its command stands in pending rows): the final
+one of its first seed, or where it says so that of the first snapshot like the demonstrations (chosen without
+a reward). Measured on ten episodes each of random play, of that run's policy (where it kept snapshots, also
+of those nearest to 25 % and 50 % of training) and of the expert (`experiments.reward_measures`). Where a run
+is soon as good as its expert, those policies say little; so the correlation is also given with policies of
+any of its seeds at about 25 % and 50 % of the expert's return in their places. Then, unless `--measure` is
+given, policies are trained from scratch: on the recovered reward (SAC or soft Q-learning; brax's PPO on
+brax), on the true reward with the same budget, and both again under changed dynamics (`experiments.changed`);
+with --kinds only some of these four (`KINDS`). Finished parts stay in runs/rewards. Writes
+docs/results/rewards.{json,md} and docs/images/rewards_TASK.png.
 """
 
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -53,7 +56,7 @@ class Task(NamedTuple):
       changed: further changes, which bring other dynamics.
       dynamics: what is other, in words.
       steps: of PPO, in the environment.
-      minutes: estimated, of the four trainings on 2 CPU cores.
+      minutes: estimated, of the four trainings together on one of 2 CPU cores.
       run, at: whose reward of the folder's runs, and when; see `iqlearn_jax.sweep.export`.
     """
 
@@ -108,7 +111,7 @@ TASKS = {
         {**THIRD, **SAC, "target_entropy": -3.0},
         _host("Hopper"),
         changed.DYNAMICS["HopperHeavy-v5"],
-        minutes=300,
+        minutes=220,
         at=LIKENESS,
     ),
     "hopper_rerun_second": Task("control/hopper_rerun", run=1, at=LIKENESS),
@@ -233,15 +236,16 @@ def draw(name: str, arrays: dict[str, np.ndarray]) -> None:
         (IMAGES / f"rewards_{name}.png").write_bytes(figure)
 
 
-def result(name: str, train: bool) -> dict[str, Any]:
-    """One task's row: measured and trained as far as its run is there and `train` asks for it."""
+def result(name: str, train: Collection[str]) -> dict[str, Any] | None:
+    """One task's row: measured, and with policies of the kinds that `train` names; None without its run."""
     task = TASKS[name]
     source = RUNS / task.source
     if not (source / "summary.json").exists():
-        return pending(name)
+        print(f"{name}: {source} is not there, so its row stays; first {task.command}", file=sys.stderr)
+        return None
     found = {"name": name, "dynamics": task.dynamics} | measure(name, source, task.run, task.at)
     if task.minutes:
-        kinds = {kind: trained(FOLDER, name, task, kind, train) for kind in KINDS}
+        kinds = {kind: trained(FOLDER, name, task, kind, kind in train) for kind in KINDS}
         command = f"python -m experiments.rewards --only={name} (about {task.minutes} minutes)"
         found["policies"] = {kind: own or {"note": f"pending: {command}"} for kind, own in kinds.items()}
     return found
@@ -253,16 +257,14 @@ def pending(name: str) -> dict[str, Any]:
     return {"name": name, "note": f"pending: {TASKS[name].command}, then {again}"}
 
 
-def write(only: list[str], train: bool) -> None:
-    """docs/results/rewards.{json,md}; tasks that are not named keep what is there of them."""
+def write(only: list[str], train: Collection[str]) -> None:
+    """docs/results/rewards.{json,md}; tasks that are not named or whose run is missing keep their rows."""
     path = RESULTS / "rewards.json"
     rows = {row["name"]: row for row in json.loads(path.read_text())["rows"]} if path.exists() else {}
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in only:
-        rows[name] = result(name, train)
-        for other in TASKS:
-            rows.setdefault(other, pending(other))
-        ordered = [rows[other] for other in TASKS]
+        rows[name] = result(name, train) or rows.get(name, {})
+        ordered = [rows[other] if "measures" in rows.get(other, {}) else pending(other) for other in TASKS]
         write_json(path, {"name": "rewards", "rows": ordered})
         (RESULTS / "rewards.md").write_text(page(ordered, __doc__ or ""))
 
@@ -270,12 +272,12 @@ def write(only: list[str], train: bool) -> None:
 def main() -> None:
     """The command line."""
     changed.register()
-    options = command.parse(__doc__, "list", "only", "measure")
-    names = command.chosen(options.only, TASKS)
+    options = command.parse(__doc__, "list", "only", "kinds", "measure")
+    names, kinds = command.chosen(options.only, TASKS), command.chosen(options.kinds, KINDS, "--kinds")
     if options.list:
         print(*(f"{name}: {TASKS[name].command}" for name in names), sep="\n")
     else:
-        write(names, not options.measure)
+        write(names, () if options.measure else kinds)
 
 
 if __name__ == "__main__":

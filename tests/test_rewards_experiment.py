@@ -13,6 +13,7 @@ from experiments import changed, reward_measures, reward_pages, rewards
 from iqlearn_jax.config import base_config
 from iqlearn_jax.data.demos import load
 from iqlearn_jax.envs import make_env
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.rewards import RecoveredReward
 from iqlearn_jax.settings import assign, load_config
 from iqlearn_jax.types import Transition
@@ -159,6 +160,53 @@ def test_policies_are_chosen_by_what_they_returned_and_correlated_with_their_own
     assert rewards.by_level(made(-1, 0), groups, {"a": rows[:2]}) is None
 
 
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ([], ("recovered", "true", "recovered_changed", "true_changed")),
+        (["--measure"], ()),
+        (["--kinds=true*,recovered"], ("recovered", "true", "true_changed")),
+    ],
+)
+def test_only_the_kinds_that_are_named_are_trained(tmp_path, monkeypatch, options, wanted):
+    asked = {}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("sys.argv", ["rewards", "--only=lunarlander", *options])
+    monkeypatch.setattr(rewards, "RUNS", tmp_path)
+    monkeypatch.setattr(rewards, "RESULTS", tmp_path)
+    monkeypatch.setattr(rewards, "measure", lambda *about: {"measures": {}})
+    monkeypatch.setattr(rewards, "trained", lambda folder, name, task, kind, run: asked.update({kind: run}))
+    monkeypatch.setattr(rewards, "page", lambda rows, about: "")
+    source = tmp_path / rewards.TASKS["lunarlander"].source
+    source.mkdir(parents=True)
+    (source / "summary.json").write_text("{}")
+    rewards.main()
+    assert asked == {kind: kind in wanted for kind in rewards.KINDS}
+    row = {row["name"]: row for row in json.loads((tmp_path / "rewards.json").read_text())["rows"]}[
+        "lunarlander"
+    ]
+    policies = row["policies"]
+    assert all("pending" in policies[kind]["note"] for kind in rewards.KINDS)  # none was trained here
+
+
+def test_a_row_whose_run_is_not_there_stays_as_it_was(tmp_path, monkeypatch, capsys):
+    rows = [rewards.pending(name) for name in rewards.TASKS]
+    rows[0] = {"name": rows[0]["name"], "measures": {}, "note": "measured elsewhere"}
+    (tmp_path / "rewards.json").write_text(json.dumps({"rows": rows}))
+    monkeypatch.setattr(rewards, "RUNS", tmp_path)
+    monkeypatch.setattr(rewards, "RESULTS", tmp_path)
+    monkeypatch.setattr(rewards, "page", lambda rows, about: "")
+    rewards.write(list(rewards.TASKS)[:2], ())
+    assert json.loads((tmp_path / "rewards.json").read_text())["rows"] == rows
+    assert rewards.TASKS[rows[0]["name"]].command in capsys.readouterr().err
+
+
+def test_an_unknown_kind_is_refused_before_anything_is_measured(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["rewards", "--kinds=ture"])
+    with pytest.raises(InputError, match=r"--kinds.*ture.*true"):
+        rewards.main()
+
+
 def test_every_tasks_configuration_takes_its_changes(monkeypatch):
     monkeypatch.chdir(ROOT)
     for task in rewards.TASKS.values():
@@ -196,4 +244,4 @@ def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pendin
     assert "pending: run it" in text and "| random | -500.0 | 0.500 | – |" in text
     assert "(at 25 % of the return -395.0)" in text and "Pearson over episodes 0.875, Spearman 0.500" in text
     assert "pending: python -m experiments.control --only=hopper_rerun, then" in text
-    assert "300 minutes" in text
+    assert "220 minutes" in text

@@ -11,6 +11,7 @@ Departures from the authors' code, each with the switch that restores their choi
   observations are standardised by the demonstrations, online by them and random play: `normalize_obs=False`;
   terminal treatment: `terminal="zero"` is the authors';
   thinned-out demonstrations may show (s', a'), too (`next_rows_gain`): off by default, `next_actions=False`;
+  several critics: the recovered reward is the mean of Q_e(s,a) − γ·min V(s'), theirs has min Q: `critics=1`;
   from states alone, actions may be inferred: `infer_actions=False` is the paper's E_{a~π}[Q(s,a)].
 """
 
@@ -69,7 +70,6 @@ def make_iq(config, spec) -> Method:
     check(config)
     require_differentiable(config, spec, "set it to 0 and choose a divergence other than 'w1'")
     agent = make_agent(config, spec)
-    inverse = partial(rewards, config, agent)
     as_expert = config.feed == "demos" or config.state_only  # decides the sign behind a bounded terminal
 
     def update(hparams, state, batch, key):
@@ -85,7 +85,7 @@ def make_iq(config, spec) -> Method:
 
     def reward(hparams, state, transition, key):
         source = jnp.full(transition.reward.shape, float(as_expert))
-        found = inverse(hparams, state, state.critic, state.critic, transition, source, key)
+        found = rewards(config, agent, hparams, state, state.critic, state.critic, transition, source, key)
         return jnp.mean(found.reward, axis=0)
 
     def value(hparams, state, obs, key):

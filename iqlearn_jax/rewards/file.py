@@ -183,6 +183,16 @@ def digest(arrays: dict[str, np.ndarray], metadata: dict[str, Any]) -> str:
     return sha.hexdigest()
 
 
+def content_digest(path: Source) -> str:
+    """`digest` of what a reward file computes with: exported again from the same run, it is the same.
+
+    Raises:
+      InputError: as `load_reward`.
+    """
+    arrays, metadata = read_file(path)
+    return digest(arrays, {name: metadata.get(name) for name in ("config", "spec")})
+
+
 def require_finite(arrays: dict[str, np.ndarray], path: Source) -> None:
     """Refuses numbers that are not finite: such a reward would poison whoever trains on it."""
     for name, x in arrays.items():

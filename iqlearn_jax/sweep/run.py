@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import jax
 import numpy as np
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.rewards.file import content_digest
 from iqlearn_jax.sweep.checkpoint import Checkpoints
 from iqlearn_jax.sweep.console import interruptible, progress_bar
 from iqlearn_jax.sweep.doctor import Doctor
@@ -118,10 +118,9 @@ def learn(
         restored()
         metrics = MetricsFile(log, upto=updates_done(problem, run))
         doctor = Doctor(make_case(problem.config, problem.spec), workdir)
-        board = open_tensorboard(problem.config, workdir)
         starts, judge = make_initial_value(problem), make_judge(problem)
-        tools = loop, starts, evaluate, judge, checkpoints, snapshots, metrics, doctor, board
-        session = Session(problem, *tools, interrupted)
+        tools = loop, starts, evaluate, judge, checkpoints, snapshots, metrics, doctor
+        session = Session(problem, *tools, open_tensorboard(problem.config, workdir), interrupted)
         return go_on(session, run, Clock(wall=last_wall_seconds(log)))
 
 
@@ -169,7 +168,7 @@ def reopen_to_train(config, workdir: Path, force: bool) -> tuple[Problem, list[s
 def demos_digest(problem: Problem) -> str | None:
     """What identifies the content of the demonstrations or of the reward file; None for plain RL."""
     if problem.config.reward_path:
-        return sha256(Path(problem.config.reward_path).read_bytes()).hexdigest()
+        return content_digest(problem.config.reward_path)
     return None if problem.demos is None else problem.demos.digest
 
 

@@ -124,6 +124,10 @@ def test_a_changed_reward_file_is_noticed(folder, tmp_path, capsys):
         assert cli.main([*argv, "--run=1"]) == 0
         rl = ["train", f"--config={folder}/tiny.py:rl", f"--workdir={tmp_path}/rl", *TINY]
         assert cli.main([*rl, f"--config.reward_path={tmp_path}/r.npz"]) == 0
+        began = (tmp_path / "r.npz").read_bytes()
+        assert cli.main([*argv, "--run=1"]) == 0  # the same reward: only who wrote it, and when
+        assert (tmp_path / "r.npz").read_bytes() != began
+        assert cli.main(["train", f"--workdir={tmp_path}/rl", "--resume"]) == 0
         assert cli.main([*argv, "--run=0"]) == 0
         assert cli.main(["train", f"--workdir={tmp_path}/rl", "--resume"]) == 2
     assert "reward file changed (digest" in capsys.readouterr().err
