@@ -61,6 +61,14 @@ ROWS: dict[str, Row] = {
         label="IQ-Learn, last actor",
     ),
     "halfcheetah": Row("configs/halfcheetah.py:online", SHARED["halfcheetah"], THIRD, THIRD_NOTE, hours=1.6),
+    "halfcheetah_again": Row(
+        "configs/halfcheetah.py:online",
+        SHARED["halfcheetah"],
+        {"first_seed": 6010, **OFTEN},
+        f"{THIRD_NOTE}; the row above on other seeds, for the policies that likeness chooses",
+        hours=1.6,
+        label="IQ-Learn, other seeds",
+    ),
     "hopper_paper": Row(
         "configs/hopper.py:paper", SHARED["hopper"], PAPER, "authors' settings", "IQ-Learn, paper", hours=0.6
     ),
@@ -107,7 +115,7 @@ what a budget of 12 hours of background computing, used up by now, did not reach
 """
 PANELS = {
     "Hopper-v5, online": ("hopper", "hopper_again", "hopper_rerun", "hopper_last_actor", "hopper_paper"),
-    "HalfCheetah-v5, online": ("halfcheetah",),
+    "HalfCheetah-v5, online": ("halfcheetah", "halfcheetah_again"),
     "halfcheetah, mjx on the device": ("halfcheetah_mjx",),
     "CartPole, observations only": ("cartpole_states",),
     "Double pendulum, observations only": (
