@@ -8,6 +8,7 @@ on from its last checkpoint.
 
 from typing import Any
 
+from experiments.chosen import chosen_table
 from experiments.demonstrations import SHARED
 from experiments.markdown import full_markdown
 from experiments.table import Row, Table, main
@@ -132,7 +133,14 @@ PANELS = {
     "HalfCheetah-v5, offline, 1 demonstration": ("halfcheetah_offline_1", "halfcheetah_bc_1"),
     "HalfCheetah-v5, offline, 20 demonstrations": ("halfcheetah_offline_20", "halfcheetah_bc_20"),
 }
-TABLE = Table("control", ROWS, PREFACE, full_markdown, PANELS)
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+    """All rows, then the policies that likeness chose."""
+    return full_markdown(results) + chosen_table(results)
+
+
+TABLE = Table("control", ROWS, PREFACE, markdown, PANELS)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

@@ -1,5 +1,6 @@
 """Rows of results as Markdown tables."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from iqlearn_jax.report.tables import interval_text
@@ -21,7 +22,7 @@ def markdown_table(head: tuple[str, ...], lines: list[tuple]) -> str:
     return "".join("| " + " | ".join(str(cell) for cell in row) + " |\n" for row in rows)
 
 
-def score(found: dict[str, Any]) -> str:
+def score(found: Mapping[str, Any]) -> str:
     """Normalised IQM with its interval, where there is one."""
     return interval_text(found["normalized_iqm"], found["ci95"], digits=3)
 

@@ -36,7 +36,8 @@ from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.settings import from_flat
 from iqlearn_jax.statistics import normalize, pearson, spearman
 from iqlearn_jax.sweep.evaluation import record
-from iqlearn_jax.sweep.export import FINAL, LIKENESS, export_reward
+from iqlearn_jax.sweep.export import export_reward
+from iqlearn_jax.sweep.moment import FINAL, LIKENESS
 from iqlearn_jax.sweep.rewards import EPISODES, expert_episodes
 from iqlearn_jax.sweep.run import SNAPSHOTS, load_run, load_snapshot
 from iqlearn_jax.sweep.workdir import provenance, read_config, write_json
@@ -57,7 +58,7 @@ class Task(NamedTuple):
       dynamics: what is other, in words.
       steps: of PPO, in the environment.
       minutes: estimated, of the four trainings together on one of 2 CPU cores.
-      run, at: whose reward of the folder's runs, and when; see `iqlearn_jax.sweep.export`.
+      run, at: whose reward of the folder's runs, and when; see `iqlearn_jax.sweep.moment`.
     """
 
     source: str

@@ -16,6 +16,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from experiments import command
+from experiments.chosen import chosen
 from experiments.figures import write_curves
 from iqlearn_jax.config import base_config
 from iqlearn_jax.report.read import method_name
@@ -177,6 +178,7 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
         "updates": config["updates"],
         "wall_seconds": summary["wall_seconds"],
         "curve": curve(folder),
+        "chosen": chosen(folder, summary),
         "last_metrics": last_metrics(folder),
         "provenance": json.loads((folder / "provenance.json").read_text()),
         "settings": ran,

@@ -22,6 +22,12 @@ class _Parser(argparse.ArgumentParser):
         raise InputError(f"{message}; see '{self.prog} --help'")
 
 
+def add_moment(parser: argparse.ArgumentParser) -> None:
+    """The option --at of everything that reads a trained folder; `sweep.moment` reads its value."""
+    where = "final (the default), likeness (the first snapshot like the demonstrations), or updates of one"
+    parser.add_argument("--at", default="final", help=where)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; by default the program's own, with a device for each core of a CPU.
 
@@ -135,23 +141,26 @@ def sweep_command(arguments: list[str]) -> int:
 
 
 def evaluate_command(arguments: list[str]) -> int:
-    """iqlearn evaluate --workdir=DIR [--episodes=100]: returns of the newest checkpoint's policies."""
+    """iqlearn evaluate --workdir=DIR [--episodes=N] [--at=likeness|UPDATES]: returns of its policies."""
     parser = _Parser("iqlearn evaluate", description=evaluate_command.__doc__, allow_abbrev=False)
     parser.add_argument("--workdir", required=True, type=Path)
     parser.add_argument("--episodes", type=int, default=100)
+    add_moment(parser)
     options = parser.parse_args(arguments)
 
     from iqlearn_jax.settings import from_flat
-    from iqlearn_jax.sweep.evaluation import make_evaluator
+    from iqlearn_jax.sweep.moment import check_moment, returns_at
     from iqlearn_jax.sweep.run import load_run
     from iqlearn_jax.sweep.workdir import read_config
 
     if options.episodes < 1:
         raise InputError(f"--episodes is {options.episodes}; expected at least 1")
-    problem, run = load_run(options.workdir, from_flat(read_config(options.workdir)))
-    returns = make_evaluator(problem)(run.state, options.episodes).returns
-    for seed, found in zip(problem.seeds, returns, strict=True):
-        print(f"seed {seed}: {found.mean():.4g} ± {found.std():.3g} over {options.episodes} episodes")
+    check_moment(options.at)
+    problem, trained = load_run(options.workdir, from_flat(read_config(options.workdir)))
+    found = returns_at(options.workdir, problem, trained, options.episodes, options.at)
+    for seed, (updates, own) in zip(problem.seeds, found, strict=True):
+        about = f"over {options.episodes} episodes, after {updates} updates"
+        print(f"seed {seed}: {own.mean():.4g} ± {own.std():.3g} {about}")
     return 0
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from iqlearn_jax.cli import add_moment
 from iqlearn_jax.data.checks import Source
 from iqlearn_jax.data.convert import convert
 from iqlearn_jax.data.demos import Demos, load, save
@@ -194,11 +195,12 @@ def _run_record(argv: list[str]) -> int:
     parser.add_argument("--episodes", type=int, default=10)
     parser.add_argument("--run", type=int, default=0, help="which of the folder's runs acts (0: the first)")
     parser.add_argument("--stochastic", action="store_true", help="draw actions instead of the likeliest")
+    add_moment(parser)
     args = parser.parse_args(argv)
     # imported here: a look at a file must not pay for jax
     from iqlearn_jax.sweep.record import record_demos
 
-    demos = record_demos(args.workdir, args.run, args.episodes, args.stochastic)
+    demos = record_demos(args.workdir, args.run, args.episodes, args.stochastic, args.at)
     print(describe(save(args.out, demos), args.out))
     return 0
 

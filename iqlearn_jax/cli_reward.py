@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import NoReturn
 
+from iqlearn_jax.cli import add_moment
 from iqlearn_jax.errors import InputError, unknown
 
 
@@ -45,8 +46,7 @@ def _run_export(argv: list[str]) -> None:
     parser.add_argument("--workdir", required=True, type=Path, help="folder of a trained run")
     parser.add_argument("--out", required=True, type=Path, help="npz to write")
     parser.add_argument("--run", type=int, default=0, help="which of the folder's runs (0: the first)")
-    where = "final (the default), likeness (the first snapshot like the demonstrations), or updates of one"
-    parser.add_argument("--at", default="final", help=where)
+    add_moment(parser)
     options = parser.parse_args(argv)
     # imported here: help must not pay for jax
     from iqlearn_jax.sweep.export import export_reward

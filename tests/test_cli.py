@@ -23,7 +23,7 @@ from iqlearn_jax.sweep.workdir import as_plain
 SMALL = [
     "--config.seeds=2", "--config.hidden=(8,)", "--config.updates=60", "--config.log_every=20",
     "--config.eval_every=20", "--config.eval_episodes=2", "--config.checkpoint_every=0",
-    "--config.demos.trajectories=2", "--config.batch_size=8",
+    "--config.demos.trajectories=2", "--config.batch_size=8", "--config.snapshot_every=20",
 ]  # fmt: skip
 CLOCKS = ("wall_seconds", "updates_per_second")
 CARTPOLE = f"--config={ROOT}/configs/cartpole.py:offline"
@@ -168,6 +168,13 @@ def test_evaluate_agrees_with_the_summary(trained, capsys):
     assert cli.main(["evaluate", f"--workdir={trained[0]}", "--episodes=10"]) == 0
     printed = [float(line.split()[2]) for line in capsys.readouterr().out.splitlines()]
     np.testing.assert_allclose(printed, summary(trained[0])["returns"], rtol=1e-3)
+
+
+def test_a_moment_that_is_none_or_was_not_kept_is_refused(trained, refused):
+    workdir = f"--workdir={trained[0]}"
+    assert "--at is 'best'" in refused("evaluate", workdir, "--at=best")
+    assert "snapshots" in refused("evaluate", workdir, "--at=30")
+    assert "--at is '-1'" in refused("demos", "record", workdir, f"--out={trained[0]}/no.npz", "--at=-1")
 
 
 @pytest.mark.parametrize(

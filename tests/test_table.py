@@ -8,6 +8,7 @@ import pytest
 from common import ROOT, cartpole_demos
 
 from experiments import command, figures, table
+from experiments.chosen import chosen, chosen_table
 from experiments.figures import normalized_curve
 from experiments.markdown import full_markdown
 from experiments.table import Row, Table, run_table
@@ -182,3 +183,33 @@ def test_published_rows_of_other_settings_are_pending_again(small, monkeypatch):
     now = table.row_config(row, small[1])["critic_lr"]
     expected = f"ran with other settings (critic_lr 0.5, now {now})"
     assert table.outdated(row, ran | {"critic_lr": 0.5}) == expected
+
+
+def test_a_chosen_policy_is_worth_what_it_returned_when_it_was_like_the_demonstrations(tmp_path):
+    """By hand: run 0 is like them at 20 (its better return at 30 counts not), run 1 most so at 10."""
+    likes = {(10, 0): 0.3, (20, 0): 0.9, (30, 0): 1.0, (10, 1): 0.6, (20, 1): 0.5, (30, 1): 0.2}
+    returns = {(10, 0): 10, (20, 0): 40, (30, 0): 110, (10, 1): 60, (20, 1): 90, (30, 1): 90}
+    lines = [
+        {
+            "update": n,
+            "run": r,
+            "env_steps": 3 * n,
+            "eval/likeness": likes[n, r],
+            "eval/return": returns[n, r],
+        }
+        for n, r in likes
+    ]
+    (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    summary = {"seeds": [7, 8], "expert_return": 110.0, "random_return": 10.0}
+    assert chosen(tmp_path, summary) is None  # no snapshot was kept
+    for updates in (10, 20, 30):
+        (tmp_path / "snapshots" / str(updates)).mkdir(parents=True)
+    found = chosen(tmp_path, summary)
+    assert (found["updates"], found["env_steps"], found["returns"]) == ([20, 10], [60, 30], [40, 60])
+    np.testing.assert_allclose(found["normalized"], [0.3, 0.5])
+    assert found["normalized_iqm"] == pytest.approx(0.4) and found["ci95"] is None
+    row = {"name": "a", "seeds": [7, 8], "normalized_iqm": 0.875, "ci95": None}
+    assert chosen_table([row | {"chosen": None}]) == ""
+    assert "| a | 7–8 | 20 10 | 60 30 | 40 60 | 0.400 | 0.875 |" in chosen_table(
+        [row | {"chosen": found}, {}]
+    )

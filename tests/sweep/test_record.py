@@ -13,7 +13,7 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.settings import from_flat, load_config
 from iqlearn_jax.sweep import run as run_lib
 from iqlearn_jax.sweep.record import record_demos
-from iqlearn_jax.sweep.run import load_run, train
+from iqlearn_jax.sweep.run import load_run, load_snapshot, train
 from iqlearn_jax.sweep.workdir import read_config
 
 BACKENDS = (pytest.param("gymnax", marks=pytest.mark.slow), "gymnasium")
@@ -26,7 +26,8 @@ def workdir(request, tmp_path_factory):
     config.demos.path = str(cartpole_demos(folder / "demos.npz"))
     config.env.backend = request.param
     config.hidden, config.seeds, config.temperature = (8,), 2, 0.5
-    config.updates = config.log_every = 100
+    config.critic_lr = 0.03  # fast enough that snapshots act differently
+    config.updates, config.log_every, config.snapshot_every = 100, 50, 50
     config.eval_every = config.checkpoint_every = 0
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(run_lib, "finish", lambda *_: {})  # summary and rewards cost more than training
@@ -34,14 +35,20 @@ def workdir(request, tmp_path_factory):
     return folder / "run"
 
 
-def test_greedy_actions_are_the_policys_likeliest(workdir):
-    demos = record_demos(workdir, 1, 3)
-    problem, run = load_run(workdir, from_flat(read_config(workdir)))
-    hparams, state = jax.tree.map(lambda x: x[1], (problem.hparams, run.state))
-    likeliest = problem.method.act(hparams, state, demos.observations, jax.random.key(0), deterministic=True)
-    assert demos.num_episodes == 3
-    assert demos.metadata["policy"]["actions"] == "greedy"
-    np.testing.assert_array_equal(demos.actions, likeliest)
+@pytest.mark.parametrize(("at", "updates", "another"), [("final", 100, 50), ("50", 50, 100)])
+def test_greedy_actions_are_the_policys_likeliest(workdir, at, updates, another):
+    demos = record_demos(workdir, 1, 3, at=at)
+    problem, _ = load_run(workdir, from_flat(read_config(workdir)))
+
+    def likeliest(number):
+        kept = problem.hparams, load_snapshot(workdir, problem, number)
+        own = jax.tree.map(lambda x: x[1], kept)
+        return problem.method.act(*own, demos.observations, jax.random.key(0), deterministic=True)
+
+    policy = demos.metadata["policy"]
+    assert (demos.num_episodes, policy["actions"], policy["updates"]) == (3, "greedy", updates)
+    np.testing.assert_array_equal(demos.actions, likeliest(updates))
+    assert (demos.actions != likeliest(another)).any()
 
 
 @pytest.mark.slow
