@@ -1,6 +1,6 @@
 """What a recovered reward is worth: beside the true one, to a policy trained on it, in changed dynamics.
 
-    python -m experiments.rewards [--list] [--only=TASK,...] [--kinds=KIND,...] [--measure]
+`python -m experiments.rewards [--list] [--only=TASK,...] [--kinds=KIND,...] [--measure]`
 
 The reward is that of a run that another experiment trained (its command stands in pending rows): the final
 one of its first seed, or where it says so that of the first snapshot like the demonstrations (chosen without
