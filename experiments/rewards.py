@@ -247,8 +247,11 @@ def result(name: str, train: Collection[str]) -> dict[str, Any] | None:
     found = {"name": name, "dynamics": task.dynamics} | measure(name, source, task.run, task.at)
     if task.minutes:
         kinds = {kind: trained(FOLDER, name, task, kind, kind in train) for kind in KINDS}
-        command = f"python -m experiments.rewards --only={name} (about {task.minutes} minutes)"
-        found["policies"] = {kind: own or {"note": f"pending: {command}"} for kind, own in kinds.items()}
+        again = f"pending: python -m experiments.rewards --only={name} --kinds={{}} (about {{}} minutes)"
+        minutes = round(task.minutes / len(KINDS))
+        found["policies"] = {
+            kind: own or {"note": again.format(kind, minutes)} for kind, own in kinds.items()
+        }
     return found
 
 

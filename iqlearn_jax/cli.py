@@ -148,17 +148,11 @@ def evaluate_command(arguments: list[str]) -> int:
     add_moment(parser)
     options = parser.parse_args(arguments)
 
-    from iqlearn_jax.settings import from_flat
-    from iqlearn_jax.sweep.moment import check_moment, returns_at
-    from iqlearn_jax.sweep.run import load_run
-    from iqlearn_jax.sweep.workdir import read_config
+    from iqlearn_jax.sweep.moment import returns_at
 
     if options.episodes < 1:
         raise InputError(f"--episodes is {options.episodes}; expected at least 1")
-    check_moment(options.at)
-    problem, trained = load_run(options.workdir, from_flat(read_config(options.workdir)))
-    found = returns_at(options.workdir, problem, trained, options.episodes, options.at)
-    for seed, (updates, own) in zip(problem.seeds, found, strict=True):
+    for seed, updates, own in returns_at(options.workdir, options.episodes, options.at):
         about = f"over {options.episodes} episodes, after {updates} updates"
         print(f"seed {seed}: {own.mean():.4g} ± {own.std():.3g} {about}")
     return 0

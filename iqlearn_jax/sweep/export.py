@@ -2,14 +2,10 @@
 
 from pathlib import Path
 
-from iqlearn_jax.errors import InputError
 from iqlearn_jax.rewards import RecoveredReward, save_reward
-from iqlearn_jax.settings import from_flat
-from iqlearn_jax.sweep.moment import FINAL, check_moment, state_at
+from iqlearn_jax.sweep.moment import FINAL, load_moment
 from iqlearn_jax.sweep.resuming import read_provenance
-from iqlearn_jax.sweep.run import load_run
-from iqlearn_jax.sweep.workdir import as_plain, provenance, read_config
-from iqlearn_jax.train.state import runs_of
+from iqlearn_jax.sweep.workdir import as_plain, provenance
 
 
 def export_reward(workdir: Path, run: int, out: Path, at: str = FINAL) -> RecoveredReward:
@@ -21,17 +17,11 @@ def export_reward(workdir: Path, run: int, out: Path, at: str = FINAL) -> Recove
       InputError: no trained run in the folder, no such run, state or snapshot, a method without a reward, or
         numbers that are not finite.
     """
-    check_moment(at)
-    config = from_flat(read_config(workdir))
-    last = len(runs_of(config).seeds) - 1
-    if not 0 <= run <= last:
-        raise InputError(f"--run is {run}; {workdir} holds runs 0..{last}")
-    problem, trained = load_run(workdir, config)
-    state, counts = state_at(workdir, problem, trained, run, at)
+    problem, state, counts = load_moment(workdir, run, at)
     hparams, state = problem.placement.one((problem.hparams, state), run)
     about = {
         "run": {"index": run, "seed": int(problem.seeds[run])} | counts,
         "provenance": read_provenance(workdir),
         "exported": provenance(None),
     }
-    return save_reward(out, problem.method, problem.spec, hparams, state, as_plain(config), about)
+    return save_reward(out, problem.method, problem.spec, hparams, state, as_plain(problem.config), about)

@@ -8,7 +8,6 @@ import pytest
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.sweep import moment
-from iqlearn_jax.sweep.moment import likest
 
 
 @pytest.mark.parametrize(
@@ -26,13 +25,14 @@ def test_the_first_policy_like_the_demonstrations_is_chosen(tmp_path, scores, ru
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     for updates in (10, 20, 30, 40):
         (tmp_path / "snapshots" / str(updates)).mkdir(parents=True)
-    assert likest(tmp_path, run) == expected
+    assert moment.choices(tmp_path)[run]["update"] == expected
 
 
 def test_without_an_evaluated_snapshot_there_is_nothing_to_choose(tmp_path):
     (tmp_path / "metrics.jsonl").write_text(json.dumps({"update": 10, "run": 0, "eval/likeness": 1.0}) + "\n")
     with pytest.raises(InputError, match=r"no snapshot with an eval/likeness.*snapshot_every"):
-        likest(tmp_path, 0)
+        moment.snapshots_at(tmp_path, 1, "likeness")
+    assert moment.snapshots_at(tmp_path, 2, "10") == [10, 10]  # whether it was kept, its reader says
 
 
 @pytest.mark.parametrize(("at", "expected"), [("likeness", (10, 20)), ("final", (40, 40)), ("20", (20, 20))])
@@ -52,13 +52,15 @@ def test_each_runs_policy_is_evaluated_at_its_own_moment(tmp_path, monkeypatch, 
         played.append(state)
         return SimpleNamespace(returns=100 * state + np.array([[0] * episodes, [1] * episodes]))
 
+    problem = SimpleNamespace(seeds=np.array([5, 6]), placement=SimpleNamespace(get=lambda x: x))
+    trained = SimpleNamespace(state=40, updates=np.array([40, 40, 40]))  # three slots for two runs
+    monkeypatch.setattr(moment, "read_config", lambda workdir: {})
+    monkeypatch.setattr(moment, "load_run", lambda workdir, config: (problem, trained))
     monkeypatch.setattr(moment, "load_snapshot", lambda workdir, problem, updates: updates)
     monkeypatch.setattr(moment, "make_evaluator", lambda problem: evaluate)
-    counters = {name: np.array([40, 40]) for name in ("updates", "env_steps", "failed_at")}
-    trained = SimpleNamespace(state=40, **counters)
-    found = moment.returns_at(tmp_path, SimpleNamespace(seeds=[5, 6]), trained, 3, at)
-    assert [updates for updates, _ in found] == list(expected)
+    found = moment.returns_at(tmp_path, 3, at)
+    assert [(seed, updates) for seed, updates, _ in found] == list(zip((5, 6), expected, strict=True))
     np.testing.assert_array_equal(
-        [own for _, own in found], [[100 * n + r] * 3 for r, n in enumerate(expected)]
+        [own for *_, own in found], [[100 * n + r] * 3 for r, n in enumerate(expected)]
     )
     assert len(played) == len(set(expected))  # a state is played once for all runs
