@@ -17,7 +17,7 @@ from experiments.bars import FIGURE2_BARS, bars_table, few_table
 from experiments.comparison import compare, compare_table
 from experiments.demonstrations import SHARED, own_demos
 from experiments.figures import write_scores
-from experiments.markdown import markdown_table, score
+from experiments.markdown import markdown_table, rows_done, score
 from experiments.table import RUNS, Row, Table, borrowed, main
 from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, OFFLINE_HOURS, SETTINGS, SLOWER, label, panels
 from experiments.table1 import TABLE as TABLE1
@@ -137,7 +137,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
     for task, (setting, words) in product(OWN, SETTINGS.items()):
         page += f"\n## {task}, {words}, demonstrations made here\n\n"
         page += score_table(done, f"own_{task}_{setting}", (1, 10), {})
-    return page + f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
+    return page + rows_done(done, results)
 
 
 def both_actions(done: Mapping[str, Any]) -> str:

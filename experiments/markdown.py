@@ -1,6 +1,6 @@
 """Rows of results as Markdown tables."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import Any
 
 from iqlearn_jax.report.tables import interval_text
@@ -25,6 +25,13 @@ def markdown_table(head: tuple[str, ...], lines: list[tuple]) -> str:
 def score(found: Mapping[str, Any]) -> str:
     """Normalised IQM with its interval, where there is one."""
     return interval_text(found["normalized_iqm"], found["ci95"], digits=3)
+
+
+def rows_done(done: Sized, results: Sized) -> str:
+    """The line below a table: how many of its rows are done."""
+    if len(done) == len(results):
+        return f"\nAll {len(results)} rows are done.\n"
+    return f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
 
 
 def _cells(found: dict[str, Any]) -> tuple:

@@ -15,7 +15,7 @@ from typing import Any
 from experiments import control, table1
 from experiments.bars import TABLE3_BARS, TABLE3_WORST, bars_table
 from experiments.demonstrations import SHARED, own_demos
-from experiments.markdown import markdown_table, score
+from experiments.markdown import markdown_table, rows_done, score
 from experiments.table import RUNS, Row, Table, borrowed, main
 
 FOLDER = RUNS / "table3"
@@ -114,7 +114,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
     page += bars_table(done, TABLE3_BARS, TABLE3_WORST)
     page += "\n## gymnasium v5\n\n" + score_table(done, "{}_{}", HOST)
     page += "\n## brax, mjx\n\n" + score_table(done, "{}_mjx_{}", DEVICE)
-    return page + f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
+    return page + rows_done(done, results)
 
 
 def score_table(done: Mapping[str, Any], names: str, methods: Mapping[str, str]) -> str:
