@@ -123,7 +123,8 @@ def markdown(results: list[dict[str, Any]]) -> str:
     """Comparisons first, then one table for each task and setting."""
     done = {found["name"]: found for found in results if "method" in found}
     seen_once = {name: row for name, row in done.items() if "_next_" not in name}
-    pairs = compare({name: row for name, row in seen_once.items() if not name.startswith("own")})
+    made_here = {name: row for name, row in seen_once.items() if name.startswith("own")}
+    pairs = compare({name: row for name, row in seen_once.items() if name not in made_here})
     baselines = tuple(method for method in FIGURE2 if not method.startswith("iq"))
     picture = write_scores("figure2", panels(done, FIGURE2), DEMOS)
     page = "![Scores over demonstrations](../images/figure2_scores.png)\n\n" if picture else ""
@@ -134,6 +135,8 @@ def markdown(results: list[dict[str, Any]]) -> str:
         page += f"\n## {task}, {words}\n\n" + score_table(
             done, f"{task}_{setting}", DEMOS, paper(task, setting)
         )
+    if own_pairs := compare(made_here):
+        page += "\n## Every comparison on demonstrations made here\n\n" + compare_table(own_pairs)
     for task, (setting, words) in product(OWN, SETTINGS.items()):
         page += f"\n## {task}, {words}, demonstrations made here\n\n"
         page += score_table(done, f"own_{task}_{setting}", (1, 10), {})

@@ -156,14 +156,18 @@ def test_at_few_demonstrations_the_better_baselines_are_named_with_a_cause():
     assert second[1:] == ["pending", "–", "–", ", ".join(others)]
 
 
+def figure2_row(method, score, demos=1, own=""):
+    about = {"name": f"{own}cartpole_sparse_{method}_{demos}", "method": method.removesuffix("_next")}
+    return about | {
+        "normalized": [score - 0.01, score, score + 0.01] * 3,
+        "normalized_iqm": score,
+        "ci95": [score, score],
+    }
+
+
 def test_methods_that_see_a_rows_next_action_are_compared_with_each_other_alone(monkeypatch, tmp_path):
     monkeypatch.setattr("experiments.figures.IMAGES", tmp_path)
-
-    def row(method, score, demos=1):
-        name = f"cartpole_sparse_{method}_{demos}"
-        about = {"name": name, "method": method.removesuffix("_next"), "normalized_iqm": score}
-        return about | {"normalized": [score - 0.01, score, score + 0.01] * 3, "ci95": [score, score]}
-
+    row = figure2_row
     once = [row("iq", 0.2), row("bc", 0.3), row("avril", 0.6)]
     page = figure2.markdown([*once, row("iq_next", 0.5), row("bc_next", 0.4)])
     both = page.split("## With both actions")[1].split("## Every comparison")
@@ -172,6 +176,15 @@ def test_methods_that_see_a_rows_next_action_are_compared_with_each_other_alone(
     assert "| cartpole sparse 1 | avril | -0.100 " in both[0]
     assert "| cartpole sparse 1 | bc | -0.100 " in both[1]  # without: 0.2 and 0.3
     assert "next" not in both[1].split("## cartpole")[0]
+
+
+def test_demonstrations_made_here_are_compared_apart(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.figures.IMAGES", tmp_path)
+    row = figure2_row
+    rows = [row("iq", 0.3), row("bc", 0.2), row("iq", 0.1, own="own_"), row("bc", 0.9, own="own_")]
+    _, shared, own = figure2.markdown(rows).split("## Every comparison")
+    assert "beaten in 0 of 1" in shared and "| cartpole sparse 1 | bc | +0.100 " in shared
+    assert "beaten in 1 of 1" in own and "| own cartpole sparse 1 | bc | -0.800 " in own
 
 
 def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it():
