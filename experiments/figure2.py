@@ -18,6 +18,7 @@ from experiments.comparison import compare, compare_table
 from experiments.demonstrations import SHARED, own_demos
 from experiments.figures import write_scores
 from experiments.markdown import markdown_table, rows_done, score
+from experiments.no_target import no_target_rows, no_target_section
 from experiments.table import RUNS, Row, Table, borrowed, main
 from experiments.table1 import DEMOS, FIGURE2, FIRST_SEED, OFFLINE_HOURS, SETTINGS, SLOWER, label, panels
 from experiments.table1 import TABLE as TABLE1
@@ -130,6 +131,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
     page = "![Scores over demonstrations](../images/figure2_scores.png)\n\n" if picture else ""
     page += f"## Bars\n\n{bars_table(done, FIGURE2_BARS)}\n{FEW}"
     page += few_table(done, pairs, CLASSIC, baselines) + both_actions(done)
+    page += no_target_section(seen_once, CLASSIC, baselines)
     page += "\n## Every comparison\n\n" + compare_table(pairs)
     for task, (setting, words) in product(CLASSIC, SETTINGS.items()):
         page += f"\n## {task}, {words}\n\n" + score_table(
@@ -181,7 +183,8 @@ def score_table(
     return markdown_table(("method", *map(str, demos), *(["paper, at 1"] if theirs else [])), lines)
 
 
-TABLE = Table("figure2", shared_rows() | next_rows() | own_rows(), PREFACE, markdown)
+ONCE = shared_rows() | own_rows()
+TABLE = Table("figure2", ONCE | next_rows() | no_target_rows(ONCE), PREFACE, markdown)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

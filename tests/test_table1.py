@@ -178,6 +178,29 @@ def test_methods_that_see_a_rows_next_action_are_compared_with_each_other_alone(
     assert "next" not in both[1].split("## cartpole")[0]
 
 
+def test_rows_without_a_target_network_are_those_with_one_but_for_the_switch():
+    rows = figure2.TABLE.rows
+    twins = {name: row for name, row in rows.items() if "_iq_no_target_" in name}
+    assert len(twins) == 21 and all("_sparse_iq_no_target_" in name for name in twins)
+    for name, row in twins.items():
+        own = rows[name.replace("_no_target", "")]
+        assert row.config == own.config and row.prepare == own.prepare
+        assert row.changes == {**own.changes, "target_network": False}
+        assert figure2.TABLE.folder(name) != figure2.TABLE.folder(name.replace("_no_target", ""))
+
+
+def test_rows_without_a_target_network_are_compared_apart(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.figures.IMAGES", tmp_path)
+    row = figure2_row
+    without = row("iq", 0.5) | {"name": "cartpole_sparse_iq_no_target_1"}
+    page = figure2.markdown([row("iq", 0.2), row("bc", 0.3), without])
+    _, apart = page.split("## Without a target network")
+    apart, every = apart.split("## Every comparison")
+    assert "| cartpole sparse 1 | 0.200 [0.200, 0.200] | 0.500 [0.500, 0.500] |" in apart
+    assert "| cartpole sparse 1 | bc | +0.200 " in apart and "| cartpole sparse 1 | bc | -0.100 " in every
+    assert "## Without" not in figure2.markdown([row("iq", 0.2), row("bc", 0.3)])
+
+
 def test_demonstrations_made_here_are_compared_apart(monkeypatch, tmp_path):
     monkeypatch.setattr("experiments.figures.IMAGES", tmp_path)
     row = figure2_row
