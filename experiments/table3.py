@@ -90,8 +90,8 @@ there is not given, so it stands beside ours only as that share. Baselines are u
 papers' choices, but learning rates that fall to 0 over the run and, but for GAIL, the mean of the actors
 playing, for all methods. Hardware: {{hardware}}. Every
 row with returns, commit, command and, where pending, time: [table3.json](table3.json); hours used and
-pending: [budgets.md](budgets.md). Hopper's IQ-Learn ran on other seeds, too, and one pair of them again, with
-other scores: [control.md](control.md).
+pending: [budgets.md](budgets.md). IQ-Learn ran on other seeds, too, Hopper's on one pair of them
+twice, with other scores, below the bar among them: [control.md](control.md).
 
 Times are estimates for 2 cores: Hopper's and HalfCheetah's from runs cut short, the other tasks' taken from
 theirs, and the first row of each other task (`TASK_dac`) with {EXPERT_HOURS} h for its expert, at the 64
