@@ -3,10 +3,11 @@
 `python -m experiments.budgets` writes docs/results/budgets.md; so does each experiment when it ends.
 
 All are hours of one core; the limits are in hours of two. Used: `wall_seconds` of the rows that are done,
-each of which ran on one core that others may have shared. A run that several pages show counts once, where it
-was made. Not in it: experts that were trained first, evaluations after training, searches and rows that were
-made anew since, attempts that no row shows; of these no account was kept, and they may well have taken what
-a limit leaves. Pending: the times that pending rows state.
+each of which ran on one core that others may have shared, some halted for hours while the clock ran on (the
+double pendulum's monotone χ²). A run that several pages show counts once, where it was made. Not in it:
+experts that were trained first, evaluations after training, searches and rows that were made anew since,
+attempts that no row shows; of these no account was kept, and they may well have taken what a limit leaves.
+Pending: the times that pending rows state.
 """
 
 import json

@@ -44,15 +44,15 @@ def no_target_section(done: Mapping[str, Any], tasks: Sequence[str], others: Seq
       done: rows by their names.
       others: the baselines.
     """
-    pairs_of_names = {name: twin(name) for name in done if twin(name) in done and twin(name) != name}
-    if not pairs_of_names:
+    twins = {name: twin(name) for name in done if twin(name) in done.keys() - {name}}
+    if not twins:
         return ""
     lines = [
         (name.replace("_iq_", " ").replace("_", " "), score(done[name]), score(done[without]))
-        for name, without in pairs_of_names.items()
+        for name, without in twins.items()
     ]
     page = ABOUT + markdown_table(("task, demonstrations", "with", "without"), lines) + "\n"
     rows = {name: row for name, row in done.items() if row["method"] != "iq"}
-    rows |= {name: done[without] for name, without in pairs_of_names.items()}
+    rows |= {name: done[without] for name, without in twins.items()}
     pairs = compare(rows)
     return page + few_table(rows, pairs, tasks, others) + "\n" + compare_table(pairs)
