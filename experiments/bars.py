@@ -44,12 +44,13 @@ NOTES = {
     "cartpole_sparse_iq": "iq-learn-on-thinned-out-cartpole",
     "edm": "edm-at-one-thinned-out-demonstration",
     "lstd_mu": "max-margin-from-demonstrations-alone-estimates-that-are-wrong-where-nobody-acted",
+    "lunarlander_sparse_value_dice": "",
     "sparse_value_dice": "valuedice-on-25-rows-of-cartpole",
     "lunarlander_sparse": "offline-few-transitions",
     "online_gail": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
     "online_airl": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
     "online_asaf": "gail-airl-and-asaf-on-cartpole-online-few-steps-few-rows",
-}  # part of a row's name -> heading of docs/results/notes.md
+}  # part of a row's name -> heading of docs/results/notes.md, "" where nothing was found
 
 
 def cause(name: str) -> str:
