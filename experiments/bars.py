@@ -39,7 +39,7 @@ FIGURE2_BARS = {
 TABLE3_BARS = {"hopper_iq": Bar(0.95, "ours"), "halfcheetah_iq": Bar(0.95, "ours")}
 TABLE3_WORST = 0.8  # no seed below
 NOTES = {
-    "halfcheetah_iq": "halfcheetah-v5-online-the-policy-holds-its-reward-turns-round",
+    "halfcheetah_iq": "halfcheetah-v5-online-its-reward-turns-round",
     "hopper_iq": "hopper-v5-online-what-is-learned-is-lost-again",
     "cartpole_sparse_iq": "iq-learn-on-thinned-out-cartpole",
     "edm": "edm-at-one-thinned-out-demonstration",

@@ -33,7 +33,7 @@ def no_target_rows(rows: Mapping[str, Row]) -> dict[str, Row]:
             folder=None,
         )
         for name, row in rows.items()
-        if "_sparse_iq_" in name and name.rsplit("_", 1)[0].endswith("_iq")
+        if name.rsplit("_", 1)[0].endswith("_sparse_iq")
     }
 
 
