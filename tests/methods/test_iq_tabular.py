@@ -242,6 +242,32 @@ def test_with_a_target_network_only_the_policy_term_keeps_the_fixed_point(value_
     assert fixed or np.abs(slope).max() > 1e-2
 
 
+@pytest.mark.parametrize("target_network", [False, True])
+def test_offline_it_is_cloning_and_the_square_whose_successor_a_target_network_cuts(target_network):
+    """docs/results/notes.md, "Offline, a target network lets values drift", row by row in NumPy."""
+    rng = np.random.default_rng(1)
+    q = rng.normal(size=(STATES, ACTIONS))
+    with jax.enable_x64(True):
+        config, mdp, _, agent, hparams, state = setup(
+            value_term="expert", regularize="expert", feed="demos", target_network=target_network
+        )
+        rows = counted(mdp, COUNTS)
+        state = holding(state.replace(log_temperature=jnp.log(jnp.asarray(TAU))), q)
+        state = state.replace(target_critic=state.critic)
+        slope = slope_at(config, agent, hparams, state, Batch(expert=rows, initial=rows.obs))
+    policy = np.exp(q / TAU) / np.exp(q / TAU).sum(axis=-1, keepdims=True)
+    v = TAU * np.log(np.exp(q / TAU).sum(axis=-1))
+    expected = np.zeros_like(q)
+    for s, a, after in zip(
+        np.asarray(rows.obs), np.asarray(rows.action), np.asarray(rows.next_obs), strict=True
+    ):
+        pull = (q[s, a] - GAMMA * v[after]) / (2 * ALPHA)
+        expected[s] += policy[s]
+        expected[s, a] += pull - 1
+        expected[after] -= 0 if target_network else GAMMA * pull * policy[after]
+    np.testing.assert_allclose(slope[0], expected / len(rows.obs), atol=1e-7)
+
+
 @pytest.mark.parametrize(
     ("value_term", "regularize"),
     [
