@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help install demo test test-slow test-oldest test-newest check format bench site lock clean
+.PHONY: help install demo test test-slow test-install test-oldest test-newest check format bench site lock clean
 .DELETE_ON_ERROR:
 
 help:
@@ -18,6 +18,7 @@ help:
 	@echo 'make site         the documentation as pages, in build/site'
 	@echo 'make bench        speed and memory           make lock         renew requirements/'
 	@echo 'make test-oldest  oldest dependencies        make test-newest  newest ones'
+	@echo 'make test-install the wheel by itself, in an environment of its own'
 
 install: .venv/installed
 
@@ -61,6 +62,9 @@ test: .venv/installed
 
 test-slow: .venv/installed
 	$(BIN)/python $(PYTEST) $(PYTEST_ARGS)
+
+test-install: .venv/installed
+	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_install.py
 
 test-oldest: build/venv-oldest/installed
 	build/venv-oldest/bin/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)

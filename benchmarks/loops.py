@@ -5,11 +5,12 @@ import numpy as np
 
 from benchmarks.measure import Row, alternate, at_most, row
 from benchmarks.updates import Case, random_rows
-from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import mujoco_online, stable_sac
-from iqlearn_jax.sweep.problem import Problem, make_loop, make_problem
-from iqlearn_jax.train.device import make_learner, online_replay, start_run
-from iqlearn_jax.train.mapping import vmap
+from iqlearn_jax.config.load import base_config, load_config
+from iqlearn_jax.config.presets import stable_sac
+from iqlearn_jax.devices.placement import vmap
+from iqlearn_jax.loops.loop import start_run
+from iqlearn_jax.loops.online import make_learner, online_replay
+from iqlearn_jax.training.problem import Problem, make_loop, make_problem
 from iqlearn_jax.types import Batch
 
 CHUNK = 50
@@ -42,7 +43,7 @@ def device_loop() -> list[Row]:
 def _pendulum():
     config = stable_sac(base_config())
     config.env.update({"id": "inverted_pendulum", "backend": "spring"})
-    config.demos.path = "iqlearn_jax/data/bundled/inverted_pendulum-generalized.npz"
+    config.demos.path = "bundled:inverted_pendulum-generalized"
     config.feed, config.seeds, config.hidden, config.batch_size = "replay", 1, (256, 256), 256
     config.log_every = config.eval_every = config.checkpoint_every = CHUNK
     config.updates = 100 * CHUNK
@@ -79,7 +80,7 @@ def host_loop(demos: str) -> list[Row]:
     Args:
       demos: a Hopper-v5 file.
     """
-    config = mujoco_online("Hopper-v5")
+    config = load_config("mujoco:hopper_online")
     config.demos.path = demos
     config.seeds, config.updates, config.online.learning_starts = 1, 100 * CHUNK, 500
     config.log_every = config.eval_every = config.checkpoint_every = CHUNK

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import jax
 
-from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import stable_q
-from iqlearn_jax.sweep.estimate import estimate, with_sharding
-from iqlearn_jax.sweep.hosts import one_device_per_core
-from iqlearn_jax.sweep.problem import make_loop, make_problem
+from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.presets import stable_q
+from iqlearn_jax.devices.placement import one_device_per_core
+from iqlearn_jax.sweeps.estimate import estimate, with_sharding
+from iqlearn_jax.training.problem import make_loop, make_problem
 
 LARGE = (16, 1_000_000)  # runs, replay of each
 COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "reduce-scatter")
@@ -20,7 +20,7 @@ COLLECTIVES = ("all-reduce", "all-gather", "all-to-all", "collective-permute", "
 def config_of(runs: int, capacity: int = 10_000):
     """CartPole online, the whole loop on the device."""
     config = stable_q(base_config())
-    config.demos.path = "iqlearn_jax/data/bundled/CartPole-v1.npz"
+    config.demos.path = "bundled:CartPole-v1"
     config.feed, config.seeds, config.updates = "replay", runs, max(20_000, capacity)
     config.online.capacity = capacity
     config.log_every = config.eval_every = config.checkpoint_every = 500

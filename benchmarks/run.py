@@ -15,9 +15,10 @@ from rich.table import Table
 
 from benchmarks import loops, storage, updates
 from benchmarks.measure import Row
-from experiments.demonstrations import SHARED
-from iqlearn_jax.sweep.hosts import one_device_per_core
-from iqlearn_jax.sweep.workdir import provenance, write_json
+from experiments.lib.demonstrations import SHARED
+from iqlearn_jax.devices.placement import one_device_per_core
+from iqlearn_jax.runs.files import write_json
+from iqlearn_jax.runs.provenance import collect
 
 RESULTS = Path("benchmarks/results/latest.json")
 HOPPER = Path("../shared/demos") / SHARED["hopper"]
@@ -55,7 +56,7 @@ def main() -> int:
     if not options.only:
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         content = [found.plain() for found in rows]
-        write_json(RESULTS, {"name": "bench", "provenance": provenance(None), "rows": content})
+        write_json(RESULTS, {"name": "bench", "provenance": collect(None), "rows": content})
     show(rows)
     return 0 if all(found.holds is not False for found in rows) else 1
 

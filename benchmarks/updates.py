@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.measure import Row, alternate, at_least, at_most, row
-from iqlearn_jax.config import base_config
+from iqlearn_jax.config.load import base_config
+from iqlearn_jax.data.normalization import identity_normalization
+from iqlearn_jax.devices.placement import Placement, place_runs
+from iqlearn_jax.loops.loop import make_hparams, start_run, update_run
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.sweep.mesh import Placement, place_runs
-from iqlearn_jax.train.device import start_run, update_run
-from iqlearn_jax.train.state import identity_normalization, make_hparams
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 REPEATS = 15

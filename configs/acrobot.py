@@ -1,15 +1,14 @@
-"""Acrobot-v1 (gymnax on the device, equal to gymnasium's)."""
+"""Acrobot-v1: gymnax's where it is installed, else gymnasium's, which is equal but steps on the host."""
 
-from iqlearn_jax.config import base_config
-
-BUNDLED = "iqlearn_jax/data/bundled/Acrobot-v1.npz"
+from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.presets import soft_q_expert
 
 
 def offline():
     """One whole demonstration, no environment steps."""
     config = base_config()
-    config.env.update({"id": "Acrobot-v1", "backend": "gymnax"})
-    config.demos.path = BUNDLED
+    config.env.id = "Acrobot-v1"
+    config.demos.path = "bundled:Acrobot-v1"
     config.seeds = 10
     config.updates = 10_000
     config.temperature = 0.1
@@ -25,17 +24,11 @@ def bc():
 
 def expert():
     """Soft Q-learning on the true reward."""
-    config = base_config()
-    config.method = "rl"
-    config.feed = "replay"
-    config.env.update({"id": "Acrobot-v1", "backend": "gymnax"})
+    config = soft_q_expert(base_config())
+    config.env.id = "Acrobot-v1"
     config.seeds = 4
     config.first_seed = 0
     config.updates = 60_000
-    config.batch_size = 64
-    config.critic_lr = 1e-3
-    config.temperature = 0.1
-    config.target_network = True
     config.eval_every = 5000
     return config
 

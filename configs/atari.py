@@ -6,8 +6,8 @@ shared Pong demonstrations are converted first: `iqlearn demos convert FRAMES.np
 
 from functools import partial
 
-from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import stable_q
+from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.presets import stable_q
 
 GAMES = {"pong": "PongNoFrameskip-v4", "breakout": "BreakoutNoFrameskip-v4"}
 
@@ -56,6 +56,5 @@ def online(game):
     return config
 
 
-CONFIGS = {name: partial(online, name) for name in GAMES}
-for make in (offline, bc):
-    CONFIGS |= {f"{name}_{make.__name__}": partial(make, name) for name in GAMES}
+KINDS = {"": online, "_offline": offline, "_bc": bc}
+CONFIGS = {f"{game}{kind}": partial(make, game) for game in GAMES for kind, make in KINDS.items()}

@@ -8,18 +8,17 @@ under different policies: a hint that the observation says less on `spring`, not
 
 from functools import partial
 
-from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import dice, imitation, mujoco_online, on_policy, stable_sac
+from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.presets import dice, imitation, on_policy, stable_sac
 
-BUNDLED = "iqlearn_jax/data/bundled/{}-{}.npz"
-BACKENDS = {"inverted_pendulum": "generalized", "inverted_double_pendulum": "generalized"}
+BACKEND = "generalized"
 UPDATES = {"inverted_pendulum": 20_000, "inverted_double_pendulum": 60_000}
 
 
 def sac(task):
     """What IQ-Learn and the expert share: SAC, two critics; small networks, since the tasks are small."""
     config = base_config()
-    config.env.update({"id": task, "backend": BACKENDS[task]})
+    config.env.update({"id": task, "backend": BACKEND})
     config.feed = "replay"
     config.hidden = (64, 64)
     config.critics = 2
@@ -47,7 +46,7 @@ def expert(task):
 def online(task):
     """IQ-Learn from one demonstration of the expert that draws its actions (bundled)."""
     config = sac(task)
-    config.demos.path = BUNDLED.format(task, BACKENDS[task])
+    config.demos.path = f"bundled:{task}-{BACKEND}"
     config.seeds = 5
     config.updates = UPDATES[task]
     return stable_sac(config)
@@ -66,7 +65,7 @@ def state_only(task):
 def imitator(task, method):
     """SQIL, AdRIL, DAC or deep maximum entropy on the same data: untuned starting values."""
     config = imitation(sac(task), method)
-    config.demos.path = BUNDLED.format(task, BACKENDS[task])
+    config.demos.path = f"bundled:{task}-{BACKEND}"
     config.seeds = 5
     config.updates = UPDATES[task]
     return config
@@ -75,7 +74,7 @@ def imitator(task, method):
 def adversarial(task, method):
     """GAIL, AIRL or ASAF-1 on the same data, a million steps: untuned starting values, sizes of `sac`."""
     config = rollouts(on_policy(sac(task), method))
-    config.demos.path = BUNDLED.format(task, BACKENDS[task])
+    config.demos.path = f"bundled:{task}-{BACKEND}"
     config.seeds = 5
     return config
 
@@ -117,6 +116,11 @@ def value_dice(task):
     return whitened(config)
 
 
+def online_whitened(task):
+    """`online` with whitened inputs."""
+    return whitened(online(task))
+
+
 def whitened(config):
     """Inputs whitened by the demonstrations, rates that fall to 0, the mean of the actors plays. Changes
     `config` and returns it. On the double pendulum IQ-Learn learns faster with them, DAC nothing at all
@@ -148,33 +152,17 @@ def value_dice_offline(task):
     return config
 
 
-def halfcheetah_mjx():
-    """MuJoCo's halfcheetah on the device; gymnasium's demonstrations fit: name a file with --demos."""
-    config = mujoco_online("halfcheetah", "mjx")
-    config.seeds = 3
-    config.updates = 200_000
-    config.eval_every = 20_000
-    config.snapshot_every = 50_000
-    return config
-
-
-CONFIGS = {task: partial(online, task) for task in BACKENDS}
-CONFIGS |= {f"{task}_whitened": lambda task=task: whitened(online(task)) for task in BACKENDS}
-CONFIGS |= {f"{task}_state_only": partial(state_only, task) for task in BACKENDS}
-CONFIGS |= {
-    f"{task}_{method}": partial(imitator, task, method)
-    for task in BACKENDS
-    for method in ("sqil", "adril", "dac", "max_entropy_deep")
+KINDS = {
+    "": online,
+    "_whitened": online_whitened,
+    "_state_only": state_only,
+    "_offline": offline,
+    "_bc": partial(offline, method="bc"),
+    "_value_dice": value_dice,
+    "_value_dice_offline": value_dice_offline,
+    "_expert": expert,
+    "_ppo_expert": ppo_expert,
+    **{f"_{name}": partial(imitator, method=name) for name in ("sqil", "adril", "dac", "max_entropy_deep")},
+    **{f"_{name}": partial(adversarial, method=name) for name in ("gail", "airl", "asaf")},
 }
-CONFIGS |= {
-    f"{task}_{method}": partial(adversarial, task, method)
-    for task in BACKENDS
-    for method in ("gail", "airl", "asaf")
-}
-CONFIGS |= {f"{task}_ppo_expert": partial(ppo_expert, task) for task in BACKENDS}
-CONFIGS |= {"halfcheetah_mjx": halfcheetah_mjx}
-CONFIGS |= {f"{task}_value_dice": partial(value_dice, task) for task in BACKENDS}
-CONFIGS |= {f"{task}_offline": partial(offline, task) for task in BACKENDS}
-CONFIGS |= {f"{task}_bc": partial(offline, task, "bc") for task in BACKENDS}
-CONFIGS |= {f"{task}_value_dice_offline": partial(value_dice_offline, task) for task in BACKENDS}
-CONFIGS |= {f"{task}_expert": partial(expert, task) for task in BACKENDS}
+CONFIGS = {f"{task}{kind}": partial(make, task) for task in UPDATES for kind, make in KINDS.items()}

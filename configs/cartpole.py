@@ -1,18 +1,16 @@
-"""CartPole-v1 (gymnax on the device, equal to gymnasium's)."""
+"""CartPole-v1: gymnax's where it is installed, else gymnasium's, which is equal but steps on the host."""
 
 from functools import partial
 
-from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import dice, on_policy, stable_q
-
-BUNDLED = "iqlearn_jax/data/bundled/CartPole-v1.npz"
+from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.presets import dice, imitation, on_policy, soft_q_expert, stable_q
 
 
 def offline():
     """One whole demonstration, no environment steps."""
     config = base_config()
-    config.env.update({"id": "CartPole-v1", "backend": "gymnax"})
-    config.demos.path = BUNDLED
+    config.env.id = "CartPole-v1"
+    config.demos.path = "bundled:CartPole-v1"
     config.seeds = 10
     config.updates = 30_000
     config.eval_every = 5000
@@ -112,10 +110,11 @@ def sparse():
     return config
 
 
-def online():
+def acting():
     """One demonstration, every 20th step; the dynamics come from 20,000 steps of interaction."""
-    config = stable_q(offline())
+    config = offline()
     config.feed = "replay"
+    config.target_network = True
     config.demos.subsample = 20
     config.critic_lr = 1e-3
     config.temperature = 0.01
@@ -124,45 +123,36 @@ def online():
     return config
 
 
+def online():
+    """IQ-Learn on the data and steps of `acting`."""
+    return stable_q(acting())
+
+
 def state_only():
-    """One demonstration without its actions; the dynamics come from 20,000 steps of interaction."""
+    """IQ-Learn from one whole demonstration without its actions, and the same steps."""
     config = online()
     config.state_only = True
     config.demos.subsample = 1
     return config
 
 
-def imitation(method):
-    """SQIL, AdRIL, DAC or deep maximum entropy on the demonstrations and steps of `online`. Untuned starting
-    values: losses, penalty and the discriminator's rate are the papers' and their authors' code's, the rest
-    is as there."""
-    config = online()
-    config.method = method
-    config.value_term, config.regularize = "expert", "expert"  # of IQ-Learn; nothing reads them here
-    config.terminal = "absorbing" if method in ("dac", "max_entropy_deep") else "zero"
-    config.temperature = 0.1
-    config.gradient_penalty = 10.0 if method == "dac" else 0.0
-    return config
+def imitator(method):
+    """SQIL, AdRIL, DAC or deep maximum entropy on the data and steps of `acting`: untuned starting values."""
+    return imitation(acting(), method, round_updates=1000)
 
 
 def expert():
     """Soft Q-learning on the true reward."""
-    config = base_config()
-    config.method = "rl"
-    config.feed = "replay"
-    config.env.update({"id": "CartPole-v1", "backend": "gymnax"})
+    config = soft_q_expert(base_config())
+    config.env.id = "CartPole-v1"
     config.seeds = 4
     config.first_seed = 0
     config.updates = 50_000
-    config.batch_size = 64
-    config.critic_lr = 1e-3
-    config.temperature = 0.1
-    config.target_network = True
     return config
 
 
 def adversarial(method):
-    """GAIL, AIRL or ASAF-1 on the demonstrations of `online`, 300,000 steps: untuned starting values."""
+    """GAIL, AIRL or ASAF-1 on the data of `acting`, 300,000 steps: untuned starting values."""
     config = rollouts(on_policy(offline(), method))
     config.demos.subsample = 20
     return config
@@ -190,10 +180,10 @@ CONFIGS = {
     "sparse": sparse,
     "online": online,
     "state_only": state_only,
-    "sqil": partial(imitation, "sqil"),
-    "adril": partial(imitation, "adril"),
-    "dac": partial(imitation, "dac"),
-    "max_entropy_deep": partial(imitation, "max_entropy_deep"),
+    "sqil": partial(imitator, "sqil"),
+    "adril": partial(imitator, "adril"),
+    "dac": partial(imitator, "dac"),
+    "max_entropy_deep": partial(imitator, "max_entropy_deep"),
     "gail": partial(adversarial, "gail"),
     "airl": partial(adversarial, "airl"),
     "asaf": partial(adversarial, "asaf"),

@@ -1,8 +1,7 @@
 """The paper's Figure 4: a gridworld with five actions, 30 demonstrations of a soft-optimal expert."""
 
-from iqlearn_jax.config import base_config
+from iqlearn_jax.config.load import base_config
 
-BUNDLED = "iqlearn_jax/data/bundled/Gridworld-8x8.npz"
 TEMPERATURE = 0.1  # of the expert, and of the learner
 
 
@@ -10,7 +9,7 @@ def offline():
     """Tabular Q; α is large, so that the divergence outweighs the entropy and the policies match."""
     config = base_config()
     config.env.update({"id": "Gridworld-8x8", "backend": "gridworld"})
-    config.demos.path = BUNDLED
+    config.demos.path = "bundled:Gridworld-8x8"
     config.demos.trajectories = 30
     config.seeds = 5
     config.eval_sampled = True  # as the expert draws; a greedy policy goes round in circles where it errs

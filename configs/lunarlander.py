@@ -1,10 +1,11 @@
-"""LunarLander-v3 (gymnasium on the host; needs the extra box2d)."""
+"""LunarLander-v3: gymnasium on the host (needs the extra box2d). No demonstrations are bundled."""
 
-from iqlearn_jax.config import base_config
+from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.presets import soft_q_expert
 
 
 def offline():
-    """Three whole demonstrations, no environment steps. None is bundled: name a file with --demos."""
+    """Three whole demonstrations, no environment steps."""
     config = base_config()
     config.env.update({"id": "LunarLander-v3", "backend": "gymnasium"})
     config.demos.trajectories = 3
@@ -31,18 +32,12 @@ def bc():
 
 def expert():
     """Soft Q-learning on the true reward."""
-    config = base_config()
-    config.method = "rl"
-    config.feed = "replay"
+    config = soft_q_expert(base_config())
     config.env.update({"id": "LunarLander-v3", "backend": "gymnasium"})
     config.seeds = 2
     config.updates = 200_000
     config.eval_every = 50_000
-    config.batch_size = 64
     config.hidden = (256, 256)
-    config.critic_lr = 1e-3
-    config.temperature = 0.1
-    config.target_network = True
     return config
 
 

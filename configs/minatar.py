@@ -5,8 +5,8 @@
 
 from functools import partial
 
-from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import stable_q
+from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.presets import stable_q
 
 GAMES = {name.lower(): f"{name}-MinAtar" for name in ("Breakout", "Asterix", "Freeway", "SpaceInvaders")}
 
@@ -66,6 +66,5 @@ def expert(game):
     return config
 
 
-CONFIGS = {name: partial(online, name) for name in GAMES}
-for make in (bc, expert):
-    CONFIGS |= {f"{name}_{make.__name__}": partial(make, name) for name in GAMES}
+KINDS = {"": online, "_bc": bc, "_expert": expert}
+CONFIGS = {f"{game}{kind}": partial(make, game) for game in GAMES for kind, make in KINDS.items()}

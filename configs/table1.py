@@ -1,24 +1,23 @@
-"""Table 1: every method on the same data, networks, batches, updates and evaluation. TASK_SETTING_METHOD.
+"""Table 1, as TASK_SETTING_METHOD: every method on the same data, networks, batches, updates and evaluation.
 
 Offline settings, never mixed: `full` (whole demonstrations, standardised inputs) and `sparse` (every 20th
 step on CartPole, every 5th elsewhere; raw inputs, since few rows say little of their spread). `online`: one
 demonstration, thinned out in the same way, and few steps. What differs between methods is in RECIPES (their
-papers' choices) and in TUNED: what `experiments/tuning.py` found (docs/results/tuning.json), with the same
-number of points, seeds and updates for each. None has bundled demonstrations (name a file with --demos) but
-brax's double pendulum, where what methods do not share is that of configs/brax.py.
+papers' choices) and in TUNED (what the search experiments/tables/tuning.py found: table1.json), with the
+same number of points, seeds and updates for each. Only brax's double pendulum has bundled demonstrations
+(name a file with --demos elsewhere); what methods do not share there is that of configs/brax.py.
 """
 
 import json
 from functools import partial
 from pathlib import Path
 
-from iqlearn_jax.config import base_config
-from iqlearn_jax.presets import on_policy, stable_q
-from iqlearn_jax.settings import load_config
+from iqlearn_jax.config.load import base_config, load_config
+from iqlearn_jax.config.presets import on_policy, stable_q
 
 TASKS = {
-    "cartpole": ("CartPole-v1", "gymnax"),
-    "acrobot": ("Acrobot-v1", "gymnax"),
+    "cartpole": ("CartPole-v1", "auto"),
+    "acrobot": ("Acrobot-v1", "auto"),
     "lunarlander": ("LunarLander-v3", "gymnasium"),
 }
 EVERY = {"cartpole": 20, "acrobot": 5, "lunarlander": 5}
@@ -61,8 +60,7 @@ PENDULUM_METHODS = {
     },
 }
 FEW_STEPS = {"updates": 120, "log_every": 10, "eval_every": 10, "minibatches": 8}  # of 512: 61,440 steps
-FOUND = Path(__file__).parents[1] / "docs/results/tuning.json"
-TUNED = {row["name"]: row["best"] or {} for row in json.loads(FOUND.read_text())["rows"]}
+TUNED = json.loads(Path(__file__).with_suffix(".json").read_text())
 
 
 def offline(task, setting, method):
@@ -87,10 +85,9 @@ def online(task, method):
     config.demos.subsample = EVERY[task]
     config.updates = ONLINE_UPDATES
     config.eval_every = 1000
-    config = stable_q(config)
     config.feed = "replay"
-    if method != "iq":  # choices of IQ-Learn that nothing else reads
-        config.value_term, config.regularize = "expert", "expert"
+    if method == "iq":
+        config = stable_q(config)
     if method in ("gail", "airl", "asaf"):
         config = on_policy(config, method)
         config.update(ROLLOUTS)
@@ -106,8 +103,8 @@ def pendulum(setting, method):
 
     Online IQ-Learn and ValueDICE have whitened inputs, offline the search decides (docs/results/notes.md).
     """
-    source = f"{Path(__file__).parent / 'brax.py'}:{PENDULUM}"
-    config, sizes = load_config(source + PENDULUM_METHODS[setting][method]), load_config(source)
+    kind = PENDULUM_METHODS[setting][method]
+    config, sizes = load_config(f"brax:{PENDULUM}{kind}"), load_config(f"brax:{PENDULUM}")
     config.seeds, config.hidden, config.batch_size = 10, sizes.hidden, sizes.batch_size
     config.updates = PENDULUM_UPDATES[setting]
     config.eval_every = 5000 if setting == "online" else config.updates

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from iqlearn_jax.ops import objectives, soft
+from iqlearn_jax.ops.iq import objectives, soft
 
 GAMMA, TEMPERATURE, BATCH, NUM_ENVS, CAPACITY, LIMIT = 0.99, 0.5, 64, 4, 10_000, 500
 

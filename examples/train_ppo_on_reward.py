@@ -1,6 +1,6 @@
 """brax's own PPO on a recovered reward: nothing of iqlearn_jax is in the training loop but the reward.
 
-    iqlearn train --config=configs/brax.py:inverted_pendulum --workdir=runs/pendulum
+    iqlearn train --config=brax:inverted_pendulum --workdir=runs/pendulum
     iqlearn reward export --workdir=runs/pendulum --out=reward.npz
     python examples/train_ppo_on_reward.py --reward=reward.npz --env=inverted_pendulum --backend=generalized
 

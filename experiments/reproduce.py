@@ -1,4 +1,4 @@
-"""Every result of the paper by its name.
+"""Every result of the paper, and ours, by its name.
 
     python -m experiments.reproduce --list
     python -m experiments.reproduce NAME [the experiment's own options]
@@ -10,38 +10,52 @@ import runpy
 import sys
 from typing import NamedTuple
 
-from iqlearn_jax.cli import one_line
+from iqlearn_jax.cli.common import one_line
 from iqlearn_jax.errors import unknown
 
 
 class Experiment(NamedTuple):
-    """What a name stands for."""
+    """What a name stands for.
+
+    Attributes:
+      module: in experiments/; its last part names the result file.
+      paper: where the paper has it.
+      what: in words.
+    """
 
     module: str
     paper: str
     what: str
 
+    @property
+    def page(self) -> str:
+        """The result as a page."""
+        return f"docs/results/{self.module.rpartition('.')[2]}.md"
+
 
 EXPERIMENTS = {
-    "figure2": Experiment("figure2", "Figure 2", "offline classic control over numbers of demonstrations"),
-    "figure3": Experiment("images", "Figure 3", "pixels: MinAtar and Atari"),
-    "figure4": Experiment("gridworld", "Figure 4", "gridworld reward and value maps"),
-    "table1": Experiment("table1", "Table 1", "every method on the same data"),
-    "tuning": Experiment("tuning", "Table 1", "the search for each method's settings"),
-    "properties": Experiment("properties", "Table 1", "the five properties, two of them measured"),
-    "coverage": Experiment("coverage", "Table 1", "what max-margin IRL from demonstrations needs to see"),
-    "table3": Experiment(
-        "table3", "Table 3", "MuJoCo from one demonstration: GAIL, DAC, ValueDICE, IQ-Learn"
+    "figure2": Experiment(
+        "tables.figure2", "Figure 2", "offline classic control over numbers of demonstrations"
     ),
-    "rewards": Experiment("rewards", "section 6", "what recovered rewards are worth"),
-    "divergences": Experiment("divergences", "ablation", "all φ offline and online"),
-    "unbiased": Experiment("unbiased", "section 5", "the reverse KL from batches, beside ValueDICE's"),
-    "doctor": Experiment("doctor", "ours", "rank correlation of the reward-free likeness with the return"),
-    "verdicts": Experiment("verdicts", "ours", "what the doctor says of finished runs, beside their ends"),
-    "control": Experiment("control", "section 5", "MuJoCo online and offline; observations only"),
-    "stability": Experiment("stability", "ours", "what each choice of the stable preset is worth"),
-    "budgets": Experiment("budgets", "ours", "hours used and pending, and their limits"),
-    "core": Experiment("core", "ours", "classic control, pendulums, gridworld"),
+    "figure3": Experiment("tables.images", "Figure 3", "pixels: MinAtar and Atari"),
+    "figure4": Experiment("tables.gridworld", "Figure 4", "gridworld reward and value maps"),
+    "table1": Experiment("tables.table1", "Table 1", "every method on the same data"),
+    "tuning": Experiment("tables.tuning", "Table 1", "the search for each method's settings"),
+    "properties": Experiment("studies.properties", "Table 1", "the five properties, two of them measured"),
+    "table3": Experiment(
+        "tables.table3", "Table 3", "MuJoCo from one demonstration: GAIL, DAC, ValueDICE, IQ-Learn"
+    ),
+    "rewards": Experiment("studies.rewards", "section 6", "what recovered rewards are worth"),
+    "divergences": Experiment("studies.divergences", "ablation", "all φ offline and online"),
+    "unbiased": Experiment(
+        "studies.unbiased", "section 5", "the reverse KL from batches, beside ValueDICE's"
+    ),
+    "doctor": Experiment(
+        "studies.doctor", "ours", "rank correlation of the reward-free likeness with the return"
+    ),
+    "control": Experiment("tables.control", "section 5", "MuJoCo online and offline; observations only"),
+    "stability": Experiment("studies.stability", "ours", "what each choice of the stable preset is worth"),
+    "core": Experiment("tables.core", "ours", "classic control, pendulums, gridworld"),
 }
 
 
@@ -51,8 +65,8 @@ def main() -> int:
     if name in ("-h", "--help"):
         print(__doc__)
     elif name == "--list":
-        for word, found in EXPERIMENTS.items():
-            print(f"{word:<12} {found.paper:<10} {found.what} (docs/results/{found.module}.md)")
+        for word, experiment in EXPERIMENTS.items():
+            print(f"{word:<12} {experiment.paper:<10} {experiment.what} ({experiment.page})")
     elif name not in EXPERIMENTS:
         return one_line(unknown("experiment", name, EXPERIMENTS))
     else:

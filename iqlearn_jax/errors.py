@@ -1,7 +1,10 @@
 """Errors that a user can mend."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class InputError(ValueError):
@@ -21,3 +24,19 @@ def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(name, known, n=5, cutoff=0.5)
     hint = f"did you mean {', '.join(near)}?" if near else f"known: {', '.join(known)}"
     return InputError(f"unknown {kind} '{name}'; {hint}")
+
+
+class Catalogue(dict[str, T]):
+    """Things by name; one that is not there is an error that lists the near ones."""
+
+    def __init__(self, kind: str, entries: Mapping[str, T]):
+        """Begins with `entries`; `kind` is what messages call one of them."""
+        super().__init__(entries)
+        self.kind = kind
+
+    def __missing__(self, name: str) -> T:
+        raise unknown(self.kind, name, self)
+
+    def register(self, name: str, entry: T) -> None:
+        """Adds an entry, or replaces one that was registered before (a notebook's cell that runs again)."""
+        self[name] = entry

@@ -1,11 +1,11 @@
 """Statistics of a few runs: interquartile mean, bootstrap intervals, correlations (Agarwal et al. 2021);
 and the energy distance between two samples.
+
+scipy is imported where it is needed: it takes a second, which training should not wait for.
 """
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
-from scipy.spatial.distance import cdist
 
 MIN_SEEDS_FOR_INTERVAL = 5
 
@@ -19,6 +19,8 @@ def iqm(x: ArrayLike, axis: int = 0) -> NDArray:
     Returns:
       [...] interquartile means.
     """
+    from scipy import stats
+
     return stats.trim_mean(np.asarray(x, float), 0.25, axis=axis)
 
 
@@ -35,6 +37,8 @@ def bootstrap_ci(x: ArrayLike, seed: int = 0, n: int = 10_000) -> NDArray | None
     x = np.asarray(x, float)
     if len(x) < MIN_SEEDS_FOR_INTERVAL:
         return None
+    from scipy import stats
+
     rng = np.random.default_rng(seed)
     result = stats.bootstrap((x,), iqm, n_resamples=n, method="percentile", axis=0, rng=rng, batch=1000)
     return np.stack([result.confidence_interval.low, result.confidence_interval.high])
@@ -69,30 +73,40 @@ def normalize(returns: ArrayLike, expert: float, random: float) -> NDArray:
 
 def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:
     """P(A > B) + P(A = B)/2 for one run drawn from each: the Mann-Whitney U over the number of pairs."""
+    from scipy import stats
+
     a, b = np.ravel(a), np.ravel(b)
     return float(stats.mannwhitneyu(a, b, method="asymptotic").statistic / (a.size * b.size))
 
 
 def pearson(x: ArrayLike, y: ArrayLike) -> float | None:
     """Linear correlation, or None where it is undefined (fewer than two points, or a constant)."""
-    return _correlation(stats.pearsonr, x, y)
+    return _correlation("pearsonr", x, y)
 
 
 def spearman(x: ArrayLike, y: ArrayLike) -> float | None:
     """Rank correlation, or None where it is undefined (fewer than two points, or a constant)."""
-    return _correlation(stats.spearmanr, x, y)
+    return _correlation("spearmanr", x, y)
 
 
-def _correlation(correlate, x: ArrayLike, y: ArrayLike) -> float | None:
+def _correlation(name: str, x: ArrayLike, y: ArrayLike) -> float | None:
     x, y = np.ravel(x), np.ravel(y)
     if x.size < 2 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return None
-    return float(correlate(x, y).statistic)
+    from scipy import stats
+
+    return float(getattr(stats, name)(x, y).statistic)
 
 
 def mean_distance(x: NDArray, y: NDArray) -> float:
     """E‖X − Y‖ of independent points of two clouds [n, D] and [m, D]."""
-    return float(cdist(x, y).mean())
+    return float(_distances(x, y).mean())
+
+
+def _distances(x: NDArray, y: NDArray) -> NDArray:
+    from scipy.spatial.distance import cdist
+
+    return cdist(x, y)
 
 
 def energy_distance(x: NDArray, y: NDArray, masses=(1.0, 1.0), away: float = 0.0) -> float:
@@ -114,4 +128,4 @@ def energy_distance(x: NDArray, y: NDArray, masses=(1.0, 1.0), away: float = 0.0
 
 def _within(x: NDArray, mass: float, away: float) -> float:
     pairs = max(len(x) * (len(x) - 1), 1)
-    return mass**2 * float(cdist(x, x).sum()) / pairs + 2.0 * away * mass * (1.0 - mass)
+    return mass**2 * float(_distances(x, x).sum()) / pairs + 2.0 * away * mass * (1.0 - mass)

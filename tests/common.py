@@ -8,15 +8,14 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 
-from iqlearn_jax.config import TRACED, base_config
+from iqlearn_jax.config.load import assign, base_config
+from iqlearn_jax.config.schema import traced_keys
 from iqlearn_jax.data.demos import Demos, save
 from iqlearn_jax.envs.api import Environment, Step
+from iqlearn_jax.envs.registry import ENVIRONMENTS, open_by_name, register_env
 from iqlearn_jax.methods import FORWARD_RL
-from iqlearn_jax.ops.tabular import MDP
-from iqlearn_jax.settings import assign
-from iqlearn_jax.sweep import problem
+from iqlearn_jax.ops.tabular.mdp import MDP
 from iqlearn_jax.types import EnvSpec, Transition
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -34,7 +33,7 @@ def configure(**changes):
 def hyper(config, spec, dtype=jnp.float32):
     """Traced leaves of ONE run, observations unscaled."""
     shape = spec.obs_shape
-    leaves = {name: jnp.asarray(config[name], dtype) for name in TRACED}
+    leaves = {name: jnp.asarray(config[name], dtype) for name in traced_keys()}
     return leaves | {"obs_mean": jnp.zeros(shape), "obs_std": jnp.ones(shape)}
 
 
@@ -229,10 +228,8 @@ def demos_of(name: str) -> Demos:
 
 def cartpole_demos(path: Path, episodes=3, steps=60) -> Path:
     """A short CartPole-v1 demonstration file by a hand-written balancing rule; written once per path."""
-    from iqlearn_jax.envs import make_env
-
     if not path.exists():
-        env = make_env("CartPole-v1", "gymnax")
+        env = open_by_name("CartPole-v1", "gymnax").device
         env = env._replace(spec=env.spec._replace(max_episode_steps=steps))
         rule = lambda obs: np.int32(obs[2] + 0.5 * obs[3] + 0.05 * obs[1] > 0)  # noqa: E731
         save(path, play_expert(env, rule, episodes=episodes))
@@ -254,16 +251,15 @@ def demos_path(name: str) -> str:
 
 @contextmanager
 def made_up_environments():
-    """Lets configurations name the environments above as if gymnax had them."""
-    with pytest.MonkeyPatch.context() as patch:
-        real = problem.make_env
-        patch.setattr(problem, "make_env", lambda name, backend: cached(name) or real(name, backend))
+    """Lets configurations name the environments above."""
+    before = dict(ENVIRONMENTS)
+    for name, make in MADE_UP.items():
+        register_env(name, make)
+    try:
         yield
-
-
-@functools.cache
-def cached(name: str):
-    return MADE_UP[name]() if name in MADE_UP else None
+    finally:
+        ENVIRONMENTS.clear()
+        ENVIRONMENTS.update(before)
 
 
 def made_up_config(method, feed, env_name, **changes):

@@ -19,8 +19,11 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 import jax
 import pytest
 
+from iqlearn_jax.diagnostics import print_diagnostics
+
 # A key used twice is an error here; it does not see one fold_in repeated.
 jax.config.update("jax_debug_key_reuse", True)
+print_diagnostics()
 
 MISSING = ("pip install iqlearn_jax[gymnax]", "No module named 'gymnax'")
 GYMNAX = importlib.util.find_spec("gymnax") is not None

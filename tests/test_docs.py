@@ -1,10 +1,10 @@
 """Every code block of README.md and docs/ runs as printed, page by page, in a folder like a checkout.
 
-Python blocks of a page share one namespace; sh blocks run in order in one temporary folder, where `iqlearn`
-is tests/short_iqlearn.py: training is made short there, not on the page. Three invisible marks in the source:
-`<!-- first: COMMAND -->` runs COMMAND before the block (what the reader has at hand), `<!-- file: NAME -->`
-also saves the block, `<!-- not run: WHY -->` leaves it out, and pytest lists the reason as a skip. Pages that
-train are behind `make test-slow`; their commands are parsed here, by what `iqlearn` itself uses.
+Python blocks of a page share one namespace; sh blocks run in order in one temporary folder. Training is made
+short by tests/short_iqlearn.py, for `iqlearn` and for `iqlearn_jax.train`, not on the page. Three invisible
+marks in the source: `<!-- first: COMMAND -->` runs COMMAND before the block (what the reader has at hand),
+`<!-- file: NAME -->` also saves the block, `<!-- not run: WHY -->` leaves it out, and pytest lists the reason
+as a skip. Pages that train are behind `make test-slow`; here their commands are read as `iqlearn` reads them.
 """
 
 import os
@@ -17,16 +17,24 @@ from typing import NamedTuple
 
 import pytest
 from markdown_it import MarkdownIt
-from short_iqlearn import shortened
 
-from iqlearn_jax.methods import METHODS
-from iqlearn_jax.settings import load_config, override
+import iqlearn_jax
+from iqlearn_jax.cli import settings, sweep, train
+from iqlearn_jax.config.schema import KEYS
+from iqlearn_jax.envs.registry import ENVIRONMENTS
+from iqlearn_jax.methods import METHODS, check_keys
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES
+from tests import configuration_page
+from tests.short_iqlearn import short_python
 
 ROOT = Path(__file__).resolve().parents[1]
 RUN, SHOWN = {"python", "sh"}, {"text", "diff", "bibtex"}  # tests/report/test_readme.py compares the diff
 MARK = re.compile(r"^<!-- (first|file|not run): (.+?) -->$")
 FIELDS = {"first": "first", "file": "file", "not run": "reason"}
 TRAINS = re.compile(r"iqlearn (train|sweep)|make ")
+PYTHON_TRAINS = re.compile(r"\b(iq|iqlearn_jax)\.train\(|method\.update\(")
+REGISTRIES = METHODS, KEYS, ENVIRONMENTS, DIVERGENCES
+CONFIGURATION = configuration_page.page()  # before any test registers keys of its own
 
 
 class Block(NamedTuple):
@@ -74,15 +82,16 @@ def alone(page):
     return [block for block in kept(page, "python") if not block.first]
 
 
-TRAINING_PAGES = ("docs/own_environment.md",)  # whose Python trains for longer than the fast tests may
-WITH_PYTHON = [
-    pytest.param(page, marks=[pytest.mark.slow] if page in TRAINING_PAGES else [])
-    for page in PAGES
-    if alone(page)
-]
-WITH_SHELL = [
-    pytest.param(page, marks=[pytest.mark.slow] if trains(page) else []) for page in PAGES if kept(page, "sh")
-]
+def marked(pages, slow):
+    return [pytest.param(page, marks=[pytest.mark.slow] if slow(page) else []) for page in pages]
+
+
+def python_trains(page):
+    return any(PYTHON_TRAINS.search(block.code) for block in alone(page))
+
+
+WITH_SHELL = [page for page in PAGES if kept(page, "sh")]
+WITH_PYTHON = [page for page in PAGES if alone(page) and not (page in WITH_SHELL and python_trains(page))]
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -128,13 +137,15 @@ def shell(code, checkout, where):
 
 @pytest.fixture
 def names(checkout, monkeypatch):
-    """The namespace of a page's Python blocks; what they register is taken back."""
+    """The namespace of a page's Python blocks, whose training is short; what they register is taken back."""
     monkeypatch.chdir(checkout[0])
     monkeypatch.syspath_prepend(str(checkout[0]))
-    known = dict(METHODS)
+    short_python(monkeypatch)
+    known = [dict(registry) for registry in REGISTRIES]
     yield {"__name__": "__main__"}
-    METHODS.clear()
-    METHODS.update(known)
+    for registry, entries in zip(REGISTRIES, known, strict=True):
+        registry.clear()
+        registry.update(entries)
 
 
 def run_python(page, block, names):
@@ -144,13 +155,13 @@ def run_python(page, block, names):
     exec(compile(source, str(ROOT / page), "exec"), names)
 
 
-@pytest.mark.parametrize("page", WITH_PYTHON)
+@pytest.mark.parametrize("page", marked(WITH_PYTHON, python_trains))
 def test_python_blocks_run_in_order(page, names):
     for block in alone(page):
         run_python(page, block, names)
 
 
-@pytest.mark.parametrize("page", WITH_SHELL)
+@pytest.mark.parametrize("page", marked(WITH_SHELL, trains))
 def test_all_blocks_run_in_order(page, checkout, names):
     for block in kept(page, "sh", "python"):
         where = f"{page}:{block.line}"
@@ -174,16 +185,28 @@ TRAININGS = [
     for page in PAGES
     for block in kept(page, "sh")
     for words in commands(block.code)
-    if any(word.startswith("--config=configs/") for word in words)
+    if any(word.startswith("--config=") for word in words) and not any(".py" in word for word in words)
 ]
 
 
 @pytest.mark.parametrize("words", TRAININGS)
-def test_configurations_of_the_commands_exist(words, monkeypatch):
+def test_what_the_commands_set_exists_and_is_read(words, monkeypatch):
     monkeypatch.chdir(ROOT)
-    source = next(word.partition("=")[2] for word in words if word.startswith("--config="))
-    overrides = [word for word in words + shortened(words) if word.startswith("--config.")]
-    override(load_config(source), overrides)
+    command = {"train": train, "sweep": sweep}[words[0]]
+    options, overrides = command.make_parser().parse_known_args(words[1:])
+    if command is sweep:
+        sweep.read_plan(options, overrides)
+    else:
+        check_keys(*settings.make_config(options, overrides))
+
+
+def test_the_page_of_keys_is_what_the_table_gives():
+    assert configuration_page.PAGE.read_text("utf-8") == CONFIGURATION, f"run {configuration_page.COMMAND}"
+
+
+def test_the_pages_name_every_public_name():
+    text = "".join(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))
+    assert [name for name in iqlearn_jax.__all__ if name not in text] == []
 
 
 def test_an_unknown_kind_a_missing_kind_and_marks_are_seen():

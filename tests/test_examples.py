@@ -7,11 +7,11 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import pytest
-from common import configure, hyper
 
+from iqlearn_jax.config.load import as_plain
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.rewards import save_reward
-from iqlearn_jax.sweep.workdir import as_plain
+from tests.common import configure, hyper
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
@@ -82,7 +82,7 @@ def test_iq_learn_takes_at_most_15_changed_lines():
     changed = sum(max(b - a, d - c) for kind, a, b, c, d in blocks if kind != "equal")
     assert 0 < changed <= 15
     library = [line for line in after if "import" in line and "iqlearn_jax" in line]
-    assert library == ["from iqlearn_jax.ops import objectives, soft"]
+    assert library == ["from iqlearn_jax.ops.iq import objectives, soft"]
 
 
 def test_iq_learn_does_not_read_the_environments_reward():

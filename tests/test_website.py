@@ -171,11 +171,11 @@ def test_other_tables_show_their_own_columns_and_the_files_origin(tmp_path):
 
 
 def test_a_pending_row_has_its_command_apart_from_its_note(tmp_path):
-    note = "pending: python -m experiments.control --only=hopper_paper authors' settings"
+    note = "pending: python -m experiments.tables.control --only=hopper_paper authors' settings"
     found = read_result(write_result(tmp_path, [{"task": "hopper", "note": note}]))
     cells = dict(zip(found.pending_head, found.pending[0], strict=True))
     assert not found.rows and not found.head
-    assert cells["command"].text == "python -m experiments.control --only=hopper_paper"
+    assert cells["command"].text == "python -m experiments.tables.control --only=hopper_paper"
     assert cells["note"].text == "authors' settings"
 
 

@@ -117,12 +117,12 @@ def read_rollout(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text("utf-8"))
     except ValueError as error:
         raise InputError(
-            f"{path}: not JSON ({error}); record it again: python -m experiments.rollouts"
+            f"{path}: not JSON ({error}); record it again: python -m experiments.studies.rollouts"
         ) from error
     missing = [key for key in ROLLOUT_KEYS if key not in content]
     if missing:
         raise InputError(
-            f"{path}: lacks {', '.join(missing)}; record it again: python -m experiments.rollouts"
+            f"{path}: lacks {', '.join(missing)}; record it again: python -m experiments.studies.rollouts"
         )
     return content
 

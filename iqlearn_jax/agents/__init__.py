@@ -1,14 +1,13 @@
 """Forward-RL agents that the methods stand on: soft Q-learning (discrete), SAC (continuous), PPO (both)."""
 
-from iqlearn_jax.agents.common import Agent, AgentState, check_observations
-from iqlearn_jax.agents.ppo import Ppo, PpoState, make_policy, make_ppo_agent
+from iqlearn_jax.agents.common import STANDARD_PARTS, Agent, Parts, check_observations
 from iqlearn_jax.agents.sac import make_sac
 from iqlearn_jax.agents.soft_q import make_soft_q
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
 
-def make_agent(config, spec: EnvSpec) -> Agent:
+def make_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
     """The off-policy agent that fits the action space: soft Q-learning if discrete, else SAC.
 
     Raises:
@@ -20,7 +19,7 @@ def make_agent(config, spec: EnvSpec) -> Agent:
             "temperature has, but config.learn_temperature is False; set it, or --config.excess_entropy=False"
         )
     check_observations(spec)
-    return make_soft_q(config, spec) if spec.discrete else make_sac(config, spec)
+    return make_soft_q(config, spec, parts) if spec.discrete else make_sac(config, spec, parts)
 
 
-__all__ = ["Agent", "AgentState", "Ppo", "PpoState", "make_agent", "make_policy", "make_ppo_agent"]
+__all__ = ["STANDARD_PARTS", "Agent", "Parts", "make_agent"]

@@ -1,4 +1,4 @@
-"""What the two agents share: their interface, state, optimiser step, target and temperature updates."""
+"""What the agents share: their interface, state, optimiser step, target and temperature updates."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,9 +10,35 @@ import optax
 from flax import struct
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Hparams, Metrics
 
 ADAM = optax.scale_by_adam()
+
+# Config keys by who reads them; methods declare theirs in terms of these.
+NETWORK_KEYS = frozenset({"hidden", "layer_norm"})
+CRITIC_KEYS = frozenset({"critic_lr", "weight_decay"})
+TARGET_KEYS = frozenset({"target_network", "target_period", "target_rate"})
+TEMPERATURE_KEYS = frozenset(
+    {"temperature", "learn_temperature", "temperature_lr", "target_entropy", "excess_entropy"}
+)
+AGENT_KEYS = NETWORK_KEYS | CRITIC_KEYS | TARGET_KEYS | TEMPERATURE_KEYS | {"critics", "actor_lr"}
+
+
+class Parts(NamedTuple):
+    """What a method is built of instead of the library's own; see `methods.make_method`.
+
+    Attributes:
+      critic, actor: networks with `init(key, *inputs)` and `apply(params, *inputs)`, or None.
+      optimizer: what turns gradients of networks into directions (`descend`); temperatures keep Adam.
+    """
+
+    critic: Any = None
+    actor: Any = None
+    optimizer: optax.GradientTransformation = ADAM
+
+
+STANDARD_PARTS = Parts()
 
 
 class AgentState(struct.PyTreeNode):
@@ -60,6 +86,7 @@ class Agent(NamedTuple):
       improve: (hparams, state, obs, key) -> (state, metrics): policy and temperature step.
       act: (hparams, state, obs, key, deterministic) -> actions.
       max_entropy: the largest entropy of a policy, in nats: log|A| or the log-volume of the box.
+      optimizer: gives the directions of its networks' steps.
     """
 
     init: Callable
@@ -74,6 +101,16 @@ class Agent(NamedTuple):
     improve: Callable
     act: Callable
     max_entropy: float
+    optimizer: optax.GradientTransformation
+
+
+class Learner(NamedTuple):
+    """What losses are evaluated with: an agent, the hyperparameters of its run and its present state."""
+
+    config: Any
+    agent: Agent
+    hparams: Hparams
+    state: Any
 
 
 def check_observations(spec: EnvSpec) -> None:
@@ -104,23 +141,35 @@ def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:
     return standardised
 
 
+def make_q_network(config, spec: EnvSpec, outputs: int, **more):
+    """The network with that many outputs that fits the observations; `more` as `QNetwork`."""
+    return QNetwork(
+        num_actions=outputs,
+        hidden=tuple(config.hidden),
+        image=len(spec.obs_shape) == 3,
+        num_states=spec.mdp.transition.shape[0] if spec.obs_shape == () else None,
+        layer_norm=config.layer_norm,
+        **more,
+    )
+
+
 def standardised(hparams: Hparams, obs: jax.Array) -> jax.Array:
-    """Observations [..., D] without their mean, by their deviation; uncorrelated where there is a turn."""
-    found = (obs - hparams["obs_mean"]) / hparams["obs_std"]
-    return found @ hparams["obs_turn"] if "obs_turn" in hparams else found
+    """Observations [..., D] without their mean, in standard deviations; with `config.whiten` uncorrelated."""
+    scaled = (obs - hparams["obs_mean"]) / hparams["obs_std"]
+    return scaled @ hparams["obs_turn"] if "obs_turn" in hparams else scaled
 
 
-def initial_state(critic, actor, hparams: Hparams) -> AgentState:
+def initial_state(critic, actor, hparams: Hparams, optimizer=ADAM) -> AgentState:
     """A fresh state around the networks' parameters; targets are copies."""
     critic = {"net": critic, "absorbing": jnp.zeros(())}
     log_temperature = jnp.log(jnp.asarray(hparams["temperature"], jnp.float32))
     return AgentState(
         critic=critic,
         target_critic=jax.tree.map(jnp.copy, critic),  # its own buffers: the state is donated
-        critic_opt=ADAM.init(critic),
+        critic_opt=optimizer.init(critic),
         actor=actor,
         mean_actor=None,
-        actor_opt=ADAM.init(actor),
+        actor_opt=optimizer.init(actor),
         log_temperature=log_temperature,
         temperature_opt=ADAM.init(log_temperature),
         step=jnp.int32(0),
@@ -133,18 +182,30 @@ def box(spec: EnvSpec) -> tuple[np.ndarray, np.ndarray]:
     return 0.5 * (high + low), 0.5 * (high - low)
 
 
-def adam_step(params, opt_state, grads, rate, weight_decay=0.0):
-    """One Adam(W) step with a traced learning rate (Loshchilov & Hutter 2019 when decay > 0)."""
-    updates, opt_state = ADAM.update(grads, opt_state, params)
+def descend(params, opt_state, grads, rate, weight_decay=0.0, optimizer=ADAM):
+    """One step p ← p − rate·(u + weight_decay·p), u being the direction that the optimiser makes of `grads`.
+
+    By default Adam, or AdamW where weights decay (Loshchilov & Hutter 2019).
+
+    Args:
+      rate, weight_decay: [] may be traced.
+      optimizer: gives a direction of ascent alone, without learning rate and sign: `optax.scale_by_adam()` or
+        a chain that ends in such a transformation, not `optax.adam(rate)`.
+    Returns:
+      (params, opt_state).
+    """
+    updates, opt_state = optimizer.update(grads, opt_state, params)
     params = jax.tree.map(lambda p, u: p - rate * (u + weight_decay * p), params, updates)
     return params, opt_state
 
 
-def critic_step(config, hparams: Hparams, state: AgentState, loss_fn: Callable) -> tuple[AgentState, Metrics]:
+def critic_step(
+    config, hparams: Hparams, state: AgentState, loss_fn: Callable, optimizer=ADAM
+) -> tuple[AgentState, Metrics]:
     """Gradient step of the critic on `loss_fn(critic) -> (loss, metrics)`, then the target's move."""
     grads, metrics = jax.grad(loss_fn, has_aux=True)(state.critic)
-    critic, opt = adam_step(
-        state.critic, state.critic_opt, grads, hparams["critic_lr"], hparams["weight_decay"]
+    critic, opt = descend(
+        state.critic, state.critic_opt, grads, hparams["critic_lr"], hparams["weight_decay"], optimizer
     )
     step = state.step + 1
     target = _move_target(config, hparams, critic, state.target_critic, step)
@@ -183,7 +244,7 @@ def temperature_step(config, hparams: Hparams, state: AgentState, entropy) -> tu
     if not config.learn_temperature:
         return state, metrics
     grad = entropy - hparams["target_entropy"]
-    log_temperature, opt = adam_step(
+    log_temperature, opt = descend(
         state.log_temperature, state.temperature_opt, grad, hparams["temperature_lr"]
     )
     return state.replace(log_temperature=log_temperature, temperature_opt=opt), metrics

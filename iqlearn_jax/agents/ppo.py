@@ -19,13 +19,24 @@ import numpy as np
 import optax
 from flax import struct
 
-from iqlearn_jax.agents.common import ADAM, adam_step, check_observations, make_preprocess
-from iqlearn_jax.nets import Actor, QNetwork, tanh_gaussian
-from iqlearn_jax.ops.advantage import clipped_surrogate, generalized_advantage
-from iqlearn_jax.ops.soft import entropy
+from iqlearn_jax.agents.common import (
+    NETWORK_KEYS,
+    STANDARD_PARTS,
+    Parts,
+    check_observations,
+    descend,
+    make_preprocess,
+    make_q_network,
+)
+from iqlearn_jax.nets import Actor, tanh_gaussian
+from iqlearn_jax.ops.baselines.advantage import clipped_surrogate, generalized_advantage
+from iqlearn_jax.ops.iq.soft import entropy
 from iqlearn_jax.types import EnvSpec, Transition, discount
 
-OWN_EDGE = 1e-6  # the policy's own actions keep their density up to here; float32 resolves no more at ±1
+PPO_KEYS = NETWORK_KEYS | {
+    "temperature", "actor_lr", "critic_lr", "gamma", "gae_lambda", "clip_range", "epochs", "minibatches",
+}  # fmt: skip
+DRAWN_EDGE = 1e-6  # drawn actions keep their density up to here; float32 resolves no more at ±1
 HEAD_SCALE = 0.01  # of the last layer of logits: the first policy is close to uniform
 TINY_STD = 1e-8
 
@@ -34,7 +45,7 @@ class PpoState(struct.PyTreeNode):
     """Everything that learning changes.
 
     Attributes:
-      actor, actor_opt: parameters of the policy and Adam's moments.
+      actor, actor_opt: parameters of the policy and the optimiser's state.
       critic, critic_opt: the same of V(s).
       log_temperature: [] log of the entropy bonus' weight; constant.
       step: [] int32 number of rollouts learned from.
@@ -79,6 +90,7 @@ class Ppo(NamedTuple):
       act: as `methods.Method.act`.
       learn: (hparams, state, rollout, reward [T, N], key) -> (state, metrics).
       preprocess: (hparams, obs) -> network input.
+      optimizer: gives the directions of its networks' steps.
     """
 
     init: Callable
@@ -87,6 +99,7 @@ class Ppo(NamedTuple):
     act: Callable
     learn: Callable
     preprocess: Callable
+    optimizer: optax.GradientTransformation
 
 
 class Sample(NamedTuple):
@@ -99,15 +112,15 @@ class Sample(NamedTuple):
     target: jax.Array  # of V(s)
 
 
-def make_ppo_agent(config, spec: EnvSpec) -> Ppo:
+def make_ppo_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Ppo:
     """PPO for discrete (categorical) and continuous (tanh-Gaussian) actions.
 
     Raises:
       InputError: observations for which there is no network.
     """
     check_observations(spec)
-    policy = make_policy(config, spec)
-    value_net, preprocess, count = _network(config, spec, 1), make_preprocess(spec), config.minibatches
+    policy, optimizer = make_policy(config, spec), parts.optimizer
+    value_net, preprocess, count = make_q_network(config, spec, 1), make_preprocess(spec), config.minibatches
 
     def init(key, hparams):
         actor_key, critic_key = jax.random.split(key)
@@ -115,7 +128,7 @@ def make_ppo_agent(config, spec: EnvSpec) -> Ppo:
         actor, critic = policy.init(actor_key, x), value_net.init(critic_key, x)
         log_temperature = jnp.log(jnp.asarray(hparams["temperature"], jnp.float32))
         return PpoState(
-            actor, ADAM.init(actor), critic, ADAM.init(critic), log_temperature, step=jnp.int32(0)
+            actor, optimizer.init(actor), critic, optimizer.init(critic), log_temperature, step=jnp.int32(0)
         )
 
     def value(hparams, critic, obs):
@@ -145,8 +158,9 @@ def make_ppo_agent(config, spec: EnvSpec) -> Ppo:
     def step(hparams, state, sample, key):
         loss = partial(losses, hparams, state, sample, key)
         slopes, metrics = jax.grad(loss, argnums=(0, 1), has_aux=True)(state.actor, state.critic)
-        actor, actor_opt = adam_step(state.actor, state.actor_opt, slopes[0], hparams["actor_lr"])
-        critic, critic_opt = adam_step(state.critic, state.critic_opt, slopes[1], hparams["critic_lr"])
+        move = partial(descend, optimizer=optimizer)
+        actor, actor_opt = move(state.actor, state.actor_opt, slopes[0], hparams["actor_lr"])
+        critic, critic_opt = move(state.critic, state.critic_opt, slopes[1], hparams["critic_lr"])
         state = state.replace(actor=actor, actor_opt=actor_opt, critic=critic, critic_opt=critic_opt)
         norms = {"policy/grad_norm": slopes[0], "critic/grad_norm": slopes[1]}
         return state, metrics | {name: optax.tree.norm(slope) for name, slope in norms.items()}
@@ -160,7 +174,7 @@ def make_ppo_agent(config, spec: EnvSpec) -> Ppo:
         state, metrics = jax.lax.scan(epoch, state, jnp.arange(config.epochs))
         return state.replace(step=state.step + 1), jax.tree.map(jnp.mean, metrics)
 
-    return Ppo(init, value, log_prob, act, learn, preprocess)
+    return Ppo(init, value, log_prob, act, learn, preprocess, optimizer)
 
 
 def prepare(hparams, state, rollout: Transition, reward, value: Callable, log_prob: Callable) -> Sample:
@@ -214,19 +228,8 @@ def make_policy(config, spec: EnvSpec) -> Policy:
     return _categorical(config, spec) if spec.discrete else _gaussian(config, spec)
 
 
-def _network(config, spec: EnvSpec, outputs: int, head_scale: float = 1.0):
-    return QNetwork(
-        num_actions=outputs,
-        hidden=tuple(config.hidden),
-        image=len(spec.obs_shape) == 3,
-        num_states=spec.mdp.transition.shape[0] if spec.obs_shape == () else None,
-        layer_norm=config.layer_norm,
-        head_scale=head_scale,
-    )
-
-
 def _categorical(config, spec: EnvSpec) -> Policy:
-    network = _network(config, spec, spec.num_actions, HEAD_SCALE)
+    network = make_q_network(config, spec, spec.num_actions, head_scale=HEAD_SCALE)
 
     def log_table(params, x):
         return jax.nn.log_softmax(network.apply(params, x))
@@ -248,7 +251,7 @@ def _gaussian(config, spec: EnvSpec) -> Policy:
 
     def log_prob(params, x, action):
         mean, log_std = network.apply(params, x)
-        return tanh_gaussian.log_prob(action, mean, log_std, low, high, OWN_EDGE)
+        return tanh_gaussian.log_prob(action, mean, log_std, low, high, DRAWN_EDGE)
 
     def spread(params, x, key):
         mean, log_std = network.apply(params, x)

@@ -1,14 +1,18 @@
 """Soft actor-critic (Haarnoja et al. 2018): tanh-Gaussian actor, one or more critics."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import (
+    STANDARD_PARTS,
     Agent,
-    adam_step,
+    Parts,
     box,
+    descend,
     entropy_floor,
     initial_state,
     make_preprocess,
@@ -18,14 +22,15 @@ from iqlearn_jax.nets import Actor, Critic, Ensemble, tanh_gaussian
 from iqlearn_jax.types import EnvSpec
 
 
-def make_sac(config, spec: EnvSpec) -> Agent:
+def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
     """SAC as a record of pure functions (see `Agent`). V(s) = min_e Q_e(s,a) − τ log π(a|s), a ~ π(s); with
     `excess_entropy` less τ·target_entropy.
     """
     low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
-    image, hidden = len(spec.obs_shape) == 3, tuple(config.hidden)
-    critic_net = Ensemble(Critic(hidden=hidden, image=image, layer_norm=config.layer_norm), config.critics)
-    actor_net = Actor(action_dim=low.size, hidden=hidden, image=image)
+    sizes: dict[str, Any] = {"hidden": tuple(config.hidden), "image": len(spec.obs_shape) == 3}
+    member = Critic(layer_norm=config.layer_norm, **sizes) if parts.critic is None else parts.critic
+    critic_net = Ensemble(member, config.critics)
+    actor_net = Actor(action_dim=low.size, **sizes) if parts.actor is None else parts.actor
     preprocess = make_preprocess(spec)
     middle, half = box(spec)
 
@@ -33,7 +38,7 @@ def make_sac(config, spec: EnvSpec) -> Agent:
         critic_key, actor_key = jax.random.split(key)
         obs = preprocess(hparams, jnp.zeros((1, *spec.obs_shape), spec.obs_dtype))
         critic = critic_net.init(critic_key, obs, jnp.zeros((1, low.size)))
-        return initial_state(critic, actor_net.init(actor_key, obs), hparams)
+        return initial_state(critic, actor_net.init(actor_key, obs), hparams, parts.optimizer)
 
     def q_of_input(critic, x, action):
         return critic_net.apply(critic["net"], x, (action - middle) / half)
@@ -65,7 +70,8 @@ def make_sac(config, spec: EnvSpec) -> Agent:
             return -jnp.mean(gain), -jnp.mean(log_pi)
 
         grads, entropy = jax.grad(loss, has_aux=True)(state.actor)
-        actor, opt = adam_step(state.actor, state.actor_opt, grads, hparams["actor_lr"])
+        rate = hparams["actor_lr"]
+        actor, opt = descend(state.actor, state.actor_opt, grads, rate, optimizer=parts.optimizer)
         state, metrics = temperature_step(config, hparams, state.replace(actor=actor, actor_opt=opt), entropy)
         return state, metrics | {"policy/grad_norm": optax.tree.norm(grads)}
 
@@ -88,4 +94,5 @@ def make_sac(config, spec: EnvSpec) -> Agent:
         improve=improve,
         act=act,
         max_entropy=float(np.sum(np.log(high - low))),
+        optimizer=parts.optimizer,
     )

@@ -4,34 +4,39 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.agents.common import Agent, entropy_floor, initial_state, make_preprocess, temperature_step
-from iqlearn_jax.nets import Ensemble, QNetwork
-from iqlearn_jax.ops.soft import entropy, log_policy, soft_value
+from iqlearn_jax.agents.common import (
+    STANDARD_PARTS,
+    Agent,
+    Parts,
+    entropy_floor,
+    initial_state,
+    make_preprocess,
+    make_q_network,
+    temperature_step,
+)
+from iqlearn_jax.nets import Ensemble
+from iqlearn_jax.ops.iq.objectives import expected_q as mean_of_q
+from iqlearn_jax.ops.iq.soft import entropy, log_policy, soft_value
 from iqlearn_jax.types import EnvSpec
 
 ENTROPY_ROWS = 16  # of a batch, where the entropy is a metric only: spares a pass over the whole batch
 
 
-def make_network(config, spec: EnvSpec):
-    """The Q-network that fits the observations, `config.critics` of them side by side."""
-    network = QNetwork(
-        num_actions=spec.num_actions,
-        hidden=tuple(config.hidden),
-        image=len(spec.obs_shape) == 3,
-        num_states=spec.mdp.transition.shape[0] if spec.obs_shape == () else None,
-        layer_norm=config.layer_norm,
-    )
-    return Ensemble(network, config.critics)
+def make_network(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Ensemble:
+    """The Q-network that fits the observations, or the one that was given, `config.critics` side by side."""
+    member = make_q_network(config, spec, spec.num_actions) if parts.critic is None else parts.critic
+    return Ensemble(member, config.critics)
 
 
-def make_soft_q(config, spec: EnvSpec) -> Agent:
+def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
     """Soft Q-learning as a record of pure functions (see `Agent`)."""
-    network = make_network(config, spec)
+    network = make_network(config, spec, parts)
     preprocess = make_preprocess(spec)
 
     def init(key, hparams):
         obs = jnp.zeros((1, *spec.obs_shape), spec.obs_dtype)
-        return initial_state(network.init(key, preprocess(hparams, obs)), {}, hparams)
+        params = network.init(key, preprocess(hparams, obs))
+        return initial_state(params, {}, hparams, parts.optimizer)
 
     def all_q(hparams, critic, obs):  # [E, B, A]
         return network.apply(critic["net"], preprocess(hparams, obs))
@@ -51,8 +56,7 @@ def make_soft_q(config, spec: EnvSpec) -> Agent:
 
     def expected_q(hparams, state, critic, obs, key):
         table = all_q(hparams, critic, obs)
-        policy = jnp.exp(log_policy(table.min(axis=0), state.temperature))
-        return jnp.sum(policy * table, axis=-1)
+        return mean_of_q(table, log_policy(table.min(axis=0), state.temperature))
 
     def log_prob(hparams, critic, temperature, obs, action):
         log_pi = log_policy(all_q(hparams, critic, obs).min(axis=0), temperature)
@@ -82,6 +86,7 @@ def make_soft_q(config, spec: EnvSpec) -> Agent:
         improve=improve,
         act=act,
         max_entropy=float(np.log(spec.num_actions)),
+        optimizer=parts.optimizer,
     )
 
 

@@ -27,22 +27,24 @@ def problem(source: Source, place: str, expected: str, found: str, remedy: str) 
 def check_arrays(
     arrays: Arrays, spec: EnvSpec | None = None, source: Source = "demos", observation_only: bool = False
 ) -> None:
-    """Checks the six arrays of the format, and against an environment where `spec` is given.
+    """Checks the arrays of the format, and against an environment where `spec` is given.
 
     Args:
-      arrays: the six fields; see docs/formats.md for shapes and dtypes.
+      arrays: the fields, `rewards` or not; see docs/formats.md for shapes and dtypes.
       spec: environment to compare with, or None.
       source: file name for messages.
       observation_only: the actions may be absent and are not looked at.
     Raises:
       InputError: one line that names file, field, index, expected, found and remedy.
     """
-    fields = tuple(f for f in FIELDS if not (observation_only and f == "actions"))
+    left_out = {"actions"} if observation_only else set()
+    left_out |= {"rewards"} if arrays.get("rewards") is None else set()
+    fields = tuple(f for f in FIELDS if f not in left_out)
     _check_keys(arrays, fields, source)
     _check_shapes(arrays, fields, source)
     for field in fields:
         _check_finite(arrays[field], field, source)
-    _check_last_step(arrays, source)
+    check_last_step(arrays, source)
     _check_continuity(arrays, source)
     if spec is not None:
         _check_state_spec(arrays, spec, source)
@@ -65,7 +67,7 @@ def _check_shapes(arrays: Arrays, fields: tuple[str, ...], source: Source) -> No
     if obs.ndim == 0:
         raise problem(source, "observations", "shape [N, *obs]", "a scalar", "store one row per step")
     for field in fields:
-        _check_dtype(arrays[field], field, source)
+        check_dtype(arrays[field], field, source)
     if len(obs) == 0:
         raise problem(
             source, "observations[0]", "at least one episode", "zero episodes", "record at least one episode"
@@ -80,7 +82,8 @@ def _check_shapes(arrays: Arrays, fields: tuple[str, ...], source: Source) -> No
         )
 
 
-def _check_dtype(array: np.ndarray, field: str, source: Source) -> None:
+def check_dtype(array: np.ndarray, field: str, source: Source) -> None:
+    """Refuses a dtype that the format does not have for this field."""
     allowed = {
         "observations": STATE_DTYPES,
         "next_observations": STATE_DTYPES,
@@ -115,7 +118,8 @@ def _check_finite(array: np.ndarray, field: str, source: Source) -> None:
         )
 
 
-def _check_last_step(arrays: Arrays, source: Source) -> None:
+def check_last_step(arrays: Arrays, source: Source) -> None:
+    """Refuses a last step that ends no episode."""
     last = len(arrays["terminals"]) - 1
     if not (arrays["terminals"][last] or arrays["truncations"][last]):
         remedy = "set truncations[-1] = True if the recording was cut there"

@@ -1,46 +1,60 @@
 """Demonstrations in memory and on disk (`*.npz`, schema version 1 of docs/formats.md)."""
 
-import contextlib
-import dataclasses
 import hashlib
 import json
 import os
-import secrets
-import zipfile
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from iqlearn_jax import errors
 from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, problem
-from iqlearn_jax.errors import InputError
+from iqlearn_jax.data.complete import complete
+from iqlearn_jax.data.npz import read_arrays, write_arrays
 from iqlearn_jax.types import EnvSpec, Transition
 
 SCHEMA_VERSION = 1
+BUNDLED, BUNDLED_PREFIX = Path(__file__).parent / "bundled", "bundled:"
+_DERIVED: Any = None  # what a field is before `complete`
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Demos:
     """Episodes one after the other; an episode ends where `terminals | truncations`.
+
+    Made from arrays or lists, which are cast to the types below where that keeps the numbers, and checked.
 
     Attributes:
       observations: [N, *obs] float32, uint8 images or int32 states.
       actions: [N] int32 or [N, A] float32 in the environment's units; None for observation-only use.
-      rewards: [N] float32 true reward, for reports only.
-      next_observations: [N, *obs] the true successor, also at the end of an episode.
+      rewards: [N] float32 true reward, for reports only; None where it is not known.
+      next_observations: [N, *obs] the true successor, also at the end of an episode. If left out, it is the
+        next step's observation, and the last step of each episode, whose successor is unknown, is dropped.
       terminals: [N] bool, true end of the task. A step that is also truncated counts as terminated.
-      truncations: [N] bool, cut by time.
+      truncations: [N] bool, cut by time. One of the two may be left out: then the last step is an end.
       metadata: schema_version, env, policy, returns, digest and what conversion did; {} in foreign files.
+    Raises:
+      InputError: one line that names field, index, expected, found and remedy.
     """
 
     observations: np.ndarray
-    actions: np.ndarray | None
-    rewards: np.ndarray
-    next_observations: np.ndarray
-    terminals: np.ndarray
-    truncations: np.ndarray
-    metadata: dict[str, Any] = dataclasses.field(default_factory=dict)
+    actions: np.ndarray | None = None
+    rewards: np.ndarray | None = None
+    next_observations: np.ndarray = _DERIVED
+    terminals: np.ndarray = _DERIVED
+    truncations: np.ndarray = _DERIVED
+    metadata: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self):
+        arrays, conversion = complete(_fields(self))
+        check_arrays(arrays, observation_only=self.actions is None)
+        metadata = dict(self.metadata)
+        if conversion:
+            metadata["conversion"] = [*metadata.get("conversion", []), conversion]
+        _fill(self, arrays, metadata)
 
     def __len__(self) -> int:
         return len(self.observations)
@@ -65,29 +79,50 @@ class Demos:
         return self._ends + 1 - self.episode_starts
 
     @property
-    def episode_returns(self) -> np.ndarray:
-        """[E] float64 undiscounted sum of true rewards of each episode."""
-        if not self.num_episodes:
-            return np.zeros(0)
+    def episode_returns(self) -> np.ndarray | None:
+        """[E] float64 undiscounted sum of true rewards of each episode; None where rewards are not known."""
+        if self.rewards is None:
+            return None
         return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts)
 
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over name, dtype, shape and bytes of every array; metadata does not enter."""
         sha = hashlib.sha256()
-        for field in FIELDS:
-            array = getattr(self, field)
+        for name, array in _fields(self).items():
             if array is None:
                 continue
-            sha.update(f"{field} {array.dtype.str} {array.shape};".encode())
+            sha.update(f"{name} {array.dtype.str} {array.shape};".encode())
             sha.update(np.ascontiguousarray(array).data)
         return sha.hexdigest()
 
+    def save(self, path: Source) -> "Demos":
+        """As `save`."""
+        return save(path, self)
+
 
 def from_arrays(arrays: Mapping[str, Any], metadata: dict[str, Any]) -> Demos:
-    """Demos of the format's six arrays, unchecked; only the actions may be absent."""
-    fields: dict[str, Any] = {field: arrays.get(field) for field in FIELDS}
-    return Demos(**fields, metadata=metadata)
+    """Demos of the format's arrays, without casting or checking them; actions and rewards may be absent."""
+    demos = object.__new__(Demos)
+    _fill(demos, arrays, metadata)
+    return demos
+
+
+def _fields(demos: Demos) -> dict[str, Any]:
+    return {name: getattr(demos, name) for name in FIELDS}
+
+
+def _fill(demos: Demos, arrays: Mapping[str, Any], metadata: dict[str, Any]) -> None:
+    for name in FIELDS:
+        object.__setattr__(demos, name, arrays.get(name))
+    object.__setattr__(demos, "metadata", metadata)
+
+
+def blank_actions(demos: Demos, spec: EnvSpec) -> Demos:
+    """The demonstrations with zeros for actions, so that nothing can learn from them."""
+    shape = () if spec.discrete else spec.action_low.shape
+    actions = np.zeros((len(demos), *shape), np.int32 if spec.discrete else np.float32)
+    return from_arrays(_fields(demos) | {"actions": actions}, demos.metadata)
 
 
 def validate(
@@ -105,8 +140,7 @@ def validate(
     Raises:
       InputError: one line that names file, field, index, expected, found and remedy.
     """
-    arrays = {field: getattr(demos, field) for field in FIELDS}
-    check_arrays(arrays, spec, source, observation_only)
+    check_arrays(_fields(demos), spec, source, observation_only)
 
 
 def transitions(demos: Demos) -> Transition:
@@ -114,35 +148,74 @@ def transitions(demos: Demos) -> Transition:
 
     `truncated` is false where `terminated` is true. Without actions (observation-only) `action` is
     None, an empty subtree: whoever reads it fails at once instead of learning from a made-up action.
+    Rewards that are not known are NaN.
     """
-    leaves: dict[str, Any] = {
-        "obs": demos.observations,
-        "action": demos.actions,
-        "reward": demos.rewards,
-        "next_obs": demos.next_observations,
-        "terminated": demos.terminals,
-        "truncated": demos.truncations & ~demos.terminals,
-    }
-    return Transition(**leaves)
+    unknown = np.full(len(demos), np.nan, np.float32) if demos.rewards is None else None
+    return Transition(
+        obs=demos.observations,
+        action=demos.actions,
+        reward=demos.rewards if unknown is None else unknown,
+        next_obs=demos.next_observations,
+        terminated=demos.terminals,
+        truncated=demos.truncations & ~demos.terminals,
+    )
 
 
-def load(path: Source, spec: EnvSpec | None = None, observation_only: bool = False) -> Demos:
+def resolve(path: Source) -> Path:
+    """The file that a path means: "bundled:NAME" is one that comes with the library.
+
+    Paths into the folder of those, as configurations stored them when it was only found in the repository,
+    are found wherever the library is.
+
+    Raises:
+      InputError: no bundled demonstrations of this name.
+    """
+    text = os.fspath(path)
+    if text.startswith(BUNDLED_PREFIX):
+        name = text.removeprefix(BUNDLED_PREFIX)
+        names = [file.stem for file in BUNDLED.glob("*.npz")]
+        if name not in names:
+            raise errors.unknown("bundled demonstrations", name, names)
+        return BUNDLED / f"{name}.npz"
+    moved = BUNDLED / Path(text).name
+    in_bundled = Path(text).parent.as_posix().endswith("iqlearn_jax/data/bundled")
+    return moved if in_bundled and not Path(text).exists() and moved.is_file() else Path(text)
+
+
+def absolute(path: Source) -> str:
+    """A path to be stored: absolute, so that it holds in any folder; "bundled:NAME" stays.
+
+    Raises:
+      InputError: no bundled demonstrations of this name.
+    """
+    text = os.fspath(path)
+    if text.startswith(BUNDLED_PREFIX):
+        resolve(text)
+        return text
+    return str(Path(text).absolute())
+
+
+def load_demos(path: Source, spec: EnvSpec | None = None, observation_only: bool = False) -> Demos:
     """Reads and validates a demonstration file; unknown keys are ignored and nothing is unpickled.
 
     Args:
-      path: `*.npz` of docs/formats.md, with or without `metadata`.
+      path: `*.npz` of docs/formats.md, with or without `metadata` and `rewards`; or "bundled:NAME".
       spec: environment to compare with, or None.
       observation_only: the file may lack `actions`; they become None even if it has them, so that no
         method can look at them.
     Raises:
       InputError: missing, foreign, damaged or invalid file; digest or schema that does not match.
     """
+    path = resolve(path)
     arrays = read_arrays(path, (*FIELDS, "metadata"))
     metadata = parse_metadata(arrays.pop("metadata", None), path)
     check_arrays(arrays, spec, path, observation_only)
     demos = from_arrays(arrays, metadata)
     _check_digest(demos, path)
-    return dataclasses.replace(demos, actions=None) if observation_only else demos
+    return from_arrays(arrays | {"actions": None}, metadata) if observation_only else demos
+
+
+load = load_demos
 
 
 def save(path: Source, demos: Demos) -> Demos:
@@ -151,99 +224,24 @@ def save(path: Source, demos: Demos) -> Demos:
     Args:
       path: target; its folder is created.
       demos: what to write. `schema_version, env, policy, returns, digest` are set in its metadata
-        (`env` and `policy` are "unknown" unless given; `returns` is one number per episode).
+        (`env` and `policy` are "unknown" unless given; `returns` is one number per episode, where known).
     Returns:
-      the demonstrations as a later `load` gives them.
+      the demonstrations as a later `load_demos` gives them.
     Raises:
       InputError: invalid demonstrations, or a target that cannot be written.
     """
+    if os.fspath(path).startswith(BUNDLED_PREFIX):
+        remedy = "choose another path"
+        raise problem(path, "file", "a file to write", "demonstrations that come with the library", remedy)
     validate(demos, source=path, observation_only=demos.actions is None)
     metadata = {"env": "unknown", "policy": "unknown"} | demos.metadata
     metadata |= {"schema_version": SCHEMA_VERSION, "digest": demos.digest}
-    metadata["returns"] = [round(float(r), 6) for r in demos.episode_returns]
-    arrays = {f: getattr(demos, f) for f in FIELDS if getattr(demos, f) is not None}
+    metadata.pop("returns", None)
+    if demos.episode_returns is not None:
+        metadata["returns"] = [round(float(r), 6) for r in demos.episode_returns]
+    arrays = {name: array for name, array in _fields(demos).items() if array is not None}
     write_arrays(Path(path), arrays | {"metadata": np.array(json.dumps(metadata, sort_keys=True))})
-    return dataclasses.replace(demos, metadata=metadata)
-
-
-def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """Writes an npz file; the old one stays whole until the new one is.
-
-    Raises:
-      InputError: a target that cannot be written.
-    """
-    # same folder, so that os.replace stays within one file system
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
-            np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise problem(path, "file", "a writable target", reason, "choose another path") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-
-
-def read_arrays(path: Source, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
-    """Arrays of an npz file without ever unpickling.
-
-    Args:
-      path: file to read.
-      keys: the arrays wanted; those that the file lacks are left out. None reads all.
-    Raises:
-      InputError: no such file, not an npz, damaged, or an object array (which would need a pickle).
-    """
-    _check_magic(path)
-    try:
-        # opened here, as NumPy leaves a file of its own open when it turns out to be damaged
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = [k for k in archive.files if keys is None or k in keys]
-            return {name: _member(archive, name, path) for name in names}
-    except InputError:
-        raise
-    except Exception as error:  # foreign bytes can make zipfile and NumPy raise anything
-        raise _damaged(path, "file", error) from error
-
-
-def _check_magic(path: Source) -> None:
-    try:
-        with open(path, "rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise problem(path, "file", "a readable npz file", reason, "check the path") from error
-    if not magic.startswith(b"PK"):
-        remedy = "'iqlearn demos convert SRC DST' reads the authors' pickles and Minari data sets"
-        raise problem(path, "file", "an npz file (a zip archive)", f"the first bytes {magic!r}", remedy)
-
-
-def _member(archive: Any, name: str, path: Source) -> np.ndarray:
-    try:
-        array = archive[name]
-    except Exception as error:  # as above
-        raise _damaged(path, name, error) from error
-    if not isinstance(array, np.ndarray):  # np.load hands over members that are not npy as bytes
-        raise problem(
-            path, name, "an array in npy format", "other bytes", "write the file again with numpy.savez"
-        )
-    return array
-
-
-def _damaged(path: Source, place: str, error: Exception) -> InputError:
-    if isinstance(error, ValueError) and "allow_pickle" in str(error):
-        remedy = (
-            "store plain numeric arrays: object arrays hold pickles, which can run code, and are never read"
-        )
-        return problem(path, place, "a plain array", "an object array", remedy)
-    reason = (
-        "not a zip archive" if isinstance(error, zipfile.BadZipFile) else f"{type(error).__name__}: {error}"
-    )
-    return problem(
-        path, place, "a whole npz file", f"damaged data ({reason[:120]})", "copy or record it again"
-    )
+    return from_arrays(arrays, metadata)
 
 
 def parse_metadata(array: np.ndarray | None, path: Source) -> dict[str, Any]:

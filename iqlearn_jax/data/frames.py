@@ -1,48 +1,42 @@
-"""Image demonstrations stored once per frame, unfolded into stacks."""
+"""Images stored once per frame: how transitions are taken apart and put together, and demonstrations of them.
 
-from collections.abc import Mapping
+An observation is a stack of the last `stack` frames, oldest first on its last axis, in which the first frame
+of an episode stands for the missing past; with stack 1 the frame is the whole observation. So a transition
+needs one new frame, and one more at the end of an episode, instead of 2 * stack.
+"""
 
+from collections.abc import Callable
+
+import jax.numpy as jnp
 import numpy as np
+from flax import struct
 
-from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.demos import Demos, transitions
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.types import Array, RoundTransition, Transition
 
-KEYS = ("frames", "episode_frame_start", "episode_lengths", "actions", "rewards", "terminals", "truncations")
-REMEDY = "T + 1 frames per episode of T steps, episodes one after the other"
+
+class Facts(struct.PyTreeNode):
+    """What a transition holds besides its frames; `frame` is the number of its newest one, `age` the frames
+    of the episode before it, at most stack - 1."""
+
+    action: Array
+    reward: Array
+    terminated: Array
+    truncated: Array
+    frame: Array
+    age: Array
 
 
-def frames_to_arrays(
-    arrays: Mapping[str, np.ndarray],
-    max_episodes: int | None = None,
-    stack: int = 4,
-    source: Source = "frames",
-) -> dict[str, np.ndarray]:
-    """Unfolds frames stored once into the six arrays of the format.
+class RoundFacts(Facts):
+    """Those of a `RoundTransition`."""
 
-    The state at step t is the stack of the `stack` frames that end at t, oldest first on a new last
-    axis; before the start of an episode its first frame is repeated. Unfolded images take 2 * stack
-    times the memory (56 kB per step of 84x84), hence `max_episodes`.
+    round: Array
 
-    Args:
-      arrays: `frames` [F, H, W] uint8 with T + 1 frames per episode, `episode_frame_start` [E],
-        `episode_lengths` [E] (T, in steps) and [N] `actions, rewards, terminals, truncations`.
-      max_episodes: keep only so many episodes, from the first; None keeps all.
-      stack: frames per state.
-      source: file name for messages.
-    Returns:
-      the six fields; observations are [N, H, W, stack] uint8.
-    Raises:
-      InputError: missing key, or episodes that do not fit the frames or the steps.
-    """
-    starts, lengths = _episodes(arrays, source)
-    kept = slice(0, len(lengths) if max_episodes is None else max_episodes)
-    steps = int(lengths[kept].sum())
-    pairs = list(zip(starts[kept], lengths[kept], strict=True))
-    fields = {key: arrays[key][:steps] for key in ("actions", "rewards", "terminals", "truncations")}
-    first = np.concatenate([np.full(length, start) for start, length in pairs])
-    present = np.concatenate([start + np.arange(length) for start, length in pairs])
-    fields["observations"] = stack_frames(arrays["frames"], present, first, stack)
-    fields["next_observations"] = stack_frames(arrays["frames"], present + 1, first, stack)
-    return fields
+
+def newest(obs: Array, stack: int) -> Array:
+    """The newest frame of observations [..., H, W, C]: the last channel of a stack, or all of it."""
+    return obs[..., -1] if stack > 1 else obs
 
 
 def stack_frames(frames: np.ndarray, present: np.ndarray, first: np.ndarray, stack: int) -> np.ndarray:
@@ -62,37 +56,76 @@ def stack_frames(frames: np.ndarray, present: np.ndarray, first: np.ndarray, sta
     return states
 
 
-def _episodes(arrays: Mapping[str, np.ndarray], source: Source) -> tuple[np.ndarray, np.ndarray]:
-    _check_kinds(arrays, source)
-    starts, lengths = (arrays[key].astype(np.int64) for key in KEYS[1:3])
-    frames = len(arrays["frames"])
-    bad = np.flatnonzero((starts < 0) | (lengths < 1) | (lengths >= frames) | (starts >= frames - lengths))
-    if bad.size:
-        found = f"start {starts[bad[0]]}, length {lengths[bad[0]]}"
-        raise problem(source, f"episode_frame_start[{bad[0]}]", f"within {frames} frames", found, REMEDY)
-    for key in KEYS[3:]:
-        if len(arrays[key]) != lengths.sum():
-            raise problem(source, key, f"{lengths.sum()} steps", str(len(arrays[key])), REMEDY)
-    ends = np.flatnonzero(arrays["terminals"].astype(bool) | arrays["truncations"].astype(bool))
-    if not np.array_equal(ends, np.cumsum(lengths) - 1):
-        found = f"{len(ends)} ends for {len(lengths)} episodes, or elsewhere"
-        expected = "an end in terminals or truncations after each length, and nowhere else"
-        raise problem(source, "episode_lengths", expected, found, REMEDY)
-    return starts, lengths
+def to_facts(rows: Transition, frame: Array, age: Array) -> Facts:
+    """Facts [...] of transitions [...], with the numbers of their newest frames and their ages, int32."""
+    facts = Facts(
+        action=rows.action,
+        reward=rows.reward,
+        terminated=rows.terminated,
+        truncated=rows.truncated,
+        frame=frame,
+        age=age,
+    )
+    return RoundFacts(**vars(facts), round=rows.round) if isinstance(rows, RoundTransition) else facts
 
 
-def _check_kinds(arrays: Mapping[str, np.ndarray], source: Source) -> None:
-    for key in KEYS:
-        if key not in arrays:
-            raise problem(source, key, "this key of the frames layout", f"only {', '.join(arrays)}", REMEDY)
-    axes = {"frames": 3, "episode_frame_start": 1, "episode_lengths": 1, "terminals": 1, "truncations": 1}
-    kinds = {"frames": "u", "episode_frame_start": "iu", "episode_lengths": "iu"}
-    for key in KEYS:
-        array = arrays[key]
-        if array.ndim != axes.get(key, max(1, array.ndim)) or array.dtype.kind not in kinds.get(key, "biuf"):
-            expected = "uint8 [F, H, W]" if key == "frames" else "numbers, one row per step or episode"
-            raise problem(source, key, expected, f"{array.dtype} {list(array.shape)}", REMEDY)
-    count = len(arrays["episode_lengths"])
-    if not count or len(arrays["episode_frame_start"]) != count:
-        found = f"{count} lengths, {len(arrays['episode_frame_start'])} starts"
-        raise problem(source, "episode_lengths", "at least one episode, with one start each", found, REMEDY)
+def to_transitions(facts: Facts, look_up: Callable, stack: int) -> Transition:
+    """Transitions [B]; `look_up` gives the frames of frame numbers [B] or [B, stack]."""
+
+    def observe(number):
+        if stack == 1:
+            return look_up(number)
+        past = number[:, None] - jnp.arange(stack)[::-1]
+        return jnp.moveaxis(look_up(jnp.maximum(past, (facts.frame - facts.age)[:, None])), 1, -1)
+
+    rows = Transition(
+        obs=observe(facts.frame),
+        action=facts.action,
+        reward=facts.reward,
+        next_obs=observe(facts.frame + 1),
+        terminated=facts.terminated,
+        truncated=facts.truncated,
+    )
+    return RoundTransition(**vars(rows), round=facts.round) if isinstance(facts, RoundFacts) else rows
+
+
+class FrameRows(struct.PyTreeNode):
+    """Demonstrations [N] over frames [F, *frame] stored once; `data.rows.take_rows` reads them."""
+
+    frames: Array
+    facts: Facts
+    stack: int = struct.field(pytree_node=False)
+
+
+def frame_rows(demos: Demos, stack: int, source: str) -> FrameRows:
+    """Image demonstrations with each frame kept once.
+
+    Raises:
+      InputError: observations that are not stacks of their episode's frames.
+    """
+    lengths, starts = demos.episode_lengths, demos.episode_starts
+    parts = [
+        (demos.observations[start : start + size], demos.next_observations[start + size - 1 : start + size])
+        for start, size in zip(starts, lengths, strict=True)
+    ]
+    frames = np.concatenate([newest(part, stack) for pair in parts for part in pair])
+    step = np.arange(len(demos)) - np.repeat(starts, lengths)
+    frame = np.arange(len(demos)) + np.repeat(np.arange(len(starts)), lengths)
+    _check_stacks(demos, frames, frame, step, stack, source)
+    age = np.minimum(step, stack - 1)
+    facts = to_facts(transitions(demos), frame.astype(np.int32), age.astype(np.int32))
+    return FrameRows(frames, facts, stack)
+
+
+def _check_stacks(demos: Demos, frames, frame, step, stack: int, source: str) -> None:
+    if stack == 1:
+        return
+    for field, now in (("observations", frame), ("next_observations", frame + 1)):
+        expected = stack_frames(frames, now, frame - step, stack)
+        wrong = (getattr(demos, field) != expected).any(axis=(1, 2, 3))
+        if wrong.any():
+            raise InputError(
+                f"{source}: {field}[{int(np.argmax(wrong))}]: expected a stack of the episode's last {stack} "
+                "frames, oldest first on the last axis, the first one repeated at the start; found another "
+                "image; store observations as docs/formats.md has them"
+            )

@@ -4,9 +4,11 @@ The raw environments are used, without brax's EpisodeWrapper and AutoResetWrappe
 episode from the same state and overwrite its final observation.
 """
 
-import functools
 from typing import Any
 
+from iqlearn_jax.envs import quiet_brax  # noqa: F401
+
+# isort: split
 import brax.envs
 import jax
 import jax.numpy as jnp
@@ -22,23 +24,39 @@ POOL_SIZE = 256
 _POOL_SEED = 0
 
 
-@functools.cache
-def make_brax(env_id: str, backend: str) -> Environment:
+def find_brax(env_id: str) -> Any:
+    """What brax has registered under a name.
+
+    Raises:
+      InputError: nothing.
+    """
+    if env_id not in brax.envs._envs:
+        raise errors.unknown("brax environment", env_id, installed())
+    return brax.envs._envs[env_id]
+
+
+def installed() -> list[str]:
+    """Names that brax knows; it offers no public list. Not every pipeline has all of them."""
+    return sorted(brax.envs._envs)
+
+
+def make_brax(env_id: str, backend: str, **kwargs: Any) -> Environment:
     """Makes the brax environment `env_id`, e.g. "hopper", on `backend`; actions lie in [-1, 1].
 
     Starts are drawn from a pool of `POOL_SIZE` (256), made once from a fixed seed: a reset costs as much as
     a step, and under vmap the auto-reset would pay it at every step.
 
+    Args:
+      kwargs: of `brax.envs.get_environment`.
     Raises:
-      InputError: brax has no environment `env_id`, or not on this backend.
+      InputError: brax has no environment `env_id`, not on this backend, or it does not take the arguments.
     """
-    # brax offers no public list of its registry.
-    if env_id not in brax.envs._envs:
-        raise errors.unknown("brax environment", env_id, brax.envs._envs)
+    find_brax(env_id)
     try:
-        sim = brax.envs.get_environment(env_id, backend=backend)
-    except ValueError as error:  # e.g. swimmer on spring
-        raise InputError(f"brax environment '{env_id}' on backend '{backend}': {error}") from error
+        sim = brax.envs.get_environment(env_id, backend=backend, **kwargs)
+    except (ValueError, TypeError) as error:  # e.g. swimmer on spring
+        given = f" with env.kwargs {kwargs}" if kwargs else ""
+        raise InputError(f"brax environment '{env_id}' on backend '{backend}'{given}: {error}") from error
     pool, metrics = _start_pool(sim)
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), pool)
     spec = _spec(env_id, sim.action_size, template["obs"])

@@ -16,8 +16,8 @@ import numpy as np
 
 from iqlearn_jax import errors
 from iqlearn_jax.envs.api import Environment, Step, advance, start
-from iqlearn_jax.ops.soft import log_policy
-from iqlearn_jax.ops.tabular import MDP, soft_value_iteration
+from iqlearn_jax.ops.iq.soft import log_policy
+from iqlearn_jax.ops.tabular.mdp import MDP, soft_value_iteration
 from iqlearn_jax.types import EnvSpec, Transition
 
 SLIP = 0.1
@@ -40,9 +40,15 @@ _FOUR_ROOMS = (
     ".....#.....",
 )
 _MAX_CELLS = 1600  # the model is dense, [S, 5, S] in float64
+_OPEN_ROOM = re.compile(r"Gridworld-(\d+)x(\d+)")
+EXAMPLES = ("FourRooms", "Gridworld-5x5", "Gridworld-8x8")
 
 
-@functools.cache
+def is_gridworld(env_id: str) -> bool:
+    """Whether a name is one of this module's."""
+    return env_id == "FourRooms" or _OPEN_ROOM.fullmatch(env_id) is not None
+
+
 def make_gridworld(env_id: str) -> Environment:
     """Makes a gridworld; `spec.mdp` is its exact model, in NumPy float64 (float32 in JAX unless x64 is on).
 
@@ -96,8 +102,7 @@ def to_grid(env_id: str, values: np.ndarray) -> np.ndarray:
     layout = _layout(env_id)
     free = layout != "#"
     if np.shape(values) != (free.sum(),):
-        found = np.shape(values)
-        raise errors.InputError(f"values: found shape {found}; '{env_id}' expects ({free.sum()},)")
+        raise errors.InputError(f"values: found shape {np.shape(values)}; '{env_id}' expects ({free.sum()},)")
     grid = np.full(layout.shape, np.nan)
     grid[free] = values
     return grid
@@ -153,10 +158,10 @@ def _layout(env_id: str) -> np.ndarray:
     """[H, W] characters: "#" wall, "G" goal, "." free."""
     if env_id == "FourRooms":
         return np.array([list(row) for row in _FOUR_ROOMS])
-    size = re.fullmatch(r"Gridworld-(\d+)x(\d+)", env_id)
+    size = _OPEN_ROOM.fullmatch(env_id)
     height, width = (int(side) for side in size.groups()) if size else (0, 0)
     if not 2 <= height * width <= _MAX_CELLS:
-        raise errors.unknown("gridworld", env_id, ["FourRooms", "Gridworld-5x5", "Gridworld-8x8"])
+        raise errors.unknown("gridworld", env_id, EXAMPLES)
     layout = np.full((height, width), ".")
     layout[0, -1] = "G"
     return layout

@@ -1,149 +1,162 @@
-"""One gymnasium environment on the host: how it is made, described and seeded."""
+"""Environments of gymnasium's registry: how one is found, made and wrapped."""
 
 import importlib
+import importlib.util
 import logging
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from iqlearn_jax import errors
+from iqlearn_jax.envs.handle import EnvHandle
+from iqlearn_jax.envs.spaces import DEFAULT_MAX_STEPS, FRAMES, is_atari, spec_from_spaces
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.types import EnvSpec
-
-DEFAULT_MAX_STEPS = 27_000  # where the registry has no limit: Atari's 30 minutes, at 4 frames a step
-FRAMES = 4  # of which an Atari observation consists
-TRAIN, EVALUATE = 0, 1  # streams of episode seeds, so that evaluation never replays training's starts
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "ale_py": "atari"}  # by part of the entry point
-_idle: dict[str, list[Any]] = {}
+_PACKAGES = {"mujoco": "mujoco", "box2d": "Box2D"}  # that environments of gymnasium itself need
 
 
-def episode_seed(stream: int, run_seed: int, index: int, episode: int) -> int:
-    """Seed of one episode: a function of its run, environment and number, and of nothing else."""
-    return int(np.random.SeedSequence((stream, run_seed, index, episode)).generate_state(1)[0])
+def find_entry(env_id: str) -> tuple[Any, Any]:
+    """What gymnasium's registry holds under an id, and the class or function that this stands for now.
 
-
-def check_seeds(seeds: Any) -> list[int]:
-    """Run seeds as Python integers.
+    An id "module:Name-v0" is registered when that module is imported.
 
     Raises:
-      InputError: none given, or one outside [0, 2^31).
+      InputError: unknown id, no such module, or a package is not installed.
     """
-    found = [int(seed) for seed in seeds]
-    if not found or min(found) < 0 or max(found) >= 2**31:
-        raise InputError(f"seeds: found {found}; expected one or more integers in [0, 2^31)")
-    return found
+    import gymnasium as gym
+
+    if is_atari(env_id):
+        gym.register_envs(_import_atari(env_id))
+    module, _, name = env_id.rpartition(":")
+    if module:
+        _import_module(module, env_id)
+    try:
+        entry = gym.spec(name)
+    except gym.error.Error as error:
+        raise errors.unknown("gymnasium environment", env_id, gym.registry) from error
+    return entry, _creator(gym, env_id, entry)
 
 
-def make_single(env_id: str) -> Any:
-    """A gymnasium environment without its time limit (counted by the caller) and without its checkers.
+def open_gymnasium(
+    env_id: str, entry: Any, kwargs: dict[str, Any], wrappers: Sequence[Callable]
+) -> EnvHandle:
+    """The environment of an entry of gymnasium's registry, whatever is registered under its id later.
 
     Atari (ids "ALE/..." and "...NoFrameskip-v4") gets gymnasium's standard preprocessing: up to 30 no-ops
     at the start, 4 frames a step, grey, 84 x 84, the last 4 frames as [84, 84, 4] uint8.
 
+    Args:
+      kwargs: of `gymnasium.make`.
+      wrappers: applied to each new environment, innermost first.
     Raises:
-      InputError: unknown id, or a package is not installed.
+      InputError: a package is not installed, keyword arguments that it does not take, or unusable spaces.
     """
-    gym = _import("gymnasium", env_id, "mujoco")
-    atari = is_atari(env_id)
-    if atari:
-        gym.register_envs(_import("ale_py", env_id, "atari"))
-    entry_point = _entry_point(gym, env_id)
-    options = {"frameskip": 1} if atari else {}
+    make = partial(_make, env_id, entry, kwargs)
+    return open_host(env_id, "gymnasium", make, wrappers, entry.max_episode_steps, first=make())
+
+
+def open_host(
+    name: str,
+    backend: str,
+    make: Callable[[], Any],
+    wrappers: Sequence[Callable],
+    limit: int | None,
+    first: Any,
+) -> EnvHandle:
+    """A handle of gymnasium environments.
+
+    Args:
+      make: () -> a new one, without the wrappers.
+      limit: time limit in steps, None for `DEFAULT_MAX_STEPS`.
+      first: one that was made, whose spaces are those of all.
+    """
+    first = _wrap(first, wrappers)
+    spec = spec_from_spaces(first.observation_space, first.action_space, name, limit or DEFAULT_MAX_STEPS)
+    return EnvHandle(spec, backend, make=lambda: _wrap(make(), wrappers), _idle=[first])
+
+
+def installed() -> list[str]:
+    """Ids of gymnasium's registry whose packages are installed; of Atari's those of ALE."""
+    import gymnasium as gym
+
+    if importlib.util.find_spec("ale_py"):
+        gym.register_envs(importlib.import_module("ale_py"))
+    return sorted(name for name, entry in gym.registry.items() if _can_be_made(entry))
+
+
+def is_known(env_id: str) -> bool:
+    """Whether gymnasium has an id, or may once the id's module is imported or ale_py installed."""
+    import gymnasium as gym
+
+    return ":" in env_id or is_atari(env_id) or env_id in gym.registry
+
+
+def _can_be_made(entry: Any) -> bool:
+    text = str(entry.entry_point)
+    older = "_raise_" in text or ("ale_py" in text and not entry.id.startswith("ALE/"))
+    needed = [package for part, package in _PACKAGES.items() if f"gymnasium.envs.{part}" in text]
+    return not older and all(importlib.util.find_spec(package) for package in needed)
+
+
+def _make(env_id: str, entry: Any, kwargs: dict[str, Any]) -> Any:
+    """An environment without its time limit (counted by the caller) and without gymnasium's checkers."""
+    import gymnasium as gym
+
+    options = {"frameskip": 1} if is_atari(env_id) else {}
     try:
-        env = gym.make(env_id, max_episode_steps=-1, disable_env_checker=True, **options)
-        env = _atari(gym, env) if atari else env
+        env = gym.make(entry, max_episode_steps=-1, disable_env_checker=True, **options | kwargs)
+        env = _atari(gym, env) if is_atari(env_id) else env
     except (ImportError, gym.error.DependencyNotInstalled) as error:
-        extra = next((extra for part, extra in _EXTRAS.items() if part in entry_point), "mujoco")
-        raise InputError(f"environment '{env_id}': {error}; pip install iqlearn_jax[{extra}]") from error
+        raise _not_installed(env_id, entry, error) from error
+    except TypeError as error:
+        if not kwargs:
+            raise
+        raise InputError(f"environment '{env_id}' with env.kwargs {kwargs}: {error}") from error
     # Ours are always reset before they are stepped; the check costs a call per step.
     return env.env if type(env) is gym.wrappers.OrderEnforcing else env
 
 
-def read_spec(env_id: str, env: Any) -> EnvSpec:
-    """Static facts from the spaces of `env`; float64 observations are kept as float32.
-
-    Raises:
-      InputError: an action space other than Discrete (from 0) or a bounded Box of rank 1, or an
-        observation space other than Box or Discrete.
-    """
-    gym = importlib.import_module("gymnasium")
-    limit = _registered(gym, env_id).max_episode_steps or DEFAULT_MAX_STEPS
-    return read_spaces(env_id, env)._replace(max_episode_steps=limit)
+def _wrap(env: Any, wrappers: Sequence[Callable]) -> Any:
+    for wrapper in wrappers:
+        env = wrapper(env)
+    return env
 
 
-def read_spaces(name: str, env: Any) -> EnvSpec:
-    """As `read_spec` for an environment of any name, without its time limit. Raises as `read_spec`."""
-    obs_shape, obs_dtype = _obs_kind(name, env.observation_space)
-    num_actions, low, high = _action_kind(name, env.action_space)
-    return EnvSpec(
-        id=name,
-        obs_shape=obs_shape,
-        obs_dtype=obs_dtype,
-        num_actions=num_actions,
-        action_low=low,
-        action_high=high,
-        max_episode_steps=DEFAULT_MAX_STEPS,
-        frame_stack=FRAMES if is_atari(name) else 1,
-    )
-
-
-def is_atari(env_id: str) -> bool:
-    """Whether an id names an Atari game, which gets the standard preprocessing."""
-    return env_id.startswith("ALE/") or "NoFrameskip" in env_id
-
-
-@contextmanager
-def borrowed(env_id: str, count: int) -> Iterator[list[Any]]:
-    """Lends `count` environments that are kept for the next caller: making one costs up to 0.1 s.
-
-    They come back in any state, so reset them with a seed.
-    """
-    idle = _idle.setdefault(env_id, [])
-    envs = [idle.pop() if idle else make_single(env_id) for _ in range(count)]
+def _creator(gym: Any, env_id: str, entry: Any) -> Any:
+    if not isinstance(entry.entry_point, str):
+        return entry.entry_point
     try:
-        yield envs
-    finally:
-        idle.extend(envs)
+        return gym.envs.registration.load_env_creator(entry.entry_point)
+    except (ImportError, gym.error.DependencyNotInstalled) as error:
+        raise _not_installed(env_id, entry, error) from error
 
 
-def _import(module: str, env_id: str, extra: str) -> Any:
+def _not_installed(env_id: str, entry: Any, error: Exception) -> InputError:
+    text = str(entry.entry_point)
+    extra = next((extra for part, extra in _EXTRAS.items() if part in text), "mujoco")
+    return InputError(f"environment '{env_id}': {error}; pip install iqlearn_jax[{extra}]")
+
+
+def _import_atari(env_id: str) -> Any:
     try:
-        return importlib.import_module(module)
+        return importlib.import_module("ale_py")
     except ImportError as error:
         raise InputError(
-            f"environment '{env_id}' needs {module} ({error}): pip install iqlearn_jax[{extra}]"
+            f"environment '{env_id}' needs ale_py ({error}): pip install iqlearn_jax[atari]"
         ) from error
 
 
-def _entry_point(gym: Any, env_id: str) -> str:
+def _import_module(module: str, env_id: str) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # older versions are a choice: v4 is what papers report
-            return str(_registered(gym, env_id).entry_point)
-    except gym.error.Error as error:
-        raise errors.unknown("gymnasium environment", env_id, gym.registry) from error
-
-
-def _registered(gym: Any, env_id: str) -> Any:
-    """What gymnasium has under an id; "module:id" is registered when that module is imported.
-
-    Raises:
-      InputError: no such module.
-    """
-    module, _, name = env_id.rpartition(":")
-    try:
-        if module:
-            importlib.import_module(module)
+        importlib.import_module(module)
     except ModuleNotFoundError as error:
         raise InputError(
-            f"environment '{env_id}': {error}; expected a module on Python's path that registers '{name}'; "
-            "set PYTHONPATH to its folder"
+            f"environment '{env_id}': {error}; expected a module on Python's path that registers it; set "
+            "PYTHONPATH to its folder"
         ) from error
-    return gym.spec(name)
 
 
 def _atari(gym: Any, env: Any) -> Any:
@@ -151,23 +164,3 @@ def _atari(gym: Any, env: Any) -> Any:
     frames = gym.wrappers.FrameStackObservation(gym.wrappers.AtariPreprocessing(env), FRAMES)
     space = gym.spaces.Box(0, 255, (84, 84, FRAMES), np.uint8)
     return gym.wrappers.TransformObservation(frames, lambda obs: np.moveaxis(obs, 0, -1), space)
-
-
-def _obs_kind(env_id: str, space: Any) -> tuple[tuple[int, ...], np.dtype]:
-    kind = type(space).__name__
-    if kind == "Discrete":
-        return (), np.dtype(np.int32)
-    if kind != "Box":
-        raise InputError(f"environment '{env_id}': observation space {space}; expected Box or Discrete")
-    return space.shape, np.dtype(np.float32) if space.dtype == np.float64 else space.dtype
-
-
-def _action_kind(env_id: str, space: Any) -> tuple[int | None, np.ndarray | None, np.ndarray | None]:
-    kind = type(space).__name__
-    if kind == "Discrete" and space.start == 0:
-        return int(space.n), None, None
-    if kind != "Box" or len(space.shape) != 1 or not space.is_bounded():
-        raise InputError(
-            f"environment '{env_id}': action space {space}; expected Discrete from 0 or bounded Box of rank 1"
-        )
-    return None, space.low.astype(np.float32), space.high.astype(np.float32)

@@ -1,11 +1,11 @@
-"""gymnax: classic control, MinAtar and bsuite on the device.
+"""gymnax on the device: its own environments (classic control, MinAtar, bsuite), and others in its style.
 
 gymnax >= 1.0 reports termination apart from its time limit, so only the limit's value is taken from it.
 CartPole-v1 and Acrobot-v1 are gymnasium's to float32 rounding (tests/envs/test_gymnax.py); MinAtar here has
 neither sticky actions nor the difficulty ramp of the original.
 """
 
-import functools
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -14,46 +14,21 @@ import numpy as np
 
 from iqlearn_jax import errors
 from iqlearn_jax.envs.api import Environment, Step
+from iqlearn_jax.envs.spaces import DEFAULT_MAX_STEPS
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
 MINATAR_MAX_STEPS = 2500  # gymnax cuts at 1000 (Freeway 2500); the original game has no cut
 
 
-@functools.cache
-def make_gymnax(env_id: str) -> Environment:
+def make_gymnax(env_id: str, **kwargs: Any) -> Environment:
     """Makes the gymnax environment `env_id`, e.g. "CartPole-v1", "Acrobot-v1", "Breakout-MinAtar".
 
+    Args:
+      kwargs: of `gymnax.make`.
     Raises:
-      InputError: gymnax is not installed or does not know `env_id`.
+      InputError: gymnax is not installed, does not know `env_id`, or does not take the arguments.
     """
-    game, params = _load(env_id)
-
-    def fresh(key: jax.Array) -> tuple[Any, jax.Array]:
-        obs, state = game.reset_env(key, params)
-        return state, obs
-
-    # gymnax mixes Python numbers into its states: everything is cast to the dtypes of a reset, so that
-    # the state is a stable scan carry.
-    template = jax.eval_shape(fresh, jax.random.key(0))
-    minatar = env_id.endswith("-MinAtar")
-    picture = _as_image if minatar else lambda obs: obs
-    spec = _spec(env_id, game.action_space(params), params, jax.eval_shape(picture, template[1]))
-
-    def reset(key: jax.Array) -> tuple[Any, jax.Array]:
-        state, obs = _cast(fresh(key), template)
-        return state, picture(obs)
-
-    def step(state: Any, action: jax.Array, key: jax.Array) -> Step:
-        obs, state, reward, terminated, _ = game.step_env(key, state, action, params)
-        state, obs = _cast((state, obs), template)
-        reward = jnp.asarray(reward, jnp.float32).reshape(())
-        return Step(state, picture(obs), reward, jnp.asarray(terminated, bool).reshape(()))
-
-    return Environment(spec, reset, step)
-
-
-def _load(env_id: str) -> tuple[Any, Any]:
     try:
         import gymnax
     except ImportError as error:
@@ -62,15 +37,78 @@ def _load(env_id: str) -> tuple[Any, Any]:
         ) from error
     if env_id not in gymnax.registered_envs:
         raise errors.unknown("gymnax environment", env_id, gymnax.registered_envs)
-    return gymnax.make(env_id)
+    try:
+        env, params = gymnax.make(env_id, **kwargs)
+    except TypeError as error:
+        raise InputError(f"environment '{env_id}' with env.kwargs {kwargs}: {error}") from error
+    return from_gymnax(env, params, env_id)
 
 
-def _spec(env_id: str, space: Any, params: Any, obs: jax.ShapeDtypeStruct) -> EnvSpec:
+def installed() -> list[str]:
+    """Names that gymnax knows; none where it is not installed."""
+    try:
+        import gymnax
+    except ImportError:
+        return []
+    return sorted(gymnax.registered_envs)
+
+
+def is_gymnax(env: Any) -> bool:
+    """Whether an object is written in gymnax's style."""
+    return all(hasattr(env, name) for name in ("reset_env", "step_env", "action_space"))
+
+
+def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Environment:
+    """An environment object in gymnax's style as an `Environment`.
+
+    Args:
+      env: with `reset_env(key, params) -> (obs, state)`, `action_space(params)` (Discrete or a Box) and
+        `step_env(key, state, action, params) -> (obs, state, reward, terminated, info)`, without auto-reset.
+      params: what these functions take; None for `env.default_params`. `params.max_steps_in_episode` is the
+        time limit, which `terminated` must not report.
+      name: None for `env.name`.
+    Raises:
+      InputError: an object without these functions.
+    """
+    if not is_gymnax(env):
+        raise InputError(
+            f"{type(env).__name__} is not in gymnax's style; expected reset_env, step_env, action_space"
+        )
+    params = env.default_params if params is None else params
+    minatar = str(getattr(env, "name", "")).endswith("-MinAtar")
+    limit = MINATAR_MAX_STEPS if minatar else int(getattr(params, "max_steps_in_episode", DEFAULT_MAX_STEPS))
+    name = name or str(getattr(env, "name", type(env).__name__))
+    return _convert(env, params, name, limit, _as_image if minatar else lambda obs: obs)
+
+
+def _convert(env: Any, params: Any, name: str, limit: int, picture: Callable) -> Environment:
+    def fresh(key: jax.Array) -> tuple[Any, jax.Array]:
+        obs, state = env.reset_env(key, params)
+        return state, obs
+
+    # gymnax mixes Python numbers into its states: everything is cast to the dtypes of a reset, so that
+    # the state is a stable scan carry.
+    template = jax.eval_shape(fresh, jax.random.key(0))
+    spec = _spec(name, env.action_space(params), jax.eval_shape(picture, template[1]), limit)
+
+    def reset(key: jax.Array) -> tuple[Any, jax.Array]:
+        state, obs = _cast(fresh(key), template)
+        return state, picture(obs)
+
+    def step(state: Any, action: jax.Array, key: jax.Array) -> Step:
+        obs, state, reward, terminated, _ = env.step_env(key, state, action, params)
+        state, obs = _cast((state, obs), template)
+        reward = jnp.asarray(reward, jnp.float32).reshape(())
+        return Step(state, picture(obs), reward, jnp.asarray(terminated, bool).reshape(()))
+
+    return Environment(spec, reset, step)
+
+
+def _spec(name: str, space: Any, obs: jax.ShapeDtypeStruct, limit: int) -> EnvSpec:
     discrete = hasattr(space, "n")
     low, high = (None, None) if discrete else _bounds(space)
-    limit = MINATAR_MAX_STEPS if env_id.endswith("-MinAtar") else int(params.max_steps_in_episode)
     return EnvSpec(
-        id=env_id,
+        id=name,
         obs_shape=obs.shape,
         obs_dtype=np.dtype(obs.dtype),
         num_actions=int(space.n) if discrete else None,

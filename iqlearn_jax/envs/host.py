@@ -1,28 +1,21 @@
-"""gymnasium on the host: many single environments, stepped one after the other in Python."""
+"""Environments on the host: many single ones of gymnasium, stepped one after the other in Python."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from iqlearn_jax.envs.gymnasium import (
-    EVALUATE,
-    TRAIN,
-    borrowed,
-    check_seeds,
-    episode_seed,
-    make_single,
-    read_spec,
-)
+from iqlearn_jax.envs.handle import EnvHandle
+from iqlearn_jax.envs.seeds import EVALUATE, TRAIN, check_seeds, episode_seed
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec, Transition
 
 
 class HostEnvs:
-    """R runs x E environments of one gymnasium id, with a fresh start after each end.
+    """R runs x E instances of one environment, with a fresh start after each end.
 
     Every reset is seeded by (run seed, environment, episode number): a run is reproducible and does not
-    depend on the runs beside it. Arrays handed out are never written to again.
+    depend on the runs beside it. Arrays handed out are never written to again, and the simulators get copies.
 
     Attributes:
       spec: static facts.
@@ -30,23 +23,22 @@ class HostEnvs:
 
     spec: EnvSpec
 
-    def __init__(self, env_id: str, seeds: Sequence[int], num_envs: int):
+    def __init__(self, handle: EnvHandle, seeds: Sequence[int], num_envs: int):
         """Makes and resets the environments.
 
         Args:
-          env_id: gymnasium id, e.g. "Hopper-v5".
+          handle: of an environment on the host (`envs.registry.open_env`).
           seeds: [R] one per run, in [0, 2^31).
           num_envs: E, environments per run.
         Raises:
-          InputError: unknown id, missing package, unusable spaces or seeds.
+          InputError: no host simulator, or unusable seeds or numbers.
         """
         seeds = check_seeds(seeds)
         if num_envs < 1:
             raise InputError(f"num_envs: found {num_envs}; expected at least 1")
         self._lead = (len(seeds), num_envs)
         self._streams = [(seed, index) for seed in seeds for index in range(num_envs)]
-        self._envs = [make_single(env_id) for _ in self._streams]
-        self.spec = read_spec(env_id, self._envs[0])
+        self._envs, self.spec = handle.new(len(self._streams)), handle.spec
         count = len(self._envs)
         self._episode = np.zeros(count, np.int32)
         self._length = np.zeros(count, np.int32)
@@ -123,12 +115,12 @@ class HostEnvs:
           InputError: a state of other runs, numbers of environments or environment.
           RuntimeError: the replay ends elsewhere: the simulator is not deterministic.
         """
-        own = self.state()
-        for name, leaf in own.items():
+        here = self.state()
+        for name, leaf in here.items():
             _check_leaf(name, state.get(name), leaf)
-        if not np.array_equal(state["seed"], own["seed"]):
+        if not np.array_equal(state["seed"], here["seed"]):
             raise InputError(
-                f"seed: the state is of {state['seed']}; these environments are of {own['seed']}"
+                f"seed: the state is of {state['seed']}; these environments are of {here['seed']}"
             )
         flat = {name: self._join(np.asarray(leaf)) for name, leaf in state.items() if name != "seed"}
         self._episode, self._length = flat["episode"].copy(), flat["length"].copy()
@@ -177,7 +169,7 @@ class HostEvaluation(NamedTuple):
 
 
 def evaluate_host(
-    env_id: str,
+    handle: EnvHandle,
     act: Callable[[np.ndarray], np.ndarray],
     seeds: Sequence[int],
     episodes: int,
@@ -187,21 +179,21 @@ def evaluate_host(
     """Plays `episodes` whole episodes for each of R policies, all at once; ended ones are not stepped.
 
     Args:
+      handle: of an environment on the host.
       act: [R, n, *obs_shape] -> actions [R, n, ...]; shapes never change, rows of ended episodes are stale.
       seeds: [R] of the runs; starts follow from them and differ from those of training.
       episodes: n, episodes per run.
       record: also return the transitions.
     Raises:
-      InputError: unknown id, missing package, unusable spaces, seeds or actions.
+      InputError: no host simulator, or unusable seeds or actions.
     """
-    seeds = check_seeds(seeds)
+    seeds, spec = check_seeds(seeds), handle.spec
     if episodes < 1:
         raise InputError(f"episodes: found {episodes}; expected at least 1")
     lead = (len(seeds), episodes)
     count = len(seeds) * episodes
     rows: list[list] = [[] for _ in range(count)]
-    with borrowed(env_id, count) as envs:
-        spec = read_spec(env_id, envs[0])
+    with handle.borrowed(count) as envs:
         obs = np.empty((count, *spec.obs_shape), spec.obs_dtype)
         for i, env in enumerate(envs):
             obs[i], _ = env.reset(seed=episode_seed(EVALUATE, seeds[i // episodes], i % episodes, 0))
@@ -271,19 +263,20 @@ def _action_dtype(spec: EnvSpec) -> type:
 
 def _as_actions(spec: EnvSpec, actions: np.ndarray, lead: tuple[int, int]) -> np.ndarray:
     """[R, E, ...] actions as [R*E, ...] in their dtype, the continuous ones within their bounds."""
-    found, expected = np.shape(actions), (*lead, *_action_shape(spec))
-    if found != expected:
-        raise InputError(f"actions: found shape {found}; '{spec.id}' expects {expected}")
+    expected = (*lead, *_action_shape(spec))
+    if np.shape(actions) != expected:
+        raise InputError(f"actions: found shape {np.shape(actions)}; '{spec.id}' expects {expected}")
     actions = np.asarray(actions, _action_dtype(spec)).reshape(-1, *expected[2:])
     return actions.copy() if spec.discrete else np.clip(actions, spec.action_low, spec.action_high)
 
 
 def _as_items(spec: EnvSpec, actions: np.ndarray) -> list:
+    """[n, ...] actions one by one for simulators, which may write into what they get: copies."""
     # Python integers: environments look them up in dicts and lists, and step faster on them.
-    return actions.tolist() if spec.discrete else list(actions)
+    return actions.tolist() if spec.discrete else list(actions.copy())
 
 
-def _check_leaf(name: str, found: np.ndarray | None, own: np.ndarray) -> None:
-    shape = None if found is None else np.shape(found)
-    if shape != own.shape:
-        raise InputError(f"{name}: found shape {shape} in the state; these environments have {own.shape}")
+def _check_leaf(name: str, saved: np.ndarray | None, here: np.ndarray) -> None:
+    shape = None if saved is None else np.shape(saved)
+    if shape != here.shape:
+        raise InputError(f"{name}: found shape {shape} in the state; these environments have {here.shape}")

@@ -1,74 +1,49 @@
-"""One file per method; METHODS is the only catalogue."""
+"""Methods of imitation: a module for each, `METHODS` the only catalogue."""
 
-from iqlearn_jax.errors import InputError, unknown
-from iqlearn_jax.methods.adril import make_adril
-from iqlearn_jax.methods.airl import make_airl
-from iqlearn_jax.methods.asaf import make_asaf
-from iqlearn_jax.methods.avril import make_avril
-from iqlearn_jax.methods.bc import make_bc
-from iqlearn_jax.methods.common import Method, annealed, averaged
-from iqlearn_jax.methods.dac import make_dac
-from iqlearn_jax.methods.dsfn import make_dsfn
-from iqlearn_jax.methods.edm import make_edm
-from iqlearn_jax.methods.gail import make_gail
-from iqlearn_jax.methods.iq import make_iq
-from iqlearn_jax.methods.lstd_mu import make_lstd_mu
-from iqlearn_jax.methods.max_entropy import make_max_entropy
-from iqlearn_jax.methods.max_entropy_deep import make_max_entropy_deep
-from iqlearn_jax.methods.max_entropy_dynamics import make_max_entropy_dynamics
-from iqlearn_jax.methods.max_likelihood import make_max_likelihood
-from iqlearn_jax.methods.max_margin import make_max_margin
-from iqlearn_jax.methods.ppo import make_ppo
-from iqlearn_jax.methods.regularized_bc import make_regularized_bc
-from iqlearn_jax.methods.rl import make_rl
-from iqlearn_jax.methods.sqil import make_sqil
-from iqlearn_jax.methods.value_dice import make_value_dice
+from typing import Any
+
+from iqlearn_jax.config.schema import FEEDS
+from iqlearn_jax.methods.catalogue import FORWARD_RL, METHODS, check_keys, register_method
+from iqlearn_jax.methods.checks import check_values, require, values_of
+from iqlearn_jax.methods.method import Method, MethodEntry, default_leaves, with_defaults
+from iqlearn_jax.methods.parts import make_parts
+from iqlearn_jax.methods.wrappers import annealed, averaged
 from iqlearn_jax.types import EnvSpec
 
-METHODS = {
-    "iq": make_iq,
-    "bc": make_bc,
-    "regularized_bc": make_regularized_bc,
-    "value_dice": make_value_dice,
-    "avril": make_avril,
-    "edm": make_edm,
-    "rl": make_rl,
-    "ppo": make_ppo,
-    "sqil": make_sqil,
-    "adril": make_adril,
-    "dac": make_dac,
-    "gail": make_gail,
-    "airl": make_airl,
-    "asaf": make_asaf,
-    "max_entropy": make_max_entropy,
-    "max_entropy_deep": make_max_entropy_deep,
-    "max_margin": make_max_margin,
-    "lstd_mu": make_lstd_mu,
-    "dsfn": make_dsfn,
-    "max_likelihood": make_max_likelihood,
-    "max_entropy_dynamics": make_max_entropy_dynamics,
-}
 
-FEEDS = ("demos", "replay", "rollout")  # offline; online with a replay; online with fresh play alone
-FORWARD_RL = ("rl", "ppo")  # learn from the environment's reward, without demonstrations
+def make_method(config, spec: EnvSpec, networks: Any = None, optimizer: Any = None) -> Method:
+    """The method that a configuration names; all that is static is decided here.
 
-
-def make_method(config, spec: EnvSpec) -> Method:
-    """METHODS[config.method](config, spec); learning rates fall and actors are averaged where `lr_decay` and
-    `average_rate` say so.
-
+    Args:
+      networks: {"critic": ..., "actor": ...} to use instead of the library's; either may be missing. Each is
+        a pair `(init, apply)` or a flax module, `init(key, *inputs) -> params`, `apply(params, *inputs)`.
+        For discrete actions the critic is `apply(params, obs) -> Q(s,·) [B, A]`; for continuous ones it is
+        `apply(params, obs, action) -> Q(s,a) [B]`, and the actor `apply(params, obs) -> (mean, log_std)`,
+        each [B, A], of the Gaussian before tanh. Observations are standardised, images in [0, 1], actions in
+        [-1, 1]; ensembles are built of it as of the library's.
+      optimizer: an optax transformation instead of `optax.scale_by_adam()` for all networks. It gives the
+        direction of ascent alone: parameters move by −rate·(direction + weight_decay·parameters), and rates
+        (`critic_lr`, ...) stay hyperparameters.
     Raises:
-      InputError: unknown method, a feed that the method cannot learn from, or nothing to average.
+      InputError: unknown method, a feed that it cannot learn from, values that it does not allow, or parts
+        that it cannot be built of.
     """
-    if config.method not in METHODS:
-        raise unknown("method", config.method, METHODS)
-    method = METHODS[config.method](config, spec)
-    if config.feed not in method.feeds:
-        raise InputError(
-            f"config.feed is '{config.feed}', but method '{config.method}' learns from "
-            f"{' or '.join(sorted(method.feeds))}; set --config.feed={min(method.feeds)}"
-        )
-    return averaged(config, spec, annealed(config, method))
+    entry = METHODS[config.method]
+    require(
+        config.feed in entry.feeds,
+        f"config.feed is '{config.feed}', but method '{config.method}' learns from "
+        f"{' or '.join(sorted(entry.feeds))}; set --config.feed={min(entry.feeds)}",
+    )
+    check_values(config, entry)
+    parts = make_parts(config, spec, entry, networks, optimizer)
+    method = entry.make(config, spec, parts) if entry.parts else entry.make(config, spec)
+    if any(values_of(config, "lr_decay")):
+        method = annealed(config, method)
+    if any(rate != 1.0 for rate in values_of(config, "average_rate")):
+        method = averaged(config, spec, method)
+    return with_defaults(method, default_leaves(config, spec))
 
 
-__all__ = ["FEEDS", "FORWARD_RL", "METHODS", "Method", "make_method"]
+__all__ = [
+    "FEEDS", "FORWARD_RL", "METHODS", "Method", "MethodEntry", "check_keys", "make_method", "register_method",
+]  # fmt: skip

@@ -1,4 +1,4 @@
-"""What lies behind a terminal state. IQ-Learn's reward is Q − γV(s'), so this is part of the objective.
+"""What follows a terminal state. IQ-Learn's reward is Q − γV(s'), so this is part of the objective.
 
 Three treatments (`config.terminal`):
   zero: V = 0, as the authors' code has it. Biased when rewards are signed: the learner is drawn to the end
@@ -14,7 +14,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import entropy_floor
+from iqlearn_jax.agents.common import Learner, entropy_floor
 from iqlearn_jax.types import Transition, discount
 
 
@@ -26,10 +26,12 @@ class Tail(NamedTuple):
     weight: jax.Array
 
 
-def absorbing_entropy(config, agent, hparams, state):
+def absorbing_entropy(learner: Learner):
     """τH in the absorbing state, [] in reward units; 0 by default, where its policy counts as constant."""
-    excess = agent.max_entropy - entropy_floor(config, hparams)
-    return state.temperature * excess if config.absorbing_entropy else jnp.zeros(())
+    config, agent, hparams, state = learner
+    if not config.absorbing_entropy:
+        return jnp.zeros(())
+    return state.temperature * (agent.max_entropy - entropy_floor(config, hparams))
 
 
 def absorbing_value(hparams, critic, entropy):
@@ -37,19 +39,19 @@ def absorbing_value(hparams, critic, entropy):
     return (critic["absorbing"] + entropy) / (1.0 - hparams["gamma"])
 
 
-def successor(treatment: str, hparams, rows: Transition, next_v, absorbing, bound):
+def successor(treatment: str, hparams, rows: Transition, next_v, after_end=0.0, bound=None):
     """Discount [B] and value [B] of the successor.
 
     Args:
       next_v: [B] V(s') from the network, meaningless at terminals.
-      absorbing: [] or [B] value behind a terminal (absorbing: learned; bounded: signed bound).
+      after_end: [] or [B] value after a terminal (absorbing: learned; bounded: signed bound).
       bound: (lower, upper) to which values are clipped, or None.
     """
     if bound is not None:
         next_v = jnp.clip(next_v, *bound)
     if treatment == "zero":
         return discount(hparams["gamma"], rows.terminated), next_v
-    return hparams["gamma"], jnp.where(rows.terminated, absorbing, next_v)
+    return hparams["gamma"], jnp.where(rows.terminated, after_end, next_v)
 
 
 def tail(hparams, rows: Transition, critic, bootstrap, entropy) -> Tail:

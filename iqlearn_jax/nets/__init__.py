@@ -1,5 +1,5 @@
 """Networks (flax.linen)."""
 
-from iqlearn_jax.nets.networks import Actor, Critic, Ensemble, QNetwork, TransitionEncoder
+from iqlearn_jax.nets.networks import Actor, Critic, Ensemble, Network, QNetwork, TransitionEncoder
 
-__all__ = ["Actor", "Critic", "Ensemble", "QNetwork", "TransitionEncoder"]
+__all__ = ["Actor", "Critic", "Ensemble", "Network", "QNetwork", "TransitionEncoder"]

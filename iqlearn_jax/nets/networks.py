@@ -1,7 +1,7 @@
 """Q-networks, critics and the tanh-Gaussian actor; the encoder follows from the observation's shape."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, NamedTuple
 
@@ -76,6 +76,11 @@ def patches(x: jax.Array, size: int, stride: int) -> jax.Array:
     return jnp.concatenate(parts, axis=-1)
 
 
+def conv_layers(width: int) -> tuple[tuple[int, int, int], ...]:
+    """(features, size, stride) of the encoder's layers, for images of that width."""
+    return ((16, 3, 1),) if width < 36 else ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+
+
 class ConvEncoder(nn.Module):
     """Nature CNN (Mnih et al. 2015) for 84 x 84 frames; one 3 x 3 layer for MinAtar's 10 x 10 grids.
 
@@ -84,9 +89,7 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        small = x.shape[-2] < 36
-        layers = ((16, 3, 1),) if small else ((32, 8, 4), (64, 4, 2), (64, 3, 1))
-        for features, size, stride in layers:
+        for features, size, stride in conv_layers(x.shape[-2]):
             x = nn.relu(Conv(features, size, stride)(x))
         return x.reshape(*x.shape[:-3], -1)
 
@@ -174,6 +177,18 @@ class TransitionEncoder(nn.Module):
         return features, logits, x[..., None, :] + change.reshape(*x.shape[:-1], self.num_actions, size)
 
 
+class Network(NamedTuple):
+    """A network as two pure functions; a flax module has the same two.
+
+    Attributes:
+      init: (key, *inputs) -> parameters.
+      apply: (parameters, *inputs) -> outputs.
+    """
+
+    init: Callable
+    apply: Callable
+
+
 class Ensemble(NamedTuple):
     """A network with `size` independent parameter sets: leaves and outputs have a leading axis [size, ...].
 
@@ -181,15 +196,15 @@ class Ensemble(NamedTuple):
     two (docs/performance.md), and runs mapped over are a batch anyway.
     """
 
-    member: nn.Module
+    member: Network | nn.Module
     size: int
 
     def init(self, key: jax.Array, *inputs: jax.Array) -> Any:
-        """Parameters, each member's from a key of its own."""
+        """Parameters, those of each member from a key of its own."""
         return jax.vmap(lambda k: self.member.init(k, *inputs))(jax.random.split(key, self.size))
 
     def apply(self, params: Any, *inputs: jax.Array) -> jax.Array:
         """Outputs of all members."""
         members = (jax.tree.map(itemgetter(i), params) for i in range(self.size))
-        outputs: list[Any] = [self.member.apply(own, *inputs) for own in members]
+        outputs: list[Any] = [self.member.apply(member, *inputs) for member in members]
         return jnp.stack(outputs)

@@ -1,6 +1,5 @@
 """The report page: one self-contained HTML file about one or more runs, made from their files alone."""
 
-import argparse
 import base64
 import json
 import os
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from iqlearn_jax.findings import sentence
+from iqlearn_jax.doctor.findings import sentence
 from iqlearn_jax.report.plots import FEW, diagnostics, learning_curves, returns_per_seed
 from iqlearn_jax.report.read import Run, read_runs, settings_text
 from iqlearn_jax.report.reward_plots import gridworld_maps, recovered_reward
@@ -78,17 +77,6 @@ def write_report(workdirs: Sequence[Path], out: Path) -> Path:
     )
     _write(out / "report.html", page.encode("utf-8"))
     return out / "report.html"
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """`iqlearn report DIR [DIR...] [--out DIR]`; InputError is left to the caller to print."""
-    parser = argparse.ArgumentParser("iqlearn report", description="Write report.html and figures from runs.")
-    parser.add_argument("workdirs", nargs="+", type=Path, metavar="DIR", help="folder of a run")
-    parser.add_argument("--out", type=Path, help="default: DIR, or the folder that the DIRs share")
-    args = parser.parse_args(argv)
-    out = args.out or Path(os.path.commonpath([path.absolute() for path in args.workdirs]))
-    print(write_report(args.workdirs, out))
-    return 0
 
 
 def headline(task: str, runs: Sequence[Run]) -> str:

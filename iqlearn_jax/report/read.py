@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from iqlearn_jax.doctor.findings import Finding, of_runs, read_findings
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.findings import Finding, of_runs, read_findings
 
 NAMES = {
     "iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL",

@@ -1,5 +1,8 @@
 """A recovered reward in a brax environment, for brax's agents and whoever else trains on brax."""
 
+from iqlearn_jax.envs import quiet_brax  # noqa: F401
+
+# isort: split
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,12 +19,13 @@ TRUE_REWARD = "true_reward"
 class BraxRewardWrapper(Wrapper):
     """The environment with `state.reward` replaced; its own reward is `state.metrics["true_reward"]`.
 
-    What brax's agents optimise at ends: they bootstrap 0 behind `done` (and V behind a truncation), so the
-    return of an episode is that of the rewards it shows. Under terminal="zero" the recovered reward was
-    defined with V = 0 behind ends, and this is its own problem. Under "absorbing" and "bounded" the reward of
-    the last step is Q − γV_end with V_end = r_end/(1−γ); on its own it would reward an end by −γV_end, a bias
-    towards it (V_end < 0) or away from it. `absorbing` adds γ/(1−γ)·r_end there, all that follows an end as
-    seen from the step before it, which restores the method's problem: of IQ-Learn's reward Q is left.
+    What brax's agents optimise at ends: they bootstrap from 0 after `done` (and from V after a truncation),
+    so the return of an episode is that of the rewards it shows. Under terminal="zero" the recovered reward
+    was defined with V = 0 after ends, so they solve the problem that it was recovered from. Under "absorbing"
+    and "bounded" the reward of the last step is Q − γV_end with V_end = r_end/(1−γ); alone it would reward an
+    end by −γV_end, a bias towards it (V_end < 0) or away from it. `absorbing` adds γ/(1−γ)·r_end there, all
+    that follows an end as seen from the step before it, which restores the method's problem: of IQ-Learn's
+    reward Q is left.
     """
 
     def __init__(self, env: Env, reward: RecoveredReward, absorbing: bool = True):
@@ -56,9 +60,9 @@ class BraxRewardWrapper(Wrapper):
         before = {name: value for name, value in state.metrics.items() if name != TRUE_REWARD}
         after = self.env.step(state.replace(metrics=before), action)
         terminated = after.done * (1.0 - after.info.get("truncation", 0.0))
-        found = self._reward(state.obs, action, after.obs, terminated)
-        true = jnp.asarray(after.reward, found.dtype)  # some environments give a Python number
-        return after.replace(metrics=after.metrics | {TRUE_REWARD: true}, reward=found)
+        reward = self._reward(state.obs, action, after.obs, terminated)
+        true = jnp.asarray(after.reward, reward.dtype)  # some environments give a Python number
+        return after.replace(metrics=after.metrics | {TRUE_REWARD: true}, reward=reward)
 
 
 def name_of(env: Env) -> str:

@@ -1,12 +1,13 @@
 """A recovered reward in a gymnasium environment, for any RL library that trains on those."""
 
+import copy
 from typing import Any
 
 import gymnasium
 import jax
 import numpy as np
 
-from iqlearn_jax.envs.gymnasium import read_spaces
+from iqlearn_jax.envs.spaces import spec_from_spaces
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.rewards.recovered import RecoveredReward
 
@@ -16,10 +17,11 @@ TRUE_REWARD = "true_reward"
 class GymnasiumRewardWrapper(gymnasium.Wrapper, gymnasium.utils.RecordConstructorArgs):
     """The environment with its reward replaced; its own is `info["true_reward"]` of each step.
 
-    What a library optimises at ends: it bootstraps 0 behind `terminated` (and V behind `truncated`), so see
-    `rewards.brax.BraxRewardWrapper`: under terminal="zero" that is the recovered reward's own problem; under
-    "absorbing" and "bounded" it is one only with what follows an end, γ/(1−γ)·r_end, which `absorbing` adds.
-    Libraries that store `terminated | truncated` as one flag blur the two; that bias is theirs.
+    What a library optimises at ends: it bootstraps from 0 after `terminated` (and from V after `truncated`),
+    so as in `rewards.brax.BraxRewardWrapper`: under terminal="zero" that is the problem that the reward was
+    recovered from; under "absorbing" and "bounded" it is so only with what follows an end, γ/(1−γ)·r_end,
+    which `absorbing` adds. Libraries that store `terminated | truncated` as one flag mix the two up; that
+    bias is theirs.
     """
 
     def __init__(self, env: gymnasium.Env, reward: RecoveredReward, absorbing: bool = True):
@@ -40,7 +42,7 @@ class GymnasiumRewardWrapper(gymnasium.Wrapper, gymnasium.utils.RecordConstructo
         )
         gymnasium.Wrapper.__init__(self, env)
         name = "environment" if env.spec is None else env.spec.id
-        reward.require_fit(read_spaces(name, env))
+        reward.require_fit(spec_from_spaces(env.observation_space, env.action_space, name))
         self._dtype = reward.spec.obs_dtype
         self._reward = jax.jit(reward.with_ends if absorbing else reward)
         self._obs: np.ndarray | None = None
@@ -59,8 +61,9 @@ class GymnasiumRewardWrapper(gymnasium.Wrapper, gymnasium.utils.RecordConstructo
         """
         if self._obs is None:
             raise InputError("step before reset: call reset() first")
+        chosen = copy.copy(action)  # some environments write into what they get
         obs, true, terminated, truncated, info = self.env.step(action)
         following = np.array(obs, self._dtype)
-        found = float(self._reward(self._obs, action, following, terminated))
+        reward = float(self._reward(self._obs, chosen, following, terminated))
         self._obs = following
-        return obs, found, terminated, truncated, info | {TRUE_REWARD: float(true)}
+        return obs, reward, terminated, truncated, info | {TRUE_REWARD: float(true)}

@@ -7,11 +7,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Var
 
 from iqlearn_jax.envs.api import clip_action
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import Method
+from iqlearn_jax.methods.function_file import live_inputs, require_fit
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
 DRAWS = 16  # of an action in s', over which a deterministic reward averages where V(s') is sampled
@@ -70,7 +70,7 @@ class RecoveredReward:
         rows, lead = self._rows(obs, action, next_obs, terminated)
         return self._evaluate(rows, key).reshape(lead)
 
-    def behind(self, terminated: Array) -> jax.Array:
+    def after_end(self, terminated: Array) -> jax.Array:
         """What follows an end, as seen from the step before it: γ/(1−γ)·r_end where terminated, else 0. [...]
 
         r_end is the reward of each step in the absorbing state, for ever. 0 where the method knows none.
@@ -83,22 +83,16 @@ class RecoveredReward:
     def with_ends(
         self, obs: Array, action: Array, next_obs: Array, terminated: Array, key: jax.Array | None = None
     ) -> jax.Array:
-        """The reward plus `behind`, for learners to whom a terminal state is worth 0. [...]"""
-        return self(obs, action, next_obs, terminated, key) + self.behind(terminated)
+        """The reward plus `after_end`, for learners to whom a terminal state is worth 0. [...]"""
+        return self(obs, action, next_obs, terminated, key) + self.after_end(terminated)
 
-    def require_fit(self, found: EnvSpec) -> None:
+    def require_fit(self, env: EnvSpec) -> None:
         """Refuses an environment with other observations or actions.
 
         Raises:
           InputError: names what differs.
         """
-        for name in ("obs_shape", "num_actions", "action_low", "action_high"):
-            own, theirs = getattr(self.spec, name), getattr(found, name)
-            if not same(own, theirs):
-                raise InputError(
-                    f"{name} of environment '{found.id}' is {theirs}, but the reward was learned in "
-                    f"'{self.spec.id}' with {own}; use an environment with the same observations and actions"
-                )
+        require_fit(self.spec, env, "reward")
 
     def _evaluate(self, rows: Transition, key: jax.Array | None) -> jax.Array:
         if key is not None or not self.sampled:
@@ -136,43 +130,21 @@ class RecoveredReward:
         return Transition(**flat, reward=blank, terminated=ends, truncated=jnp.zeros_like(ends)), lead
 
 
-def same(a: Any, b: Any) -> bool:
-    """Whether two facts of an EnvSpec are equal; arrays by shape and value."""
-    if a is None or b is None:
-        return a is b
-    return np.shape(a) == np.shape(b) and np.array_equal(a, b)
-
-
-def live_inputs(fn: Callable, *args: Any) -> Any:
-    """Which leaves of the arguments the outputs of `fn` depend on: booleans in the arguments' structure.
-
-    Found in its jaxpr, by going back from the outputs; calls inside count as reading all that they are given.
-    """
-    jaxpr = jax.make_jaxpr(fn)(*args).jaxpr
-    live = {x for x in jaxpr.outvars if isinstance(x, Var)}
-    for equation in reversed(jaxpr.eqns):
-        if live.intersection(equation.outvars):
-            live.update(x for x in equation.invars if isinstance(x, Var))
-    return jax.tree.unflatten(jax.tree.structure(args), [x in live for x in jaxpr.invars])
-
-
 def what_is_read(method: Method, spec: EnvSpec, hparams: Hparams, state: Any) -> tuple[Any, bool]:
     """Booleans in the structure of {"hparams", "state"}: what the reward reads, and whether it reads its key.
 
     Args:
       hparams, state: of one run; shapes are enough.
     """
-
     rule, end = method.reward, method.end_reward
     assert rule is not None
 
-    def read(found: dict[str, Any], key: jax.Array):
-        hparams, state = found["hparams"], found["state"]
-        behind = 0.0 if end is None else end(hparams, state)
-        return rule(hparams, state, blank_rows(spec), key), behind, hparams["gamma"]
+    def outputs(learned: dict[str, Any], key: jax.Array):
+        hparams, state = learned["hparams"], learned["state"]
+        end_reward = 0.0 if end is None else end(hparams, state)
+        return rule(hparams, state, blank_rows(spec), key), end_reward, hparams["gamma"]
 
-    found, key = live_inputs(read, {"hparams": hparams, "state": state}, jax.random.key(0))
-    return found, key
+    return live_inputs(outputs, {"hparams": hparams, "state": state}, jax.random.key(0))
 
 
 def blank_rows(spec: EnvSpec) -> Transition:

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from common import configure, hyper, spec_of
 
 from iqlearn_jax.agents import make_agent
-from iqlearn_jax.agents.common import adam_step, bootstrap_critic, critic_step
+from iqlearn_jax.agents.common import bootstrap_critic, critic_step, descend
 from iqlearn_jax.errors import InputError
+from tests.common import configure, hyper, spec_of
 
 SPECS = {"discrete": spec_of(obs_shape=(2,), num_actions=3), "continuous": spec_of(obs_shape=(2,))}
 OBS = np.random.default_rng(0).normal(size=(16, 2)).astype(np.float32)
@@ -37,13 +37,13 @@ def leaves(tree):
 @pytest.mark.parametrize(
     ("decay", "reference"), [(0.0, optax.adam(0.01)), (0.3, optax.adamw(0.01, weight_decay=0.3))]
 )
-def test_adam_step_is_optax(decay, reference):
+def test_a_step_is_that_of_optax(decay, reference):
     params = {"a": jnp.asarray([1.0, -2.0]), "b": jnp.asarray(0.5)}
     ours, theirs = params, params
     state, other = optax.scale_by_adam().init(params), reference.init(params)
     for number in range(5):
         grads = jax.tree.map(lambda x: jnp.cos(x + number), ours)  # noqa: B023
-        ours, state = adam_step(ours, state, grads, 0.01, decay)
+        ours, state = descend(ours, state, grads, 0.01, decay)
         updates, other = reference.update(grads, other, theirs)
         theirs = optax.apply_updates(theirs, updates)
     for a, b in zip(leaves(ours), leaves(theirs), strict=True):
@@ -105,11 +105,11 @@ def test_excess_entropy_shifts_values_by_the_target_and_nothing_else(kind):
     settings = {"learn_temperature": True, "target_entropy": -2.0, "temperature": 0.3}
     _, plain, hparams, state = make(kind, **settings)
     _, excess, _, _ = make(kind, excess_entropy=True, **settings)
-    found, wanted = (
+    actual, wanted = (
         jax.jit(agent.value)(hparams, state, state.critic, OBS, jax.random.key(1))
         for agent in (excess, plain)
     )
-    np.testing.assert_allclose(found, wanted + 0.3 * 2.0, rtol=1e-5)
+    np.testing.assert_allclose(actual, wanted + 0.3 * 2.0, rtol=1e-5)
     after, alike = (
         jax.jit(agent.improve)(hparams, state, OBS, jax.random.key(2))[0] for agent in (excess, plain)
     )
@@ -135,8 +135,8 @@ def test_entropy_metric_is_the_policy_entropy():
 def test_state_holds_arrays_only_and_no_buffer_twice(kind):
     """No keys, functions or optimisers; donated states may not alias."""
     _, _, _, state = make(kind)
-    found = jax.tree.leaves(state)
-    assert all(isinstance(leaf, jax.Array) for leaf in found)
-    assert not any(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in found)
-    pointers = [leaf.unsafe_buffer_pointer() for leaf in found if leaf.size]
+    actual = jax.tree.leaves(state)
+    assert all(isinstance(leaf, jax.Array) for leaf in actual)
+    assert not any(jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in actual)
+    pointers = [leaf.unsafe_buffer_pointer() for leaf in actual if leaf.size]
     assert len(set(pointers)) == len(pointers)

@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, slope, spec_of, table_spec
 
-from iqlearn_jax.agents import make_ppo_agent
 from iqlearn_jax.agents.common import ADAM
-from iqlearn_jax.agents.ppo import minibatches
+from iqlearn_jax.agents.ppo import make_ppo_agent, minibatches
+from tests.common import configure, deterministic_mdp, hyper, random_rows, slope, spec_of, table_spec
 
 STATES, ACTIONS, STEPS, ENVS = 4, 3, 6, 2
 SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
@@ -50,12 +49,12 @@ def advantages(rollout, reward, values):
     """[T, N] standardised, and targets of V; backwards, step by step."""
     rows = jax.tree.map(np.asarray, rollout)
     now, after = values[rows.obs, 0], values[rows.next_obs, 0] * (1 - rows.terminated)
-    found, running = np.zeros((STEPS, ENVS)), np.zeros(ENVS)
+    actual, running = np.zeros((STEPS, ENVS)), np.zeros(ENVS)
     for t in reversed(range(STEPS)):
         running = np.where(rows.terminated[t] | rows.truncated[t], 0.0, GAMMA * LAMBDA * running)
         running = reward[t] + GAMMA * after[t] - now[t] + running
-        found[t] = running
-    return (found - found.mean()) / found.std(), found + now
+        actual[t] = running
+    return (actual - actual.mean()) / actual.std(), actual + now
 
 
 def numpy_loss(logits, values, old, rows, advantage, target):
@@ -85,8 +84,8 @@ def test_one_step_follows_the_gradient_of_the_clipped_loss():
     points = ((logits, values), (moved, valued))
     by_logits = [slope(partial(loss, v=v), x) for x, v in points]
     by_values = [slope(partial(loss, x), v) for x, v in points]
-    for found, (one, two) in ((last.actor_opt, by_logits), (last.critic_opt, by_values)):
-        np.testing.assert_allclose(jax.tree.leaves(found.mu)[0], 0.09 * one + 0.1 * two, atol=1e-7)
+    for actual, (one, two) in ((last.actor_opt, by_logits), (last.critic_opt, by_values)):
+        np.testing.assert_allclose(jax.tree.leaves(actual.mu)[0], 0.09 * one + 0.1 * two, atol=1e-7)
     ratio = softmax(moved)[rows.obs, rows.action] / softmax(logits)[rows.obs, rows.action]
     clipped = np.abs(ratio - 1) > CLIP
     assert 0 < clipped.sum() < clipped.size
@@ -98,8 +97,8 @@ def test_the_true_reward_is_not_read():
     agent, hparams = agent_of()
     state, rollout, reward = agent.init(jax.random.key(0), hparams), rollout_of(), jnp.ones((STEPS, ENVS))
     other = rollout.replace(reward=rollout.reward + 1)
-    found = [agent.learn(hparams, state, rows, reward, jax.random.key(1))[0] for rows in (rollout, other)]
-    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, found), strict=True))
+    actual = [agent.learn(hparams, state, rows, reward, jax.random.key(1))[0] for rows in (rollout, other)]
+    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, actual), strict=True))
 
 
 def test_minibatches_are_a_partition_in_another_order():

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, hyper, spec_of
 from scipy import stats
 
 from iqlearn_jax.agents import make_agent
+from tests.common import configure, hyper, spec_of
 
 LOW, HIGH = np.float32([-2.0]), np.float32([1.0])
 OBS = np.float32([[0.3, -1.2]])

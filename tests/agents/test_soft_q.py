@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, spec_of, table_spec
 from scipy.special import logsumexp
 
 from iqlearn_jax.agents import make_agent
+from tests.common import configure, deterministic_mdp, hyper, spec_of, table_spec
 
 OBS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
 ACTION = jnp.arange(6) % 4
@@ -54,10 +54,10 @@ def test_policy_value_and_entropy_belong_together():
 
 def test_deterministic_action_is_the_best_and_ignores_the_key():
     agent, hparams, state, tables = make()
-    found = [agent.act(hparams, state, OBS, jax.random.key(k), True) for k in (0, 1)]
-    np.testing.assert_array_equal(found[0], found[1])
-    np.testing.assert_array_equal(found[0], tables.min(axis=0).argmax(axis=1))
-    assert found[0].dtype == jnp.int32
+    actual = [agent.act(hparams, state, OBS, jax.random.key(k), True) for k in (0, 1)]
+    np.testing.assert_array_equal(actual[0], actual[1])
+    np.testing.assert_array_equal(actual[0], tables.min(axis=0).argmax(axis=1))
+    assert actual[0].dtype == jnp.int32
 
 
 def test_drawn_actions_have_the_policy_frequencies():
@@ -94,8 +94,8 @@ def test_tabular_states_index_a_table():
     agent, hparams = make_agent(config, spec), hyper(config, spec)
     state = agent.init(key(), hparams)
     critic = jax.tree.map(lambda x: x + jnp.arange(15.0).reshape(1, 5, 3), state.critic["net"])
-    found = agent.q(hparams, {"net": critic}, jnp.asarray([4, 1]), jnp.asarray([2, 0]))
-    np.testing.assert_array_equal(found, [[14.0, 3.0]])
+    actual = agent.q(hparams, {"net": critic}, jnp.asarray([4, 1]), jnp.asarray([2, 0]))
+    np.testing.assert_array_equal(actual, [[14.0, 3.0]])
 
 
 def test_entropy_bound_is_the_log_of_the_number_of_actions():

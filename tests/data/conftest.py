@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from iqlearn_jax.cli_demos import main
+from iqlearn_jax.cli.main import main
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "demos"
 
@@ -14,7 +14,7 @@ def refused(capsys):
     """Runs the command line, which must refuse with code 2 and one line; returns that line."""
 
     def run(*argv):
-        assert main([str(arg) for arg in argv]) == 2
+        assert main(["demos", *map(str, argv)]) == 2
         printed = capsys.readouterr()
         assert printed.out == ""
         assert printed.err.startswith("error: ")

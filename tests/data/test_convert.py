@@ -5,20 +5,27 @@ import sys
 import gymnasium as gym
 import numpy as np
 import pytest
-from made_up import arrays_of, assert_same, make_demos
 
-from iqlearn_jax.cli_demos import COMMANDS, Command, inspect, main
-from iqlearn_jax.data.convert import convert
+from iqlearn_jax.cli.common import Subcommand
+from iqlearn_jax.cli.demos import COMMANDS
+from iqlearn_jax.cli.describe import inspect_demos
+from iqlearn_jax.cli.main import main
+from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.demos import load, save
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
+from tests.data.made_up import arrays_of, assert_same, make_demos
 
 BOUND = np.ones(3, np.float32)
 BOX = EnvSpec("Box-v0", (4,), np.dtype(np.float32), None, -BOUND, BOUND, 5)
 
 
 def run(*argv):
-    return main([str(arg) for arg in argv])
+    return main(["demos", *map(str, argv)])
+
+
+def inspect(path):
+    return " ".join(inspect_demos(path).split())  # wherever the lines break
 
 
 def test_casts_what_keeps_the_numbers(tmp_path):
@@ -270,7 +277,7 @@ def test_commands(refused, capsys, monkeypatch):
     assert "invalid int value" in refused("convert", "a", "b", "--max-episodes", "x")
     assert run("--help") == 0 and run("convert", "--help") == 0
     assert run() == 2
-    monkeypatch.setitem(COMMANDS, "record", Command("make some", lambda argv: len(argv)))
+    monkeypatch.setitem(COMMANDS, "record", Subcommand("make some", lambda argv: len(argv)))
     assert run("record", 1, 2, 3) == 3
     capsys.readouterr()
 

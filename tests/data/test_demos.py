@@ -1,15 +1,16 @@
 import dataclasses
 import json
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
-from made_up import arrays_of, assert_same, make_demos
 
-from iqlearn_jax.cli_demos import inspect
-from iqlearn_jax.data.demos import Demos, load, save, transitions, validate
+from iqlearn_jax.cli.describe import inspect_demos
+from iqlearn_jax.data.demos import BUNDLED, absolute, from_arrays, load, resolve, save, transitions, validate
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
+from tests.data.made_up import arrays_of, assert_same, make_demos
 
 SPEC = EnvSpec("CartPole-v1", (4,), np.dtype(np.float32), 2, None, None, 500)
 BOX = EnvSpec(
@@ -187,9 +188,8 @@ def test_images_and_tabular_states(dtype, shape, tmp_path):
     assert_same(demos, load(tmp_path / "a.npz"))
     track[3] += 1
     validate(demos)
-    demos = dataclasses.replace(demos, next_observations=track[1:] + dtype(1))
     with pytest.raises(InputError, match=r"next_observations\[0\].*a jump of 1;"):
-        validate(demos)
+        dataclasses.replace(demos, next_observations=track[1:] + dtype(1))
 
 
 def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
@@ -205,7 +205,7 @@ def test_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
         save(path, make_demos(seed=1))
     assert path.read_bytes() == before and len(list(tmp_path.iterdir())) == 1
     with pytest.raises(InputError, match="zero episodes"):
-        save(path, Demos(**{key: array[:0] for key, array in arrays_of(make_demos()).items()}))
+        save(path, from_arrays({key: array[:0] for key, array in arrays_of(make_demos()).items()}, {}))
 
 
 @pytest.mark.parametrize(
@@ -227,8 +227,10 @@ def test_digest_sees_values_dtypes_and_shapes():
     demos = make_demos()
     assert demos.digest == make_demos().digest != make_demos(seed=1).digest
     assert demos.digest == dataclasses.replace(demos, metadata={"env": "x"}).digest
-    flat = dataclasses.replace(demos, observations=demos.observations.reshape(4, 8))
+    arrays = arrays_of(demos)
+    flat = from_arrays(arrays | {"observations": demos.observations.reshape(4, 8)}, {})
     assert demos.digest != flat.digest
+    assert demos.digest != from_arrays(arrays | {"rewards": None}, {}).digest
 
 
 def test_episodes_and_transitions():
@@ -262,7 +264,43 @@ def test_observation_only(tmp_path):
     assert load(tmp_path / "c.npz", observation_only=True).digest == demos.digest
     with pytest.raises(InputError, match="actions: expected this key"):
         load(tmp_path / "c.npz")
-    assert "none" in inspect(tmp_path / "c.npz", observation_only=True)
+    assert "none" in inspect_demos(tmp_path / "c.npz", observation_only=True)
+
+
+def test_rewards_may_be_unknown(tmp_path):
+    arrays = arrays_of(make_demos())
+    del arrays["rewards"]
+    demos = load(write(tmp_path / "a.npz", arrays), SPEC)
+    assert demos.rewards is None and demos.episode_returns is None
+    assert np.isnan(transitions(demos).reward).all() and transitions(demos).reward.shape == (8,)
+    saved = save(tmp_path / "b.npz", dataclasses.replace(demos, metadata={"returns": [1.0, 2.0]}))
+    assert "returns" not in saved.metadata
+    assert load(tmp_path / "b.npz").digest == demos.digest
+    assert "unknown" in inspect_demos(tmp_path / "b.npz")
+
+
+@pytest.mark.parametrize("name", ["bundled:CartPole-v1", "iqlearn_jax/data/bundled/CartPole-v1.npz"])
+def test_bundled_demonstrations_are_found_from_anywhere(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert load(name).metadata["env"] == "CartPole-v1"
+    assert resolve(Path(name)) == BUNDLED / "CartPole-v1.npz"
+
+
+def test_paths_to_be_stored(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert absolute("bundled:CartPole-v1") == "bundled:CartPole-v1"
+    assert absolute("a/b.npz") == str(tmp_path / "a" / "b.npz")
+    assert absolute(Path("/c.npz")) == "/c.npz"
+    for use in (absolute, load, resolve):
+        with pytest.raises(
+            InputError, match="unknown bundled demonstrations 'CartPol-v1'; did you mean CartPole-v1"
+        ):
+            use("bundled:CartPol-v1")
+    with pytest.raises(InputError, match="known: Acrobot-v1, CartPole-v1, Gridworld-8x8"):
+        load("bundled:xyzzy")
+    with pytest.raises(InputError, match="choose another path"):
+        save("bundled:CartPole-v1", make_demos())
+    assert str(resolve("iqlearn_jax/data/bundled/none.npz")) == "iqlearn_jax/data/bundled/none.npz"
 
 
 @pytest.mark.parametrize(

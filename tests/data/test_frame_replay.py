@@ -6,13 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import spec_of
 
 from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.data.frame_replay import frame_rows, take_rows
+from iqlearn_jax.data.frames import frame_rows
 from iqlearn_jax.data.replay import make_replay
+from iqlearn_jax.data.rows import count_rows, make_rows, take_rows
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import Transition
+from tests.common import spec_of
 
 SIZE = 3
 
@@ -97,7 +98,8 @@ def demonstrations(stack=4):
 @pytest.mark.parametrize("stack", [1, 4])
 def test_demonstrations_come_back_as_they_were(stack):
     demos = demonstrations(stack)
-    rows = jax.tree.map(jnp.asarray, frame_rows(demos, stack, "file"))
+    rows = jax.tree.map(jnp.asarray, make_rows(demos, image_spec(stack), "file"))
+    assert count_rows(rows) == len(demos)
     assert len(rows.frames) == len(demos) + demos.num_episodes
     index = np.arange(len(demos))
     found = jax.jit(take_rows)(rows, index)

@@ -8,12 +8,12 @@ import pickle
 
 import numpy as np
 import pytest
-from made_up import make_demos
 
-from iqlearn_jax.cli_demos import main
-from iqlearn_jax.data.convert import convert
+from iqlearn_jax.cli.main import main
+from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.demos import load
 from iqlearn_jax.errors import InputError
+from tests.data.made_up import make_demos
 
 
 def trajectories(demos, dones=(True, False)):
@@ -249,6 +249,6 @@ def test_damaged_pickles_never_raise_anything_else(tmp_path):
 
 def test_round_trip_through_the_command_line(tmp_path, capsys):
     path = dump(tmp_path / "a.pkl", trajectories(make_demos()))
-    assert main(["convert", str(path), str(tmp_path / "a.npz"), "--policy", "someone"]) == 0
+    assert main(["demos", "convert", str(path), str(tmp_path / "a.npz"), "--policy", "someone"]) == 0
     assert "someone" in capsys.readouterr().out
     assert load(tmp_path / "a.npz").metadata["conversion"][0]["source"] == "a.pkl"

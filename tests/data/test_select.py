@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up import make_demos
 
 from iqlearn_jax.data.demos import load
-from iqlearn_jax.data.select import Selection, select, stack_selections
+from iqlearn_jax.data.sampling import Selection, select, stack_selections
 from iqlearn_jax.errors import InputError
+from tests.data.made_up import make_demos
 
 
 @st.composite
@@ -52,16 +52,18 @@ def test_offsets_and_episodes_vary_with_the_seed():
 def test_everything_is_everything():
     demos = make_demos((5, 3), (True, False))
     assert sorted(select(demos, 2, 1, 0).indices) == list(range(8))
+    for all_of_them, both in zip(select(demos, 0, 3, 7), select(demos, 2, 3, 7), strict=True):
+        np.testing.assert_array_equal(all_of_them, both)
 
 
-@pytest.mark.parametrize(("trajectories", "subsample"), [(3, 1), (0, 1), (1, 0)])
+@pytest.mark.parametrize(("trajectories", "subsample"), [(3, 1), (-1, 1), (1, 0)])
 def test_counts_out_of_range(trajectories, subsample):
-    with pytest.raises(InputError, match=r"demo_(trajectories|subsample): expected"):
+    with pytest.raises(InputError, match=r"demos\.(trajectories|subsample): expected"):
         select(make_demos(), trajectories, subsample)
 
 
 def test_too_many_trajectories_says_how_many_there_are():
-    with pytest.raises(InputError, match=r"expected 1\.\.2 \(the file has 2 episodes\), found 3"):
+    with pytest.raises(InputError, match=r"expected 1\.\.2 \(the file has 2 episodes\), or 0.*, found 3"):
         select(make_demos(), 3)
 
 

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.envs import BRAX_BACKENDS, api, make_env
+from iqlearn_jax.envs import api
 from iqlearn_jax.envs.brax import POOL_SIZE
+from iqlearn_jax.envs.registry import BRAX_BACKENDS, open_by_name
 
 
 def run(env, policy, steps, seed=0):
@@ -36,7 +37,7 @@ def starts(seen):
 
 @pytest.fixture(scope="module")
 def pendulum():
-    return make_env("inverted_pendulum", "spring")
+    return open_by_name("inverted_pendulum", "spring").device
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +78,7 @@ def test_a_fallen_pole_terminates_and_shows_where_it_fell(fallen):
 @pytest.mark.slow
 @pytest.mark.parametrize("backend", BRAX_BACKENDS)
 def test_double_pendulum_terminates_without_its_bonus(backend):
-    seen = run(make_env("inverted_double_pendulum", backend), fall, 300)
+    seen = run(open_by_name("inverted_double_pendulum", backend).device, fall, 300)
     terminated, reward = np.asarray(seen.terminated), np.asarray(seen.reward)
     assert terminated.any()
     assert (reward[terminated] < 0).all()

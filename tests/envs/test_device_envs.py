@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.envs import BRAX_BACKENDS, api, is_host, make_env
-from iqlearn_jax.errors import InputError
+from iqlearn_jax.envs import api
+from iqlearn_jax.envs.registry import BRAX_BACKENDS, open_by_name
 
 STEPS = 300
 NUM_ENVS = 3
@@ -44,7 +44,7 @@ def play(env: api.Environment, key: jax.Array, steps: int = STEPS):
 @pytest.fixture(scope="module", params=ENVS, ids=lambda param: "-".join(param))
 def played(request):
     """An environment and what NUM_ENVS random players saw in it (compiled once for all tests below)."""
-    env = make_env(*request.param)
+    env = open_by_name(*request.param).device
     run = jax.jit(jax.vmap(partial(play, env)))
     keys = lambda seed: jax.random.split(jax.random.key(seed), NUM_ENVS)  # noqa: E731
     return env, run, keys, run(keys(0))[1], jax.jit(partial(api.advance, env))
@@ -109,47 +109,10 @@ def test_continuous_actions_are_clipped(played):
     assert np.array_equal(moved.obs, edge.obs)
 
 
-def test_same_arguments_give_the_same_environment():
-    assert make_env("CartPole-v1", "gymnax") is make_env("CartPole-v1", "gymnax")
-
-
 def test_an_episode_starts_anew_where_one_ended():
-    env = make_env("CartPole-v1", "gymnax")
+    env = open_by_name("CartPole-v1", "gymnax").device
     state = api.start(env, jax.random.key(0)).replace(steps=jnp.int32(499), episode_return=jnp.float32(499))
     after, seen = api.advance_and_reset(env, state, jnp.int32(0), jax.random.key(1))
     assert seen.truncated
     assert after.steps == 0
     assert after.episode_return == 0
-
-
-@pytest.mark.parametrize(
-    ("env_id", "backend", "hint"),
-    [
-        ("CartPol-v1", "gymnax", "did you mean CartPole-v1"),
-        ("hoper", "spring", "did you mean hopper"),
-        ("Gridworld-0x8", "gridworld", "did you mean Gridworld-"),
-        ("Gridworld-900x900", "gridworld", "unknown gridworld"),
-        ("hopper", "sprng", "did you mean spring"),
-        ("swimmer", "spring", "Unsupported backend"),
-        ("Hopper-v5", "gymnasium", "envs.host.HostEnvs"),
-    ],
-)
-def test_unknown_names_list_the_near_ones(env_id, backend, hint):
-    with pytest.raises(InputError, match=hint):
-        make_env(env_id, backend)
-
-
-def test_is_host():
-    assert is_host("gymnasium")
-    assert not is_host("gymnax")
-    with pytest.raises(InputError, match="did you mean gymnax"):
-        is_host("gymnx")
-
-
-def test_missing_package_names_its_extra(monkeypatch):
-    from iqlearn_jax.envs.gymnax import make_gymnax
-
-    monkeypatch.setitem(__import__("sys").modules, "gymnax", None)
-    make_gymnax.cache_clear()
-    with pytest.raises(InputError, match=r"pip install iqlearn_jax\[gymnax\]"):
-        make_env("Acrobot-v1", "gymnax")

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.envs import make_env
 from iqlearn_jax.envs.gridworld import ACTIONS, GAMMA, SLIP, gridworld_reward, soft_optimal_demos, to_grid
+from iqlearn_jax.envs.registry import open_by_name
 from iqlearn_jax.errors import InputError
 
 IDS = ("Gridworld-3x4", "Gridworld-8x8", "FourRooms")
@@ -14,7 +14,7 @@ IDS = ("Gridworld-3x4", "Gridworld-8x8", "FourRooms")
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_model_is_a_distribution(env_id):
-    mdp = make_env(env_id, "gridworld").spec.mdp
+    mdp = open_by_name(env_id, "gridworld").device.spec.mdp
     assert mdp.gamma == GAMMA
     np.testing.assert_allclose(mdp.transition.sum(-1), 1.0, atol=1e-12)
     np.testing.assert_allclose(mdp.initial.sum(), 1.0, atol=1e-12)
@@ -25,7 +25,7 @@ def test_model_is_a_distribution(env_id):
 
 
 def test_moves_go_where_they_say():
-    mdp = make_env("Gridworld-3x4", "gridworld").spec.mdp
+    mdp = open_by_name("Gridworld-3x4", "gridworld").device.spec.mdp
     middle, targets = 5, {"stay": 5, "up": 1, "down": 9, "left": 4, "right": 6}
     for number, name in enumerate(ACTIONS):
         expected = 1 - SLIP + SLIP / len(ACTIONS)
@@ -36,7 +36,7 @@ def test_moves_go_where_they_say():
 
 def test_simulation_follows_the_model():
     env_id = "FourRooms"
-    env = make_env(env_id, "gridworld")
+    env = open_by_name(env_id, "gridworld").device
     states, actions = env.spec.mdp.transition.shape[:2]
     samples = 400
     keys = jax.random.split(jax.random.key(0), (states, actions, samples))
@@ -61,7 +61,7 @@ def test_maps_show_the_goal_and_the_walls():
 
 
 def test_expert_episodes():
-    env = make_env("Gridworld-5x5", "gridworld")
+    env = open_by_name("Gridworld-5x5", "gridworld").device
     demos = soft_optimal_demos(env, temperature=0.01, num_demos=8, seed=0)
     steps = env.spec.max_episode_steps
     assert {name: (array.shape, array.dtype.name) for name, array in demos.items()} == {

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.envs import make_env
+from iqlearn_jax.envs.registry import open_by_name
 
 COUNT = 512
 
@@ -24,7 +24,7 @@ def gymnasium_steps(env_id: str, states: np.ndarray, actions: np.ndarray):
 
 
 def device_steps(env_id: str, fields: tuple[str, ...], states: np.ndarray, actions: np.ndarray):
-    env = make_env(env_id, "gymnax")
+    env = open_by_name(env_id, "gymnax").device
 
     def one(state, action):
         inner, _ = env.reset(jax.random.key(0))
@@ -47,7 +47,7 @@ def test_steps_equal_gymnasium(env_id):
     rng = np.random.default_rng(0)
     # float32 states, so that both sides start from the very same number.
     states = (rng.uniform(-1, 1, (COUNT, 4)) * scale).astype(np.float32).astype(np.float64)
-    actions = rng.integers(make_env(env_id, "gymnax").spec.num_actions, size=COUNT)
+    actions = rng.integers(open_by_name(env_id, "gymnax").device.spec.num_actions, size=COUNT)
     host = gymnasium_steps(env_id, states, actions)
     device = device_steps(env_id, fields, states, actions)
     assert np.array_equal(host[2], device[2])
@@ -69,7 +69,7 @@ def test_reward_of_the_last_step(env_id, expected):
 
 @pytest.mark.parametrize("env_id", CASES)
 def test_time_limits_and_spaces_equal_gymnasium(env_id):
-    spec, host = make_env(env_id, "gymnax").spec, gymnasium.make(env_id)
+    spec, host = open_by_name(env_id, "gymnax").device.spec, gymnasium.make(env_id)
     assert spec.max_episode_steps == host.spec.max_episode_steps
     assert spec.obs_shape == host.observation_space.shape
     assert spec.num_actions == host.action_space.n
@@ -80,7 +80,7 @@ def test_minatar_images_are_the_games_channels(env_id):
     import gymnax
 
     game, params = gymnax.make(env_id)
-    env = make_env(env_id, "gymnax")
+    env = open_by_name(env_id, "gymnax").device
     raw, _ = game.reset_env(jax.random.key(3), params)
     _, obs = env.reset(jax.random.key(3))
     assert obs.dtype == np.uint8

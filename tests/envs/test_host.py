@@ -4,8 +4,9 @@ import gymnasium
 import numpy as np
 import pytest
 
-from iqlearn_jax.envs.gymnasium import episode_seed, make_single, read_spec
 from iqlearn_jax.envs.host import HostEnvs, evaluate_host
+from iqlearn_jax.envs.registry import ENVIRONMENTS, open_by_name, register_env
+from iqlearn_jax.envs.seeds import TRAIN, episode_seed
 from iqlearn_jax.errors import InputError
 
 FIELDS = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
@@ -16,6 +17,14 @@ IDS = [
     pytest.param("Hopper-v5", marks=slow),
     pytest.param("ALE/Pong-v5", marks=slow),
 ]
+
+
+def handle(env_id):
+    return open_by_name(env_id, "gymnasium")
+
+
+def host(env_id, *args):
+    return HostEnvs(handle(env_id), *args)
 
 
 def actions_for(envs: HostEnvs, time: int) -> np.ndarray:
@@ -40,11 +49,11 @@ def assert_same(first, second):
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_resume_equals_uninterrupted(env_id):
-    whole = HostEnvs(env_id, [1, 2], 2)
+    whole = host(env_id, [1, 2], 2)
     play(whole, range(150))
     saved = {name: leaf.copy() for name, leaf in whole.state().items()}
     rest = play(whole, range(150, 300))
-    resumed = HostEnvs(env_id, [1, 2], 2)
+    resumed = host(env_id, [1, 2], 2)
     play(resumed, range(7))  # whatever it did before does not matter
     resumed.restore(saved)
     assert_same(rest, play(resumed, range(150, 300)))
@@ -56,14 +65,14 @@ def test_resume_equals_uninterrupted(env_id):
 
 @pytest.mark.parametrize("env_id", IDS)
 def test_a_run_does_not_depend_on_the_runs_beside_it(env_id):
-    both, alone = HostEnvs(env_id, [1, 2], 2), HostEnvs(env_id, [2], 2)
+    both, alone = host(env_id, [1, 2], 2), host(env_id, [2], 2)
     together, single = play(both, range(150)), play(alone, range(150))
     assert_same({field: together[field][:, 1:] for field in FIELDS}, single)
     assert (together["obs"][:, 0] != together["obs"][:, 1]).any()
 
 
 def test_what_was_handed_out_is_never_written_again():
-    envs = HostEnvs("CartPole-v1", [0], 2)
+    envs = host("CartPole-v1", [0], 2)
     obs, step = envs.obs, envs.step(np.zeros((1, 2), int))
     kept = [obs.copy(), step.next_obs.copy(), step.obs.copy()]
     play(envs, range(30))
@@ -71,7 +80,7 @@ def test_what_was_handed_out_is_never_written_again():
 
 
 def test_ends_show_the_true_successor_and_start_anew():
-    envs = HostEnvs("CartPole-v1", [3], 2)
+    envs = host("CartPole-v1", [3], 2)
     seen = play(envs, range(200))
     ended = seen["terminated"] | seen["truncated"]
     assert np.array_equal(seen["next_obs"][:-1][~ended[:-1]], seen["obs"][1:][~ended[:-1]])
@@ -83,7 +92,7 @@ def test_ends_show_the_true_successor_and_start_anew():
 
 
 def test_time_truncates_and_never_terminates():
-    envs = HostEnvs("MountainCar-v0", [0], 1)
+    envs = host("MountainCar-v0", [0], 1)
     seen = [envs.step(np.ones((1, 1), int)) for _ in range(401)]
     cuts = [time for time, step in enumerate(seen) if step.truncated.any()]
     assert cuts == [199, 399]
@@ -92,8 +101,8 @@ def test_time_truncates_and_never_terminates():
 
 
 def test_steps_equal_plain_gymnasium():
-    envs, plain = HostEnvs("LunarLander-v3", [5], 1), gymnasium.make("LunarLander-v3")
-    obs, _ = plain.reset(seed=episode_seed(0, 5, 0, 0))
+    envs, plain = host("LunarLander-v3", [5], 1), gymnasium.make("LunarLander-v3")
+    obs, _ = plain.reset(seed=episode_seed(TRAIN, 5, 0, 0))
     assert np.array_equal(envs.obs[0, 0], obs)
     for time in range(40):
         action = actions_for(envs, time)
@@ -104,24 +113,24 @@ def test_steps_equal_plain_gymnasium():
 
 
 def test_continuous_actions_are_clipped():
-    envs = HostEnvs("Pendulum-v1", [0], 1)
+    envs = host("Pendulum-v1", [0], 1)
     step = envs.step(np.full((1, 1, 1), 9.0))
     assert step.action.tolist() == [[[2.0]]]
     assert step.action.dtype == np.float32
 
 
 def test_restore_refuses_other_runs_and_other_numbers():
-    saved = HostEnvs("CartPole-v1", [1], 2).state()
+    saved = host("CartPole-v1", [1], 2).state()
     with pytest.raises(InputError, match="seed"):
-        HostEnvs("CartPole-v1", [2], 2).restore(saved)
+        host("CartPole-v1", [2], 2).restore(saved)
     with pytest.raises(InputError, match="episode: found shape"):
-        HostEnvs("CartPole-v1", [1], 3).restore(saved)
+        host("CartPole-v1", [1], 3).restore(saved)
     with pytest.raises(InputError, match="actions"):
-        HostEnvs("CartPole-v1", [1], 2).restore({k: v for k, v in saved.items() if k != "actions"})
+        host("CartPole-v1", [1], 2).restore({k: v for k, v in saved.items() if k != "actions"})
 
 
 def test_restore_notices_a_simulator_that_is_not_deterministic():
-    envs = HostEnvs("CartPole-v1", [1], 1)
+    envs = host("CartPole-v1", [1], 1)
     envs.step(np.zeros((1, 1), int))
     saved = envs.state()
     saved["obs"] = saved["obs"] + 1
@@ -131,7 +140,7 @@ def test_restore_notices_a_simulator_that_is_not_deterministic():
 
 @pytest.mark.parametrize("env_id", ["CartPole-v1", "Pendulum-v1", pytest.param("Hopper-v5", marks=slow)])
 def test_evaluation(env_id):
-    spec = HostEnvs(env_id, [0], 1).spec
+    spec = host(env_id, [0], 1).spec
     shapes = set()
 
     def act(obs):
@@ -140,11 +149,11 @@ def test_evaluation(env_id):
             return (obs[..., 2] + obs[..., 3] > 0).astype(np.int32)
         return np.repeat(np.tanh(obs[..., :1]), spec.action_low.size, axis=-1)
 
-    first, second = (evaluate_host(env_id, act, [1, 2], 3, record=True) for _ in range(2))
+    first, second = (evaluate_host(handle(env_id), act, [1, 2], 3, record=True) for _ in range(2))
     assert np.array_equal(first.returns, second.returns)
     assert len(np.unique(first.returns)) > 1
     assert shapes == {(2, 3, *spec.obs_shape)}
-    alone = evaluate_host(env_id, act, [2], 3)
+    alone = evaluate_host(handle(env_id), act, [2], 3)
     assert np.array_equal(alone.returns[0], first.returns[1])
     assert alone.episodes is None
     for run in range(2):
@@ -159,54 +168,79 @@ def test_evaluation(env_id):
 
 def test_evaluation_starts_are_not_those_of_training():
     seen = []
-    evaluate_host("CartPole-v1", lambda obs: seen.append(obs.copy()) or np.zeros((1, 2), int), [0], 2)
-    assert (seen[0] != HostEnvs("CartPole-v1", [0], 2).obs).all()
-
-
-@pytest.mark.parametrize(
-    ("env_id", "hint"),
-    [
-        ("Hoper-v5", "did you mean.* Hopper-v5"),
-        ("CartPole-v9", "did you mean.* CartPole-v1"),
-        ("no id!", "unknown gymnasium environment"),
-        ("Hopper-v2", r"pip install iqlearn_jax\[mujoco\]"),
-        ("Blackjack-v1", "observation space"),
-    ],
-)
-def test_unusable_environments(env_id, hint):
-    with pytest.raises(InputError, match=hint):
-        HostEnvs(env_id, [0], 1)
+    evaluate_host(
+        handle("CartPole-v1"),
+        lambda obs: seen.append(obs.copy()) or np.zeros((1, 2), int),
+        [0],
+        2,
+    )
+    assert (seen[0] != host("CartPole-v1", [0], 2).obs).all()
 
 
 def test_unusable_numbers():
     with pytest.raises(InputError, match="seeds"):
-        HostEnvs("CartPole-v1", [-1], 1)
+        host("CartPole-v1", [-1], 1)
     with pytest.raises(InputError, match="num_envs"):
-        HostEnvs("CartPole-v1", [1], 0)
+        host("CartPole-v1", [1], 0)
     with pytest.raises(InputError, match="episodes"):
-        evaluate_host("CartPole-v1", lambda obs: obs, [1], 0)
+        evaluate_host(handle("CartPole-v1"), lambda obs: obs, [1], 0)
     with pytest.raises(InputError, match=r"actions: found shape \(2,\)"):
-        HostEnvs("CartPole-v1", [1], 2).step(np.zeros(2, int))
+        host("CartPole-v1", [1], 2).step(np.zeros(2, int))
 
 
-def test_missing_package_names_its_extra(monkeypatch):
-    monkeypatch.setitem(__import__("sys").modules, "Box2D", None)
-    for name in [name for name in __import__("sys").modules if name.startswith("gymnasium.envs.box2d")]:
-        monkeypatch.delitem(__import__("sys").modules, name)
-    with pytest.raises(InputError, match=r"pip install iqlearn_jax\[box2d\]"):
-        make_single("LunarLander-v3")
+class InPlace(gymnasium.Env):
+    """Scales the action that it gets, in place, as many environments do; it observes what it was told."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
+    action_space = gymnasium.spaces.Box(np.float32([-2, 0]), np.float32([2, 4]))
+
+    def reset(self, seed=None, options=None):
+        super().reset(seed=seed)
+        self.steps = 0
+        return self.np_random.normal(size=2).astype(np.float32), {}
+
+    def step(self, action):
+        told = action.copy()
+        action -= 1.0
+        action /= 3.0
+        self.steps += 1
+        return told + np.float32(0.125 * self.steps), 0.0, False, self.steps == 5, {}
 
 
-def test_an_environment_of_ones_own_is_named_by_its_module(tmp_path, monkeypatch):
-    (tmp_path / "own_walk.py").write_text(
-        "import gymnasium\n"
-        "place = 'gymnasium.envs.classic_control:CartPoleEnv'\n"
-        "gymnasium.register('OwnWalk-v0', place, max_episode_steps=7)\n"
-    )
-    monkeypatch.syspath_prepend(str(tmp_path))
-    env = make_single("own_walk:OwnWalk-v0")
-    assert read_spec("own_walk:OwnWalk-v0", env).max_episode_steps == 7
-    with pytest.raises(InputError, match=r"no_such_module.*PYTHONPATH"):
-        make_single("no_such_module:OwnWalk-v0")
-    with pytest.raises(InputError, match="own_walk:Other-v0"):
-        make_single("own_walk:Other-v0")
+@pytest.fixture
+def in_place():
+    register_env("in-place", InPlace)
+    yield open_by_name("in-place")
+    ENVIRONMENTS.pop("in-place")
+
+
+def test_what_an_environment_does_to_its_action_is_not_what_is_recorded(in_place):
+    envs = HostEnvs(in_place, [1, 2], 2)
+    for time in range(4):
+        chosen = np.random.default_rng(time).uniform([-2, 0], [2, 4], (2, 2, 2)).astype(np.float32)
+        kept = chosen.copy()
+        step = envs.step(chosen)
+        np.testing.assert_array_equal(chosen, kept)
+        np.testing.assert_array_equal(step.action, kept)
+        np.testing.assert_array_equal(step.next_obs, kept + np.float32(0.125 * (time + 1)))
+    saved = {name: leaf.copy() for name, leaf in envs.state().items()}
+    resumed = HostEnvs(in_place, [1, 2], 2)
+    resumed.restore(saved)  # replays the actions, and would notice other ones
+    again = resumed.state()
+    assert all(np.array_equal(saved[name], again[name], equal_nan=name == "last_return") for name in saved)
+
+
+def test_evaluations_record_the_actions_that_were_chosen(in_place):
+    chosen = []
+
+    def act(obs):
+        chosen.append(
+            np.random.default_rng(len(chosen)).uniform([-2, 0], [2, 4], (1, 3, 2)).astype(np.float32)
+        )
+        return chosen[-1]
+
+    played = evaluate_host(in_place, act, [0], 3, record=True)
+    for number, episode in enumerate(played.episodes[0]):
+        np.testing.assert_array_equal(episode.action, [actions[0, number] for actions in chosen])
+        steps = 1 + np.arange(5, dtype=np.float32)[:, None]
+        np.testing.assert_array_equal(episode.next_obs, episode.action + np.float32(0.125) * steps)

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import deterministic_mdp
-from soft_rl_reference import ACTIONS, GAMMA, STATES
 
-from iqlearn_jax.ops.tabular import MDP, occupancy
+from iqlearn_jax.ops.tabular.mdp import MDP, occupancy
 from iqlearn_jax.types import Transition
+from tests.common import deterministic_mdp
+from tests.methods.soft_rl_reference import ACTIONS, GAMMA, STATES
 
 
 def two_occupancies():

@@ -93,8 +93,8 @@ def loss(setting, table, theta, target, target_theta, policy, expert, initial):
         else:
             nxt = np.where(end, (upper if is_expert else lower) / (1 - gamma), nxt)
         weight = end * gamma / (1 - gamma) if c.terminal == "absorbing" else np.zeros(len(s))
-        own = (theta + h) / (1 - gamma)
-        drop = own - gamma * (boot_theta + h) / (1 - gamma)  # V − γV' at the self-loop
+        loop_value = (theta + h) / (1 - gamma)
+        drop = loop_value - gamma * (boot_theta + h) / (1 - gamma)  # V − γV' at the self-loop
         return q - gamma * nxt, v[s] - gamma * nxt, weight, drop - h, drop
 
     parts = {"expert": part(expert, True)}
@@ -111,8 +111,8 @@ def loss(setting, table, theta, target, target_theta, policy, expert, initial):
     if c.value_term in ("v0", "v0_all"):
         value = (1 - gamma) * v[initial if c.value_term == "v0" else expert[0]].mean()
     else:
-        own = partial(mean, "policy" if c.value_term == "policy" else "expert")
-        over = mixture if c.value_term == "mixture" else own
+        single = partial(mean, "policy" if c.value_term == "policy" else "expert")
+        over = mixture if c.value_term == "mixture" else single
         value = over(lambda r, drop: r if c.value_term == "policy" else drop).mean()
     linear = c.regularize == "both" and c.divergence == "chi2"  # its square is the one below
     total = (
@@ -131,20 +131,20 @@ def bounds(c):
     """Range of the reward at the optimum."""
     if c.divergence == "chi2" and c.regularize == "both":
         return -4 * c.alpha, 4 * c.alpha
-    found = {
+    actual = {
         "chi2": (-math.inf, 2.0), "chi2_monotone": (-math.inf, 2.0), "tv": (-1.0, 1.0),
         "forward_kl": (0.0, math.inf), "hellinger": (-1.0, math.inf), "js": (-math.log(2), math.inf),
     }.get(c.divergence, (-math.inf, math.inf))  # fmt: skip
     floor = -4 * c.alpha if c.regularize == "both" else -math.inf
-    return max(found[0] * c.alpha, floor), found[1] * c.alpha
+    return max(actual[0] * c.alpha, floor), actual[1] * c.alpha
 
 
 def gradient(fn, x, step=1e-6):
     """Central differences of a scalar function."""
-    found = np.zeros(x.size)
+    actual = np.zeros(x.size)
     for i in range(x.size):
         move = np.zeros(x.size)
         move[i] = step
         move = move.reshape(x.shape)
-        found[i] = (fn(x + move) - fn(x - move)) / (2 * step)
-    return found.reshape(x.shape)
+        actual[i] = (fn(x + move) - fn(x - move)) / (2 * step)
+    return actual.reshape(x.shape)

@@ -3,11 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import configure, deterministic_mdp, hyper, table_spec
-from soft_rl_reference import ACTIONS, GAMMA, STATES
 
 from iqlearn_jax.agents.common import ADAM
 from iqlearn_jax.methods import make_method
+from tests.common import configure, deterministic_mdp, hyper, table_spec
+from tests.methods.soft_rl_reference import ACTIONS, GAMMA, STATES
 
 
 def setup(method, **changes):

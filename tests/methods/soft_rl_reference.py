@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import configure, deterministic_mdp, hyper, random_rows, table_spec
 
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.types import Batch
+from tests.common import configure, deterministic_mdp, hyper, random_rows, table_spec
 
 STATES, ACTIONS, GAMMA, TAU = 4, 3, 0.8, 0.4
 
@@ -43,7 +43,7 @@ def row_by_row(table, rows, rewards, ends, absorbing):
     """(loss, gradient by the table, by θ) of the mean of (Q − r − γV')² (+ (θ − end)² at terminals).
 
     Args:
-      rewards, ends: [N] rewards of rows and behind them; absorbing: whether θ/(1−γ) is behind a terminal.
+      rewards, ends: [N] rewards of rows and after them; absorbing: whether θ/(1−γ) follows a terminal.
     """
     theta, count = 0.3, len(rewards)
     loss, by_table, by_theta = 0.0, np.zeros_like(table), 0.0

@@ -34,12 +34,12 @@ def greedy_policy(transition, gamma, reward, sweeps=150):
 
 def visits(transition, start, gamma, policy, horizon=150):
     """(1−γ) Σ_t γ^t P(s_t, a_t), step by step from any start measure. [S, A]"""
-    found, now = np.zeros_like(policy), np.array(start)
+    actual, now = np.zeros_like(policy), np.array(start)
     for t in range(horizon):
         pairs = now[:, None] * policy
-        found += (1 - gamma) * gamma**t * pairs
+        actual += (1 - gamma) * gamma**t * pairs
         now = np.einsum("sa,sat->t", pairs, transition)
-    return found
+    return actual
 
 
 def differences(function, table, step=1e-5):

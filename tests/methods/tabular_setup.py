@@ -3,12 +3,12 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import tabular_reference as reference
-from common import configure, hyper, table_spec
 
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.ops.tabular import MDP
+from iqlearn_jax.ops.tabular.mdp import MDP
 from iqlearn_jax.types import Batch, Transition
+from tests.common import configure, hyper, table_spec
+from tests.methods import tabular_reference as reference
 
 GAMMA, TAU = 0.8, 0.5
 

@@ -4,25 +4,33 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tabular_reference as reference
-from common import configure, made_up_config, made_up_environments, spec_of
-from soft_rl_reference import ACTIONS, GAMMA, STATES, check_update, gradients, setup, uneven_batch
-from tabular_setup import rows_of
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.methods.adril import round_reward
-from iqlearn_jax.sweep.problem import make_loop, make_problem
+from iqlearn_jax.methods.imitation.adril import round_reward
+from iqlearn_jax.training.problem import make_loop, make_problem
 from iqlearn_jax.types import Batch, RoundTransition, without_round
+from tests.common import configure, made_up_config, made_up_environments, spec_of
+from tests.methods import tabular_reference as reference
+from tests.methods.soft_rl_reference import (
+    ACTIONS,
+    GAMMA,
+    STATES,
+    check_update,
+    gradients,
+    setup,
+    uneven_batch,
+)
+from tests.methods.tabular_setup import rows_of
 
 
 @pytest.mark.parametrize("current", [0, 1, 4])
 def test_past_rounds_share_minus_one(current):
     """Of k past rounds each row gets −1/k; the present round and the first of all get 0."""
     rounds = np.arange(current + 1)
-    found = round_reward(jnp.asarray(rounds), jnp.int32(current))
-    np.testing.assert_allclose(found, [-1 / current if r < current else 0.0 for r in rounds], rtol=1e-6)
-    assert float(found.sum()) == pytest.approx(-1.0 if current else 0.0)
+    actual = round_reward(jnp.asarray(rounds), jnp.int32(current))
+    np.testing.assert_allclose(actual, [-1 / current if r < current else 0.0 for r in rounds], rtol=1e-6)
+    assert float(actual.sum()) == pytest.approx(-1.0 if current else 0.0)
 
 
 @pytest.mark.parametrize("treatment", [pytest.param("zero", marks=pytest.mark.slow), "absorbing"])
@@ -36,8 +44,8 @@ def test_update_is_sqil_with_the_rewards_of_rounds(treatment, step):
         batch = uneven_batch(spec)
         dated = RoundTransition(**vars(batch.policy), round=jnp.asarray(rounds, jnp.int32))
         batch = batch.replace(policy=dated)
-        own = np.array([-1 / current if r < current else 0.0 for r in rounds])
-        rewards = {"policy": own, "expert": np.ones(7)}
+        policy = np.array([-1 / current if r < current else 0.0 for r in rounds])
+        rewards = {"policy": policy, "expert": np.ones(7)}
         state = state.replace(step=jnp.int32(step))
         check_update(made, hparams, state, table, batch, rewards, rewards, treatment == "absorbing")
 
@@ -83,12 +91,12 @@ def test_the_critic_is_pulled_along_the_mean_of_past_discriminators(past, begun)
         batch = Batch(policy=rows_of_rounds(stored), expert=without_round(rows_of_rounds([expert])))
         after, _ = made.update(hparams, state, batch, jax.random.key(0))
         pull = -gradients(after)[0] / 2
-    found = len(stored) * pull - (len(stored) - 1) * expert
+    actual = len(stored) * pull - (len(stored) - 1) * expert
     discriminators = [expert - visits for visits in learner[:past]]
-    np.testing.assert_allclose(found, np.mean(discriminators, axis=0), atol=2e-3)
-    own, *others = (expected_return(*process, policy, found) for policy in policies[: past + 1])
+    np.testing.assert_allclose(actual, np.mean(discriminators, axis=0), atol=2e-3)
+    best, *others = (expected_return(*process, policy, actual) for policy in policies[: past + 1])
     discrepancy = np.square(expert - np.mean(learner[:past], axis=0)).sum()
-    assert own - np.mean(others) == pytest.approx(discrepancy, abs=2e-3)
+    assert best - np.mean(others) == pytest.approx(discrepancy, abs=2e-3)
     assert discrepancy > 0.01
 
 
@@ -109,8 +117,8 @@ def stored_rounds(method, env, **changes):
 def test_the_replay_holds_the_round_of_each_transition(env):
     """Rounds of 2 updates: random play and the first two steps are round 0, the next two round 1, ..."""
     wanted = [0] * 10 + [0] * 4 + [1] * 4 + [2] * 4 + [3] * 4
-    for found in stored_rounds("adril", env, round_updates=2):
-        np.testing.assert_array_equal(found, wanted)
+    for actual in stored_rounds("adril", env, round_updates=2):
+        np.testing.assert_array_equal(actual, wanted)
 
 
 @pytest.mark.slow

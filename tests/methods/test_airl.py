@@ -4,17 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, hyper, random_rows, spec_of
-from densities import drawn_from
-from on_policy_reference import GAMMA, STATES, in_time, setup, value_gradient, with_tables
-from soft_rl_reference import ACTIONS
 
 from iqlearn_jax.agents.common import make_preprocess
-from iqlearn_jax.methods.airl import make_shaping
-from iqlearn_jax.methods.common import inside
-from iqlearn_jax.ops.soft import log_policy, soft_value
-from iqlearn_jax.ops.tabular import MDP, occupancy, soft_value_iteration
+from iqlearn_jax.methods.batches import inside
+from iqlearn_jax.methods.imitation.airl import make_shaping
+from iqlearn_jax.ops.iq.soft import log_policy, soft_value
+from iqlearn_jax.ops.tabular.mdp import MDP, occupancy, soft_value_iteration
 from iqlearn_jax.types import Batch
+from tests.common import configure, hyper, random_rows, spec_of
+from tests.methods.densities import drawn_from
+from tests.methods.on_policy_reference import GAMMA, STATES, in_time, setup, value_gradient, with_tables
+from tests.methods.soft_rl_reference import ACTIONS
 
 
 def expert_of(mdp):
@@ -24,8 +24,8 @@ def expert_of(mdp):
         reward = np.random.default_rng(5).normal(size=STATES)
         q = soft_value_iteration(model, jnp.repeat(jnp.asarray(reward)[:, None], ACTIONS, axis=1), 1.0)
         logp = log_policy(q, 1.0)
-        found = soft_value(q, 1.0), logp, occupancy(model, jnp.exp(logp))
-    return reward, *map(np.asarray, found)
+        actual = soft_value(q, 1.0), logp, occupancy(model, jnp.exp(logp))
+    return reward, *map(np.asarray, actual)
 
 
 def tables_of(params):
@@ -57,8 +57,8 @@ def test_the_reward_of_the_state_is_recovered_up_to_a_constant():
     @jax.jit
     def train(state):
         def step(state, rate):
-            found = made.update(still | {"discriminator_lr": rate}, state, batch, jax.random.key(0))
-            return found[0], found[1]["discriminator/loss"]
+            actual = made.update(still | {"discriminator_lr": rate}, state, batch, jax.random.key(0))
+            return actual[0], actual[1]["discriminator/loss"]
 
         return jax.lax.scan(step, state, jnp.geomspace(0.1, 1e-4, 3000))
 
@@ -70,8 +70,8 @@ def test_the_reward_of_the_state_is_recovered_up_to_a_constant():
     np.testing.assert_allclose(g - g.mean(), reward - reward.mean(), atol=0.02)
     np.testing.assert_allclose(h - h.mean(), value - value.mean(), atol=0.02)
     assert np.ptp(reward) > 1 and np.ptp(value) > 0.5
-    found = made.reward(hparams, state, rows, jax.random.key(0))
-    np.testing.assert_allclose(found, g[rows.obs], atol=1e-5)
+    actual = made.reward(hparams, state, rows, jax.random.key(0))
+    np.testing.assert_allclose(actual, g[rows.obs], atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_the_reward_of_the_state_is_recovered_up_to_a_constant():
     ],
 )
 def test_ppo_learns_from_the_log_odds(reward_input, treatment):
-    """D = e^f/(e^f + π) by NumPy, r = log D − log(1 − D). Behind an end, not behind a cut, h is 0 or that of
+    """D = e^f/(e^f + π) by NumPy, r = log D − log(1 − D). After an end, not after a cut, h is 0 or that of
     the absorbing state, whose self-loop then comes for ever."""
     with jax.enable_x64(True):
         spec, made, hparams, state = setup(
@@ -107,8 +107,8 @@ def test_ppo_learns_from_the_log_odds(reward_input, treatment):
     logits = np.asarray(jax.tree.leaves(state.actor)[0])
     policy = (np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True))[rows.obs, rows.action]
     d = np.exp(f) / (np.exp(f) + policy)
-    wanted, found = value_gradient(state, after, rows, np.log(d) - np.log(1 - d) + rows.terminated * tail)
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    wanted, actual = value_gradient(state, after, rows, np.log(d) - np.log(1 - d) + rows.terminated * tail)
+    np.testing.assert_allclose(actual, wanted, atol=1e-6)
     assert np.abs(wanted).max() > 0.1
 
 
@@ -129,8 +129,10 @@ def test_the_self_loop_is_judged_once_for_each_end():
     logits, total = np.asarray(jax.tree.leaves(state.actor)[0]), 0.0
     logp = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     for sign, rows in zip((-1, 1), sides, strict=True):  # the rollout, then the expert
-        own = g[rows.obs] + g_of_actions(state)[rows.action] - h[rows.obs]
-        odds = own + GAMMA * np.where(rows.terminated, h_end, h[rows.next_obs]) - logp[rows.obs, rows.action]
+        shaped = g[rows.obs] + g_of_actions(state)[rows.action] - h[rows.obs]
+        odds = (
+            shaped + GAMMA * np.where(rows.terminated, h_end, h[rows.next_obs]) - logp[rows.obs, rows.action]
+        )
         loop = np.log1p(np.exp(-sign * (g_end - (1 - GAMMA) * h_end)))
         total += np.mean(np.log1p(np.exp(-sign * odds)) + rows.terminated * loop)
     assert sides[0].terminated.sum() != sides[1].terminated.sum()
@@ -138,7 +140,7 @@ def test_the_self_loop_is_judged_once_for_each_end():
 
 
 def g_of_actions(state):
-    """The weights of g's one-hot actions [A], behind those of its states."""
+    """The weights of g's one-hot actions [A], after those of its states."""
     return np.asarray(state.discriminator["g"]["params"]["Dense_0"]["kernel"])[STATES:-1, 0]
 
 
@@ -151,13 +153,13 @@ def test_gradient_penalty_of_a_linear_f():
     g, h = (np.asarray(params[name]["params"]["Dense_0"]["kernel"])[:, 0] for name in ("g", "h"))
     for ended in (False, True):
         expert, policy = (random_rows(spec, 6, seed).replace(terminated=np.full(6, ended)) for seed in (0, 1))
-        found = shaping.penalty(hparams, params, expert, policy, jax.random.key(1))
+        actual = shaping.penalty(hparams, params, expert, policy, jax.random.key(1))
         slope = np.concatenate([g[:3] - h[:3], g[3:], GAMMA * h[:3] * (not ended)])
-        assert float(found) == pytest.approx((np.linalg.norm(slope) - 1) ** 2, rel=1e-4)
+        assert float(actual) == pytest.approx((np.linalg.norm(slope) - 1) ** 2, rel=1e-4)
 
 
 def test_actions_are_kept_off_the_edge():
     spec = spec_of(obs_shape=(3,))
-    found = inside(spec, jnp.stack([spec.action_low, spec.action_high]))
-    unit = 2 * (np.asarray(found) - spec.action_low) / (spec.action_high - spec.action_low) - 1
+    actual = inside(spec, jnp.stack([spec.action_low, spec.action_high]))
+    unit = 2 * (np.asarray(actual) - spec.action_low) / (spec.action_high - spec.action_low) - 1
     np.testing.assert_allclose(unit, [[-0.999] * 2, [0.999] * 2], atol=1e-6)

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, hyper, random_rows, spec_of
 
-from iqlearn_jax.config import RATES
+from iqlearn_jax.config.schema import rates as rate_names
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.types import Batch
+from tests.common import configure, hyper, random_rows, spec_of
 
 SPEC = spec_of(obs_shape=(2,))
 UPDATES = 8
@@ -27,7 +27,7 @@ class Moves:
 
         def move(step, lr_decay, by_hand):
             state = method.init(jax.random.key(0), hparams).replace(step=step)
-            rates = {name: by_hand * hparams[name] for name in RATES} | {"lr_decay": lr_decay}
+            rates = {name: by_hand * hparams[name] for name in rate_names()} | {"lr_decay": lr_decay}
             after, _ = method.update(hparams | rates, state, batch, jax.random.key(1))
             return [after.critic["net"], after.actor, after.log_temperature], [
                 state.critic["net"], state.actor, state.log_temperature
@@ -65,12 +65,12 @@ def constant():
     ],
 )
 def test_rates_fall_linearly_over_the_last_share_of_the_updates(falling, constant, lr_decay, step, rate):
-    for found, expected in zip(falling(step, lr_decay), constant(step, by_hand=rate), strict=True):
-        np.testing.assert_allclose(found, expected, atol=2e-7)
-        assert np.any(found) == (rate > 0)
+    for actual, expected in zip(falling(step, lr_decay), constant(step, by_hand=rate), strict=True):
+        np.testing.assert_allclose(actual, expected, atol=2e-7)
+        assert np.any(actual) == (rate > 0)
 
 
 def test_a_grid_may_hold_no_decay(falling, constant):
-    for found, expected in zip(falling(UPDATES - 1), constant(UPDATES - 1), strict=True):
-        np.testing.assert_array_equal(found, expected)
-        assert np.any(found)
+    for actual, expected in zip(falling(UPDATES - 1), constant(UPDATES - 1), strict=True):
+        np.testing.assert_array_equal(actual, expected)
+        assert np.any(actual)

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, slope, table_spec
-from soft_rl_reference import ACTIONS, STATES
 
 from iqlearn_jax.agents.common import ADAM
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.methods.asaf import judged, windows
+from iqlearn_jax.methods.imitation.asaf import judged, windows
 from iqlearn_jax.types import Batch, Transition
+from tests.common import configure, deterministic_mdp, hyper, random_rows, slope, table_spec
+from tests.methods.soft_rl_reference import ACTIONS, STATES
 
 SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 3), ACTIONS)
 
@@ -47,10 +47,10 @@ def test_where_state_visits_agree_the_optimum_is_the_expert():
     split = [np.array([rng.multinomial(n - 12, [0.2, 0.3, 0.5]) + 4 for n in visits]) for _ in range(2)]
     split[1] = split[1][:, ::-1]
     expert, learner = (counts / visits[:, None] for counts in split)
-    rows, own = counted(split[0]), counted(split[1])
+    rows, played = counted(split[0]), counted(split[1])
     made, hparams, state = setup(np.log(learner).astype(np.float32), 1, 280, epochs=1500, actor_lr=0.02)
     batch = Batch(
-        policy=jax.tree.map(lambda x: x[None], own), expert=jax.tree.map(lambda x: x[:, None], rows)
+        policy=jax.tree.map(lambda x: x[None], played), expert=jax.tree.map(lambda x: x[:, None], rows)
     )
     state, _ = jax.jit(made.update)(hparams, state, batch, jax.random.key(1))
     np.testing.assert_allclose(softmax(table(state.actor)), expert, atol=0.005)
@@ -65,16 +65,16 @@ def test_one_step_follows_the_gradient_of_the_windows_that_are_whole():
         options = {"window": width, "actor_lr": 0.3}
         made, hparams, state = setup(logits, steps, envs, **options)
         twice, *_ = setup(logits, steps, envs, epochs=2, **options)
-        own, shown = (jax.tree.map(jnp.asarray, random_rows(SPEC, 24, seed, 0.2)) for seed in (0, 1))
-        own = jax.tree.map(lambda x: x.reshape(steps, envs), own)
+        played, shown = (jax.tree.map(jnp.asarray, random_rows(SPEC, 24, seed, 0.2)) for seed in (0, 1))
+        played = jax.tree.map(lambda x: x.reshape(steps, envs), played)
         shown = jax.tree.map(lambda x: x.reshape(-1, width), shown)
-        batch = Batch(policy=own, expert=shown)
+        batch = Batch(policy=played, expert=shown)
         first, _ = made.update(hparams, state, batch, jax.random.key(1))
         last, _ = twice.update(hparams, state, batch, jax.random.key(1))
     pairs = [
         (np.asarray(shown.obs), np.asarray(shown.action), np.asarray(shown.terminated | shown.truncated))
     ]
-    pairs += [cut_by_hand(own, width)]
+    pairs += [cut_by_hand(played, width)]
     assert all(0 < ends[:, 0].sum() < len(ends) for _, _, ends in pairs)
 
     def loss(tilde):
@@ -92,22 +92,22 @@ def test_one_step_follows_the_gradient_of_the_windows_that_are_whole():
 
 def cut_by_hand(rollout, width):
     """(states, actions, ends) [M, width] of a rollout [T, N], window by window."""
-    found = [[], [], []]
+    actual = [[], [], []]
     values = [np.asarray(x) for x in (rollout.obs, rollout.action, rollout.terminated | rollout.truncated)]
     steps, envs = values[0].shape
     for start, env in np.ndindex(steps // width, envs):
         window = slice(start * width, (start + 1) * width)
-        for part, value in zip(found, values, strict=True):
+        for part, value in zip(actual, values, strict=True):
             part.append(value[window, env])
-    return [np.stack(part) for part in found]
+    return [np.stack(part) for part in actual]
 
 
 def test_windows_stay_in_their_environment():
     time, env = np.indices((6, 2))
-    found = windows({"time": jnp.asarray(time), "env": jnp.asarray(env)}, 3)
-    np.testing.assert_array_equal(found["time"], [[0, 1, 2], [0, 1, 2], [3, 4, 5], [3, 4, 5]])
-    np.testing.assert_array_equal(found["env"][:, 0], [0, 1, 0, 1])
-    assert (np.ptp(found["env"], axis=1) == 0).all()
+    actual = windows({"time": jnp.asarray(time), "env": jnp.asarray(env)}, 3)
+    np.testing.assert_array_equal(actual["time"], [[0, 1, 2], [0, 1, 2], [3, 4, 5], [3, 4, 5]])
+    np.testing.assert_array_equal(actual["env"][:, 0], [0, 1, 0, 1])
+    assert (np.ptp(actual["env"], axis=1) == 0).all()
 
 
 @pytest.mark.parametrize("expert", [True, False])
@@ -131,33 +131,33 @@ def test_whole_episodes_find_the_expert_although_the_learner_visits_other_states
     rng, steps, count = np.random.default_rng(1), 3, 4000
     expert, learner = (softmax(rng.normal(size=(STATES, ACTIONS))) for _ in range(2))
     shown = episodes(expert, steps, count, rng)
-    own = episodes(learner, steps, count, rng)
+    played = episodes(learner, steps, count, rng)
     visited = np.isin(np.arange(STATES), shown.obs[:, :steps])
-    found = {}
+    actual = {}
     for window in (0, 1):
         changes = {"window": window, "epochs": 120, "actor_lr": 0.05}
         made, hparams, state = setup(np.log(learner).astype(np.float32), steps + 1, count, **changes)
         width = made.window
         batch = Batch(
-            policy=jax.tree.map(lambda x: jnp.roll(x, 1, axis=1).T, own),  # an end, then an episode
+            policy=jax.tree.map(lambda x: jnp.roll(x, 1, axis=1).T, played),  # an end, then an episode
             expert=jax.tree.map(
                 lambda x, w=width: x.reshape(-1, w) if w > 1 else x[:, :-1].reshape(-1, 1), shown
             ),
         )
         state, _ = jax.jit(made.update)(hparams, state, batch, jax.random.key(1))
-        found[window] = np.abs(softmax(table(state.actor)) - expert)[visited].max()
+        actual[window] = np.abs(softmax(table(state.actor)) - expert)[visited].max()
     assert visited.sum() == 3 and np.abs(expert - learner)[visited].max() > 0.3
-    assert found[0] < 0.02 < 0.04 < found[1]
+    assert actual[0] < 0.02 < 0.04 < actual[1]
 
 
 def episodes(policy, steps, count, rng):
     """Episodes of `steps` steps from state 0 and one step more, an end by itself: rows [count, steps + 1]."""
     goes_to = np.argmax(SPEC.mdp.transition, axis=-1)
-    state, found = np.zeros(count, int), []
+    state, actual = np.zeros(count, int), []
     for _ in range(steps + 1):
         action = np.array([rng.choice(ACTIONS, p=policy[s]) for s in state])
-        found.append((state, action))
+        actual.append((state, action))
         state = goes_to[state, action]
-    s, a = (jnp.asarray(np.stack(part, axis=1), jnp.int32) for part in zip(*found, strict=True))
+    s, a = (jnp.asarray(np.stack(part, axis=1), jnp.int32) for part in zip(*actual, strict=True))
     ended = jnp.broadcast_to(jnp.arange(steps + 1) >= steps - 1, s.shape)
     return Transition(obs=s, action=a, reward=s * 0.0, next_obs=s, terminated=ended, truncated=s < 0)

@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, hyper, random_rows, spec_of
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.types import Batch
+from tests.common import configure, hyper, random_rows, spec_of
 
 SPEC = spec_of(obs_shape=(2,))
 OBS = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)), jnp.float32)
@@ -79,12 +79,12 @@ def test_a_grid_may_hold_no_mean():
 
 
 @pytest.mark.parametrize(
-    ("spec", "changes", "found"),
+    ("spec", "changes", "reason"),
     [
         (spec_of(obs_shape=(2,), num_actions=2), {}, "discrete actions and config.feed is 'demos'"),
         (SPEC, {"method": "ppo", "feed": "rollout"}, "continuous actions and config.feed is 'rollout'"),
     ],
 )
-def test_where_there_is_no_mean_it_is_refused(spec, changes, found):
-    with pytest.raises(InputError, match=f"average_rate is 0.1; .*{found}; set --config.average_rate=1"):
+def test_where_there_is_no_mean_it_is_refused(spec, changes, reason):
+    with pytest.raises(InputError, match=f"average_rate is 0.1; .*{reason}; set --config.average_rate=1"):
         make_method(configure(average_rate=0.1, **changes), spec)

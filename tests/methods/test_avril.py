@@ -4,27 +4,27 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, demos_of, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 from scipy.integrate import quad
 from scipy.optimize import approx_fprime
 from scipy.special import log_softmax
 from scipy.stats import norm
 
 from iqlearn_jax.data.demos import transitions
-from iqlearn_jax.data.frame_replay import frame_rows
+from iqlearn_jax.data.frames import frame_rows
+from iqlearn_jax.data.sampling import DemoIndices, sample_expert
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.ops.variational import kl_to_standard_normal, normal_log_density
-from iqlearn_jax.train.state import Picks, sample_expert
+from iqlearn_jax.ops.baselines.variational import kl_to_standard_normal, normal_log_density
 from iqlearn_jax.types import Batch
+from tests.common import configure, demos_of, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 STATES, ACTIONS, GAMMA, BETA, WEIGHT = 4, 3, 0.8, 2.0, 0.7
 
 
 def test_gaussian_terms_are_those_of_scipy():
     mean, log_std, x = np.random.default_rng(0).normal(size=(3, 5))
-    found = normal_log_density(x, mean, log_std)
-    np.testing.assert_allclose(found, norm.logpdf(x, mean, np.exp(log_std)), rtol=1e-5)
+    actual = normal_log_density(x, mean, log_std)
+    np.testing.assert_allclose(actual, norm.logpdf(x, mean, np.exp(log_std)), rtol=1e-5)
 
     def integrand(r, m, s):
         return norm.pdf(r, m, s) * (norm.logpdf(r, m, s) - norm.logpdf(r))
@@ -61,8 +61,8 @@ def bound_by_hand(q, out, batch):
     mean, std = out[rows.obs, rows.action], np.exp(5 * np.tanh(out[rows.obs, ACTIONS + rows.action] / 5))
     likelihood = log_softmax(BETA * q, axis=1)[rows.obs, rows.action].mean()
     divergence = (0.5 * (std**2 + mean**2 - 1) - np.log(std)).mean()
-    behind = np.where(rows.terminated, 0.0, q[rows.next_obs, batch.next_action])
-    density = norm.logpdf(q[rows.obs, rows.action] - GAMMA * behind, mean, std)
+    next_q = np.where(rows.terminated, 0.0, q[rows.next_obs, batch.next_action])
+    density = norm.logpdf(q[rows.obs, rows.action] - GAMMA * next_q, mean, std)
     density = density[~(rows.truncated & ~rows.terminated)].mean()
     return likelihood - divergence + WEIGHT * density, likelihood, divergence, density
 
@@ -71,8 +71,8 @@ def test_the_bound_and_its_slope_are_those_of_the_paper():
     method, hparams, state, batch, q, out = setup()
     after, metrics = jax.jit(method.update)(hparams, state, batch, jax.random.key(0))
     names = ("bound", "log_likelihood", "kl", "log_density")
-    found = [metrics[f"avril/{name}"] for name in names]
-    np.testing.assert_allclose(found, bound_by_hand(q, out, batch), rtol=1e-4)
+    actual = [metrics[f"avril/{name}"] for name in names]
+    np.testing.assert_allclose(actual, bound_by_hand(q, out, batch), rtol=1e-4)
 
     def whole(x):
         return bound_by_hand(x[: q.size].reshape(q.shape), x[q.size :].reshape(out.shape), batch)[0]
@@ -103,13 +103,15 @@ def test_the_next_action_is_that_of_the_demonstration(form):
     demos = demos_of("picture")
     rows = jax.tree.map(jnp.asarray, transitions(demos) if form == "rows" else frame_rows(demos, 1, "demos"))
     kept = np.arange(0, len(demos), 3)
-    picks = Picks(indices=jnp.asarray(kept), count=jnp.int32(len(kept)), initial=jnp.asarray(kept[:1]))
-    batch = sample_expert(rows, picks, jax.random.key(0), 64)
+    indices = DemoIndices(
+        indices=jnp.asarray(kept), count=jnp.int32(len(kept)), initial=jnp.asarray(kept[:1])
+    )
+    batch = sample_expert(rows, indices, jax.random.key(0), 64)
     ended = np.flatnonzero(demos.terminals | demos.truncations)
-    for obs, found in zip(np.asarray(batch.expert.obs), np.asarray(batch.next_action), strict=True):
+    for obs, actual in zip(np.asarray(batch.expert.obs), np.asarray(batch.next_action), strict=True):
         (number,) = np.flatnonzero((demos.observations == obs).all(axis=(1, 2, 3)))
         assert number in kept
-        assert number in ended or found == demos.actions[number + 1]
+        assert number in ended or actual == demos.actions[number + 1]
     assert len(set(np.asarray(batch.next_action).tolist())) == 2
 
 

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import bandit, configure, deterministic_mdp, hyper, table_spec
 
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.ops.soft import soft_value
-from iqlearn_jax.ops.tabular import MDP, soft_value_iteration
+from iqlearn_jax.ops.iq.soft import soft_value
+from iqlearn_jax.ops.tabular.mdp import MDP, soft_value_iteration
 from iqlearn_jax.types import Batch, Transition
+from tests.common import bandit, configure, deterministic_mdp, hyper, table_spec
 
 STATES, ACTIONS = 4, 3
 
@@ -63,8 +63,8 @@ def test_bc_draws_actions_with_the_frequencies_that_it_learned(cloned):
     """Its stochastic policy is the maximum-likelihood one, whatever the config's temperature."""
     method, hparams, state, counts = cloned
     drawn = method.act(hparams, state, jnp.zeros(20_000, jnp.int32), jax.random.key(0), False)
-    found = np.bincount(drawn, minlength=ACTIONS) / 20_000
-    np.testing.assert_allclose(found, counts[0] / counts[0].sum(), atol=0.02)
+    actual = np.bincount(drawn, minlength=ACTIONS) / 20_000
+    np.testing.assert_allclose(actual, counts[0] / counts[0].sum(), atol=0.02)
 
 
 def test_bc_of_next_actions_is_the_likelihood_of_both_rows():

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, hyper, random_rows, spec_of
-from densities import drawn_from, every_pair, two_occupancies
-from soft_rl_reference import STATES, check_update, setup, uneven_batch
 
 from iqlearn_jax.agents.common import make_preprocess
-from iqlearn_jax.methods.discriminator import end_point, make_discriminator, with_ends
-from iqlearn_jax.ops.adversarial import REWARD_SHAPES, logistic_loss, shaped_reward
+from iqlearn_jax.methods.imitation.discriminator import end_point, make_discriminator, with_ends
+from iqlearn_jax.ops.baselines.adversarial import REWARD_SHAPES, logistic_loss, shaped_reward
 from iqlearn_jax.types import Batch
+from tests.common import configure, hyper, random_rows, spec_of
+from tests.methods.densities import drawn_from, every_pair, two_occupancies
+from tests.methods.soft_rl_reference import STATES, check_update, setup, uneven_batch
 
 CLOSED = {
     "log_odds": lambda d: np.log(d) - np.log(1 - d),
@@ -24,9 +24,9 @@ CLOSED = {
 def test_reward_shapes_have_their_closed_forms(shape):
     logit = np.linspace(-6, 6, 25)
     with jax.enable_x64(True):
-        found = shaped_reward(jnp.asarray(logit), shape)
+        actual = shaped_reward(jnp.asarray(logit), shape)
         far = shaped_reward(jnp.asarray([-800.0, 800.0]), shape)
-    np.testing.assert_allclose(found, CLOSED[shape](1 / (1 + np.exp(-logit))), atol=1e-12)
+    np.testing.assert_allclose(actual, CLOSED[shape](1 / (1 + np.exp(-logit))), atol=1e-12)
     assert np.isfinite(far).all()
 
 
@@ -61,9 +61,9 @@ def test_trained_log_odds_are_the_log_ratio_of_occupancies():
         return jax.lax.scan(step, state, jnp.geomspace(0.02, 1e-4, 1500))[0]
 
     state = train(state)
-    found = made.reward(hparams, state, every_pair(), jax.random.key(0))
+    actual = made.reward(hparams, state, every_pair(), jax.random.key(0))
     wanted = np.log(p / q).ravel()
-    np.testing.assert_allclose(found, wanted, atol=0.03)
+    np.testing.assert_allclose(actual, wanted, atol=0.03)
     assert np.abs(wanted).max() > 0.5
     share = np.log((30 / expert.obs.size) / (120 / policy.obs.size))
     assert float(state.critic["absorbing"]) == pytest.approx(share, abs=0.05)
@@ -90,9 +90,9 @@ def test_gradient_penalty_of_a_linear_discriminator(spec, treatment):
     params = judge.init(jax.random.key(0))
     kernel = 3 * np.asarray(params["params"]["Dense_0"]["kernel"])
     params = {"params": {"Dense_0": {"kernel": jnp.asarray(kernel), "bias": jnp.zeros(1)}}}
-    found = penalty_of(judge, hparams, params, random_rows(spec, 6, 0), random_rows(spec, 6, 1))
+    actual = penalty_of(judge, hparams, params, random_rows(spec, 6, 0), random_rows(spec, 6, 1))
     assert kernel.shape[0] == (3 + 2 + 1 if not spec.discrete else 3 + 3 + 1)
-    assert found == pytest.approx(10 * (np.linalg.norm(kernel) - 1) ** 2, rel=1e-4)
+    assert actual == pytest.approx(10 * (np.linalg.norm(kernel) - 1) ** 2, rel=1e-4)
 
 
 def test_gradient_penalty_is_that_of_finite_differences():
@@ -143,9 +143,9 @@ def test_the_critic_learns_from_the_learners_rows_and_the_discriminators_reward(
         weights, bias = np.float64(dense["kernel"])[:, 0], float(dense["bias"][0])
         odds = lambda logit: CLOSED[shape](1 / (1 + np.exp(-logit)))  # noqa: E731
         rows = batch.policy
-        own = odds(weights[rows.obs] + weights[STATES + np.asarray(rows.action)] + bias)
+        here = odds(weights[rows.obs] + weights[STATES + np.asarray(rows.action)] + bias)
         end = np.full(5, odds(weights[-1] + bias))
         after = check_update(
-            made, hparams, state, table, batch, {"policy": own}, {"policy": end}, treatment == "absorbing"
+            made, hparams, state, table, batch, {"policy": here}, {"policy": end}, treatment == "absorbing"
         )
     assert jax.tree.all(jax.tree.map(np.array_equal, after.discriminator, state.discriminator))

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tabular_reference as reference
-from common import configure, hyper, random_rows, spec_of
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.methods.dsfn import make_networks, td_loss, tril_loss
+from iqlearn_jax.methods.offline.dsfn import make_networks, td_loss, tril_loss
 from iqlearn_jax.types import Batch, Transition
+from tests.common import configure, hyper, random_rows, spec_of
+from tests.methods import tabular_reference as reference
 
 STATES, ACTIONS, GAMMA, FEATURES = 4, 3, 0.8, 5
 SPEC = spec_of(obs_shape=(2,), num_actions=ACTIONS)
@@ -63,7 +63,7 @@ def test_the_loss_is_the_squared_error_to_the_td_target_row_by_row(reward_input,
     imitated = np.asarray(nets.encoder.apply(state.actor, rows.next_obs)[1]).argmax(axis=1)
     greedy = np.argmax(after["policy"] @ weights, axis=1)
     assert (imitated != greedy).any()
-    own = imitated if imitates else greedy
+    played = imitated if imitates else greedy
     for i, action in enumerate(np.asarray(rows.action)):
         if rows.truncated[i]:
             continue
@@ -71,7 +71,7 @@ def test_the_loss_is_the_squared_error_to_the_td_target_row_by_row(reward_input,
         blocks = np.concatenate([seen * (a == action) for a in range(ACTIONS)])
         phi = seen if reward_input == "state" else blocks
         for name, errors in total.items():
-            then = batch.next_action[i] if name == "expert" else own[i]
+            then = batch.next_action[i] if name == "expert" else played[i]
             following = 0.0 if rows.terminated[i] else after[name][i, then]
             errors.append(np.sum((table[name][i, action] - (1 - GAMMA) * phi - GAMMA * following) ** 2))
     assert 0 < len(total["policy"]) < 40 and rows.terminated.any()
@@ -129,15 +129,17 @@ def test_successor_features_converge_to_the_exact_ones():
         for _ in range(150):
             following = exact.reshape(STATES, ACTIONS, -1)[after, policy[after]]
             exact = (1 - GAMMA) * phi + GAMMA * np.where(ends[:, None], 0.0, following)
-        found = np.asarray(nets.psi(state.critic["net"][name], jnp.eye(STATES))).reshape(STATES * ACTIONS, -1)
-        np.testing.assert_allclose(found, exact, atol=2e-3)
+        actual = np.asarray(nets.psi(state.critic["net"][name], jnp.eye(STATES))).reshape(
+            STATES * ACTIONS, -1
+        )
+        np.testing.assert_allclose(actual, exact, atol=2e-3)
     assert config.round_updates > 4000
 
 
 def means(nets, state, rows, imitates):
     """(μ_E, μ_π) over the rows, by the networks of a state."""
-    found = {name: np.asarray(nets.psi(p, rows.obs)) for name, p in state.critic["net"].items()}
-    table = {name: np.minimum(np.maximum(values, 0), 1) for name, values in found.items()}
+    actual = {name: np.asarray(nets.psi(p, rows.obs)) for name, p in state.critic["net"].items()}
+    table = {name: np.minimum(np.maximum(values, 0), 1) for name, values in actual.items()}
     chosen = (table["policy"] @ np.asarray(state.weights)).argmax(axis=1)
     if imitates:
         chosen = np.asarray(nets.encoder.apply(state.actor, rows.obs)[1]).argmax(axis=1)

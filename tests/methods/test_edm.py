@@ -5,14 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 from scipy.special import log_softmax, logsumexp
 from scipy.stats import kstest, norm
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.ops.langevin import langevin
+from iqlearn_jax.ops.baselines.langevin import langevin
 from iqlearn_jax.types import Batch
+from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 CENTRES, SPREADS = np.array([-1.2, 1.0]), np.array([0.8, 0.5])
 
@@ -38,8 +38,8 @@ def test_chains_have_the_density_of_their_energy():
 
 
 def test_without_noise_a_chain_descends():
-    found = langevin(lambda x: 2 * x, jnp.ones((1, 1)), jax.random.key(0), 0.1, 0.0, 3)
-    assert float(found[0, 0]) == pytest.approx(0.8**3)
+    actual = langevin(lambda x: 2 * x, jnp.ones((1, 1)), jax.random.key(0), 0.1, 0.0, 3)
+    assert float(actual[0, 0]) == pytest.approx(0.8**3)
 
 
 # A network of ReLUs on the plane whose exp(−E) = Σ_a exp f(s)_a falls off on all sides.
@@ -67,8 +67,8 @@ def exact_shares(reach=8.0, points=800):
 def shares(points, weights=None):
     """[25] of the points' weight."""
     cell = np.digitize(points, EDGES) @ [5, 1]
-    found = np.bincount(cell, weights, minlength=25)
-    return found / found.sum()
+    actual = np.bincount(cell, weights, minlength=25)
+    return actual / actual.sum()
 
 
 @pytest.fixture(scope="module")
@@ -92,12 +92,12 @@ def sampled():
 
     def run(step_size, noise):
         state = method.init(jax.random.key(0), hparams)
-        own = jax.tree.map(lambda old, new: jnp.asarray(new, old.dtype), state.critic["net"], net)
-        state = state.replace(critic=state.critic | {"net": own})
+        forced = jax.tree.map(lambda old, new: jnp.asarray(new, old.dtype), state.critic["net"], net)
+        state = state.replace(critic=state.critic | {"net": forced})
         for number in range(6):
             given = hparams | {"chain_step_size": step_size, "chain_noise": noise}
             state, _ = update(given, state, batch, jax.random.key(number))
-        assert jax.tree.all(jax.tree.map(np.array_equal, state.critic["net"], own))
+        assert jax.tree.all(jax.tree.map(np.array_equal, state.critic["net"], forced))
         return shares(np.asarray(state.chains))
 
     return run

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import random_rows
-from densities import drawn_from, every_pair, two_occupancies
-from on_policy_reference import GAMMA, STATES, in_time, setup, value_gradient
-from soft_rl_reference import ACTIONS
 
-from iqlearn_jax.ops.adversarial import REWARD_SHAPES
+from iqlearn_jax.ops.baselines.adversarial import REWARD_SHAPES
 from iqlearn_jax.types import Batch
+from tests.common import random_rows
+from tests.methods.densities import drawn_from, every_pair, two_occupancies
+from tests.methods.on_policy_reference import GAMMA, STATES, in_time, setup, value_gradient
+from tests.methods.soft_rl_reference import ACTIONS
 
 CLOSED = {
     "log_odds": lambda d: np.log(d) - np.log(1 - d),
@@ -42,14 +42,14 @@ def test_trained_log_odds_are_the_log_ratio_of_occupancies():
     @jax.jit
     def train(state):
         def step(state, rate):
-            found = made.update(still | {"discriminator_lr": rate}, state, batch, jax.random.key(0))
-            return found[0], None
+            actual = made.update(still | {"discriminator_lr": rate}, state, batch, jax.random.key(0))
+            return actual[0], None
 
         return jax.lax.scan(step, state, jnp.geomspace(0.02, 1e-4, 1000))[0]
 
-    found = made.reward(hparams, train(state), every_pair(), jax.random.key(0))
+    actual = made.reward(hparams, train(state), every_pair(), jax.random.key(0))
     wanted = np.log(p / q).ravel()
-    np.testing.assert_allclose(found, wanted, atol=0.03)
+    np.testing.assert_allclose(actual, wanted, atol=0.03)
     assert np.abs(wanted).max() > 0.5
 
 
@@ -73,6 +73,6 @@ def test_ppo_learns_from_the_discriminators_reward(shape, treatment):
     reward = odds(weights[rows.obs] + weights[STATES + np.asarray(rows.action)] + bias)
     end = odds(weights[-1] + bias) if treatment == "absorbing" else 0.0
     tail = sum(GAMMA**k * end for k in range(1, 400))
-    wanted, found = value_gradient(state, after, rows, reward + rows.terminated * tail)
-    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    wanted, actual = value_gradient(state, after, rows, reward + rows.terminated * tail)
+    np.testing.assert_allclose(actual, wanted, atol=1e-6)
     assert np.abs(wanted).max() > 0.1

@@ -4,18 +4,18 @@ from functools import partial
 
 import jax
 import pytest
-from common import ROOT
 
-from iqlearn_jax.settings import load_config
-from iqlearn_jax.sweep.problem import make_loop, make_problem
-from iqlearn_jax.sweep.rewards import table_reward
-from iqlearn_jax.train.evaluate import episode_returns
+from iqlearn_jax.config.load import load_config
+from iqlearn_jax.loops.play import episode_returns
+from iqlearn_jax.training.problem import make_loop, make_problem
+from iqlearn_jax.training.rewards import table_reward
+from tests.common import ROOT
 
 
 def learned(name, monkeypatch, **changes):
     """(problem, final state [R]) of a configuration, one seed."""
     monkeypatch.chdir(ROOT)
-    config = load_config(f"configs/gridworld.py:{name}")
+    config = load_config(f"gridworld:{name}")
     config.update({"seeds": 1, "first_seed": 0, **changes})
     problem = make_problem(config)
     loop = make_loop(problem)
@@ -27,8 +27,8 @@ def learned(name, monkeypatch, **changes):
 
 
 def mean_return(problem, state, deterministic):
-    hparams, own = problem.placement.one((problem.hparams, state), 0)
-    act = partial(problem.method.act, hparams, own, deterministic=deterministic)
+    hparams, first = problem.placement.one((problem.hparams, state), 0)
+    act = partial(problem.method.act, hparams, first, deterministic=deterministic)
     return float(episode_returns(problem.env, act, jax.random.key(9), 400).mean())
 
 

@@ -4,14 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import HIGH, LOW, configure, hyper, random_rows, spec_of
 
 from iqlearn_jax.agents import make_agent
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.methods.common import Method
-from iqlearn_jax.methods.inverse_dynamics import inferring
+from iqlearn_jax.methods.iq.inverse_dynamics import inferring
+from iqlearn_jax.methods.method import Method
 from iqlearn_jax.types import Batch
+from tests.common import HIGH, LOW, configure, hyper, random_rows, spec_of
 
 DISCRETE = spec_of(obs_shape=(1,), num_actions=2)
 CONTINUOUS = spec_of(obs_shape=(2,))
@@ -53,11 +53,11 @@ def test_discrete_actions_are_drawn_by_bayes_rule():
     state = rng.integers(0, 2, 8192)
     following = (rng.random(8192) < RIGHT[state, rows.action]).astype(int)
     rows = rows.replace(obs=np.float32(state)[:, None], next_obs=np.float32(following)[:, None])
-    found = learned(DISCRETE, rows, rows.replace(action=0 * rows.action))
+    actual = learned(DISCRETE, rows, rows.replace(action=0 * rows.action))
     for s in (0, 1):
         for after, chance in ((1, RIGHT[s]), (0, 1 - RIGHT[s])):
             here = (state == s) & (following == after)
-            assert found[here].mean() == pytest.approx(chance[1] / chance.sum(), abs=0.06)
+            assert actual[here].mean() == pytest.approx(chance[1] / chance.sum(), abs=0.06)
 
 
 def test_continuous_actions_solve_the_step():
@@ -65,9 +65,9 @@ def test_continuous_actions_solve_the_step():
     rows = random_rows(CONTINUOUS, 4096)
     unit = (rows.action - 0.5 * (HIGH + LOW)) / (0.5 * (HIGH - LOW))
     rows = rows.replace(next_obs=np.float32(rows.obs + unit @ MIXING))
-    found = learned(CONTINUOUS, rows, rows.replace(action=0 * rows.action), updates=1000)
-    assert np.abs(found - rows.action).mean() < 0.05 * np.mean(HIGH - LOW)
-    assert (found >= LOW).all() and (found <= HIGH).all()
+    actual = learned(CONTINUOUS, rows, rows.replace(action=0 * rows.action), updates=1000)
+    assert np.abs(actual - rows.action).mean() < 0.05 * np.mean(HIGH - LOW)
+    assert (actual >= LOW).all() and (actual <= HIGH).all()
 
 
 @pytest.mark.parametrize("spec", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])

@@ -6,14 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, table_spec
-from iq_reference import INSIDE, Setting, gradient, loss
 from scipy.special import logsumexp
 
 from iqlearn_jax.agents import make_agent
-from iqlearn_jax.methods.iq import critic_loss
-from iqlearn_jax.ops.divergences import DIVERGENCES
+from iqlearn_jax.agents.common import Learner
+from iqlearn_jax.methods.iq.loss import critic_loss
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import Batch, Transition
+from tests.common import configure, deterministic_mdp, hyper, table_spec
+from tests.methods.iq_reference import INSIDE, Setting, gradient, loss
 
 STATES, ACTIONS = 5, 3
 SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
@@ -64,8 +65,8 @@ def rows(rng, size):
     return s, rng.integers(0, ACTIONS, size), after, end, cut & ~end
 
 
-def transition(found):
-    s, a, after, end, cut = (jnp.asarray(x) for x in found)
+def transition(actual):
+    s, a, after, end, cut = (jnp.asarray(x) for x in actual)
     return Transition(
         obs=s.astype(jnp.int32),
         action=a.astype(jnp.int32),
@@ -100,9 +101,9 @@ def compare(setting, critics=2, noise=0.15, seed=0, offline=False):
     rng = np.random.default_rng(seed)
     policy, expert, initial = rows(rng, 7), rows(rng, 11), rng.integers(0, STATES, 4)
     (table, target), (theta, target_theta) = tables(rng, setting, critics, noise)
-    own = None if offline else policy[:4]
+    replay = None if offline else policy[:4]
     exact = partial(loss, setting)
-    rest = (target, target_theta, own, expert[:4], initial)
+    rest = (target, target_theta, replay, expert[:4], initial)
     wanted = exact(table, theta, *rest)
     wanted_slope = gradient(lambda t: exact(t, theta, *rest), table)
     wanted_theta = gradient(lambda t: exact(table, float(t[0]), *rest), np.array([theta]))[0]
@@ -116,10 +117,11 @@ def compare(setting, critics=2, noise=0.15, seed=0, offline=False):
             expert=transition(expert),
             initial=jnp.asarray(initial, jnp.int32),
         )
-        fn = lambda c: critic_loss(config, agent, hparams, state, c, batch, jax.random.key(0))  # noqa: E731
-        (found, _), slope = jax.value_and_grad(fn, has_aux=True)(state.critic)
-        assert found.dtype == jnp.float64
-    np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-9)
+        learner = Learner(config, agent, hparams, state)
+        fn = lambda c: critic_loss(learner, c, batch, jax.random.key(0))  # noqa: E731
+        (actual, _), slope = jax.value_and_grad(fn, has_aux=True)(state.critic)
+        assert actual.dtype == jnp.float64
+    np.testing.assert_allclose(actual, wanted, rtol=1e-9, atol=1e-9)
     (net,) = jax.tree.leaves(slope["net"])
     assert np.abs(net).max() > 1e-3
     scale = max(1.0, np.abs(wanted_slope).max())
@@ -167,7 +169,7 @@ def test_next_actions_enter_what_is_linear_in_the_reward(changes):
     s, a, after, end, cut = expert
     followed = ~(end | cut)
     anywhere = rng.integers(0, STATES, followed.sum())
-    own = policy[:4] if setting.feed == "replay" else None
+    replay = policy[:4] if setting.feed == "replay" else None
 
     def gain(table):
         v = setting.temperature * logsumexp(table.min(axis=0) / setting.temperature, axis=-1)
@@ -177,30 +179,31 @@ def test_next_actions_enter_what_is_linear_in_the_reward(changes):
             return reward - (v[obs] - setting.gamma * v[successor])
 
         shown = linear(s, a, after)
-        behind = linear(after[followed], next_action[followed], anywhere)
-        return np.concatenate([shown, behind], axis=1).mean() - shown.mean()
+        following_rows = linear(after[followed], next_action[followed], anywhere)
+        return np.concatenate([shown, following_rows], axis=1).mean() - shown.mean()
 
     def exact(table):
-        return loss(setting, table, ends[0], target, ends[1], own, expert[:4], s) - gain(table)
+        return loss(setting, table, ends[0], target, ends[1], replay, expert[:4], s) - gain(table)
 
-    def found(actions):
+    def actual(actions):
         config = configure(critics=2, next_actions=True, **vars(setting))
         agent, hparams = make_agent(config, SPEC), hyper(config, SPEC, jnp.float64)
         state = with_table(start_state(2), table, ends[0], target, ends[1])
         state = state.replace(log_temperature=jnp.log(hparams["temperature"]))
         batch = Batch(
-            policy=None if own is None else transition(policy),
+            policy=None if replay is None else transition(policy),
             expert=transition(expert),
             next_action=jnp.asarray(actions, jnp.int32),
             initial=jnp.asarray(s, jnp.int32),
         )
-        fn = lambda c: critic_loss(config, agent, hparams, state, c, batch, jax.random.key(0))[0]  # noqa: E731
+        learner = Learner(config, agent, hparams, state)
+        fn = lambda c: critic_loss(learner, c, batch, jax.random.key(0))[0]  # noqa: E731
         value, slope = jax.value_and_grad(fn)(state.critic)
         return value, jax.tree.leaves(slope["net"])[0]
 
     with jax.enable_x64(True):
-        value, slope = found(next_action)
-        behind_ends, _ = found((next_action + (end | cut)) % ACTIONS)
+        value, slope = actual(next_action)
+        behind_ends, _ = actual((next_action + (end | cut)) % ACTIONS)
     np.testing.assert_allclose(value, exact(table), rtol=1e-9)
     np.testing.assert_allclose(slope, gradient(exact, table), atol=2e-7)
     assert behind_ends == value

@@ -4,16 +4,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, table_spec
 
 from iqlearn_jax.agents import make_agent
+from iqlearn_jax.agents.common import Learner
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.methods.iq import critic_loss
-from iqlearn_jax.ops.divergences import get_divergence
-from iqlearn_jax.ops.soft import soft_policy
-from iqlearn_jax.ops.tabular import MDP, occupancy, reward_from_q, soft_value_iteration
-from iqlearn_jax.ops.tabular_solve import solve
+from iqlearn_jax.methods.iq.loss import critic_loss
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES
+from iqlearn_jax.ops.iq.soft import soft_policy
+from iqlearn_jax.ops.tabular.mdp import MDP, occupancy, reward_from_q, soft_value_iteration
+from iqlearn_jax.ops.tabular.solve import solve
 from iqlearn_jax.types import Batch, RoundTransition, Transition
+from tests.common import configure, deterministic_mdp, hyper, random_rows, table_spec
 
 STATES, ACTIONS, GAMMA, TAU, ALPHA = 4, 3, 0.8, 0.4, 0.5
 FAST = ("forward_kl", "js", "chi2")
@@ -62,9 +63,10 @@ def holding(state, table):
 
 
 def slope_at(config, agent, hparams, state, batch):
-    fn = lambda c: critic_loss(config, agent, hparams, state, c, batch, jax.random.key(0))[0]  # noqa: E731
-    (found,) = jax.tree.leaves(jax.grad(fn)(state.critic)["net"])
-    return np.asarray(found)
+    learner = Learner(config, agent, hparams, state)
+    fn = lambda c: critic_loss(learner, c, batch, jax.random.key(0))[0]  # noqa: E731
+    (actual,) = jax.tree.leaves(jax.grad(fn)(state.critic)["net"])
+    return np.asarray(actual)
 
 
 COUNTS = np.random.default_rng(0).integers(1, 9, (STATES, ACTIONS))  # the expert's frequencies
@@ -78,7 +80,7 @@ def test_the_exact_maximiser_is_where_the_loss_is_flat(name):
     with jax.enable_x64(True):
         config, mdp, _, agent, hparams, state = setup(divergence=name, value_term="v0")
         model = MDP(*(jnp.asarray(x) for x in mdp))
-        exact = solve(model, jnp.asarray(COUNTS / COUNTS.sum()), get_divergence(name), ALPHA, TAU)
+        exact = solve(model, jnp.asarray(COUNTS / COUNTS.sum()), DIVERGENCES[name], ALPHA, TAU)
         assert exact.residual < 1e-10
         state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
         batch = Batch(expert=counted(mdp, COUNTS), initial=jnp.arange(STATES, dtype=jnp.int32))
@@ -107,12 +109,13 @@ def trained(name, rates):
     (table,) = jax.tree.leaves(state.critic["net"])
     with jax.enable_x64(True):
         model = MDP(*(jnp.asarray(x) for x in mdp))
-        exact = solve(model, jnp.asarray(COUNTS / COUNTS.sum()), get_divergence(name), ALPHA, TAU)
+        exact = solve(model, jnp.asarray(COUNTS / COUNTS.sum()), DIVERGENCES[name], ALPHA, TAU)
         exact = exact._replace(q=np.asarray(exact.q, np.float32))
 
     def loss(q):
         state = holding(blank, q)
-        return critic_loss(config, agent, hparams, state, state.critic, batch, jax.random.key(0))[0]
+        learner = Learner(config, agent, hparams, state)
+        return critic_loss(learner, state.critic, batch, jax.random.key(0))[0]
 
     return table[0], exact.q, jax.jit(loss)
 
@@ -153,14 +156,14 @@ def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
             for policy in (draw_policy(rng), other)
         ]
         expert, policy = (counted(mdp, c) for c in counts)
-        found = []
+        actual = []
         for term in ("v0", value_term):
             config, _, _, agent, hparams, state = setup(value_term=term, feed="replay")
             state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
             batch = Batch(policy=policy, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
-            found.append(slope_at(config, agent, hparams, holding(state, table), batch))
-    np.testing.assert_allclose(found[0], found[1], atol=2e-5)
-    assert np.abs(found[0]).max() > 1e-2
+            actual.append(slope_at(config, agent, hparams, holding(state, table), batch))
+    np.testing.assert_allclose(actual[0], actual[1], atol=2e-5)
+    assert np.abs(actual[0]).max() > 1e-2
 
 
 def draw_policy(rng):
@@ -186,7 +189,7 @@ def ls_iq_point(name="chi2", spread=0.8):
     model = MDP(*(jnp.asarray(x) for x in mdp))
     reward = rng.uniform(-spread, spread, (STATES, ACTIONS))
     policy = soft_policy(soft_value_iteration(model, jnp.asarray(reward), TAU), TAU)
-    own = np.asarray(occupancy(model, policy))
+    learner = np.asarray(occupancy(model, policy))
     slope = SLOPES[name]
     ratio = lambda r: (1 + r / (4 * ALPHA)) / (slope(r / ALPHA) - r / (4 * ALPHA))  # noqa: E731
     low, high = (
@@ -195,11 +198,11 @@ def ls_iq_point(name="chi2", spread=0.8):
     )  # a constant shift leaves the policy alone: the one where ρ_E sums to 1
     for _ in range(60):
         shift = 0.5 * (low + high)
-        low, high = (shift, high) if (own * ratio(reward + shift)).sum() < 1 else (low, shift)
+        low, high = (shift, high) if (learner * ratio(reward + shift)).sum() < 1 else (low, shift)
     reward = reward + shift
     q = soft_value_iteration(model, jnp.asarray(reward), TAU)
     np.testing.assert_allclose(reward_from_q(model, q, TAU), reward, atol=1e-9)
-    expert, replay = (counted(mdp, np.rint(4e5 * x).astype(int)) for x in (own * ratio(reward), own))
+    expert, replay = (counted(mdp, np.rint(4e5 * x).astype(int)) for x in (learner * ratio(reward), learner))
     return reward, q, Batch(policy=replay, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
 
 
@@ -294,7 +297,7 @@ def test_absorbing_state_is_an_explicit_state_with_a_repeated_self_loop(value_te
         sides = [random_rows(spec, 10, seed) for seed in (0, 1)]
         sides = [r.replace(terminated=np.arange(10) < 3, truncated=np.arange(10) > 7) for r in sides]
         batch = Batch(expert=jax.tree.map(jnp.asarray, sides[0]), policy=jax.tree.map(jnp.asarray, sides[1]))
-        found, _ = critic_loss(config, agent, hparams, state, ours, batch, jax.random.key(0))
+        actual, _ = critic_loss(Learner(config, agent, hparams, state), ours, batch, jax.random.key(0))
 
         bigger = MDP(np.zeros((STATES + 1, ACTIONS, STATES + 1)), np.zeros(STATES + 1), GAMMA)
         plain = configure(
@@ -318,8 +321,8 @@ def test_absorbing_state_is_an_explicit_state_with_a_repeated_self_loop(value_te
 
         other = Batch(expert=spelled_out(sides[0]), policy=spelled_out(sides[1]))
         critic = holding(state, extended).critic
-        wanted, _ = critic_loss(plain, big_agent, hparams, state, critic, other, jax.random.key(0))
-    assert 10 * float(found) == pytest.approx((10 + 3 * repeats) * float(wanted), rel=1e-9)
+        wanted, _ = critic_loss(Learner(plain, big_agent, hparams, state), critic, other, jax.random.key(0))
+    assert 10 * float(actual) == pytest.approx((10 + 3 * repeats) * float(wanted), rel=1e-9)
 
 
 @pytest.mark.parametrize("entropy", [True, False])
@@ -329,9 +332,9 @@ def test_value_behind_a_terminal_is_the_fixed_point(entropy):
     method = make_method(config, spec)
     critic = state.critic | {"absorbing": jnp.asarray(0.3)}
     row = random_rows(spec, 1).replace(terminated=np.array([True]))
-    found = method.reward(hparams, state.replace(critic=critic), row, jax.random.key(0))
-    behind = (0.3 + entropy * TAU * np.log(ACTIONS)) / (1 - GAMMA)
-    assert float(found[0]) == pytest.approx(0.0 - GAMMA * behind, rel=1e-5)
+    actual = method.reward(hparams, state.replace(critic=critic), row, jax.random.key(0))
+    after_end = (0.3 + entropy * TAU * np.log(ACTIONS)) / (1 - GAMMA)
+    assert float(actual[0]) == pytest.approx(0.0 - GAMMA * after_end, rel=1e-5)
 
 
 @pytest.mark.parametrize("terminal", ["zero", "absorbing", "bounded"])
@@ -371,8 +374,8 @@ def test_only_forward_rl_reads_the_reward(name):
 
     def run(reward):
         part = rows.replace(reward=reward)
-        own = RoundTransition(**vars(part), round=rows.obs) if name == "adril" else part
-        batch = Batch(expert=None if name == "rl" else part, policy=own if online else None,
+        learner = RoundTransition(**vars(part), round=rows.obs) if name == "adril" else part
+        batch = Batch(expert=None if name == "rl" else part, policy=learner if online else None,
                       initial=rows.obs)  # fmt: skip
         return jax.tree.leaves(update(hparams, state, batch, jax.random.key(0))[0])
 
@@ -387,6 +390,6 @@ def test_recovered_reward_is_q_minus_discounted_value():
     state, rows = holding(state, table), random_rows(spec, 20, ends=0.3)
     v = TAU * np.log(np.exp(table / TAU).sum(axis=1))
     wanted = table[rows.obs, rows.action] - GAMMA * np.where(rows.terminated, 0, v[rows.next_obs])
-    found = method.reward(hparams, state, rows, jax.random.key(0))
-    np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+    actual = method.reward(hparams, state, rows, jax.random.key(0))
+    np.testing.assert_allclose(actual, wanted, rtol=1e-5, atol=1e-6)
     assert agent.max_entropy == pytest.approx(np.log(ACTIONS))

@@ -4,15 +4,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tabular_reference as reference
-from common import configure, hyper, random_rows, spec_of, table_spec
-from tabular_setup import rows_of
 
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.methods.lstd_mu import make_features
-from iqlearn_jax.ops.lstd import best_action, lspi, lstd, pair_features
-from iqlearn_jax.ops.tabular import MDP, occupancy
+from iqlearn_jax.methods.offline.lstd_mu import make_features
+from iqlearn_jax.ops.baselines.lstd import best_action, lspi, lstd, pair_features
+from iqlearn_jax.ops.tabular.mdp import MDP, occupancy
 from iqlearn_jax.types import Batch
+from tests.common import configure, hyper, random_rows, spec_of, table_spec
+from tests.methods import tabular_reference as reference
+from tests.methods.tabular_setup import rows_of
 
 STATES, ACTIONS, GAMMA, TENTHS = 5, 3, 0.8, 10
 
@@ -42,12 +42,12 @@ def expectations(transition, policy, ends=None):
         wider = np.zeros((STATES + 1, ACTIONS, STATES + 1))
         wider[:-1, :, :-1], wider[:-1, :, -1], wider[-1, :, -1] = goes_on, lost, 1.0
         padded = jnp.asarray(np.vstack([policy, np.full((1, ACTIONS), 1 / ACTIONS)]))
-        found = np.zeros((STATES, ACTIONS, STATES, ACTIONS))
+        actual = np.zeros((STATES, ACTIONS, STATES, ACTIONS))
         for s, a in np.ndindex(STATES, ACTIONS):
             after = occupancy(MDP(jnp.asarray(wider), jnp.asarray(wider[s, a]), GAMMA), padded)
-            found[s, a] = GAMMA * np.asarray(after)[:-1]
-            found[s, a, s, a] += 1 - GAMMA
-    return found
+            actual[s, a] = GAMMA * np.asarray(after)[:-1]
+            actual[s, a, s, a] += 1 - GAMMA
+    return actual
 
 
 def one_hot_rows(transition, ends=None):
@@ -66,7 +66,7 @@ def test_lstd_of_one_hot_features_gives_exact_feature_expectations(ending):
         psi, next_f, factor, after = one_hot_rows(transition, ends)
         next_psi = pair_features(next_f, jnp.asarray(best[after]), ACTIONS)
         weight = jnp.ones(len(after))
-        found = lstd(psi, (1 - GAMMA) * psi, next_psi, factor, weight, 0.0)
+        actual = lstd(psi, (1 - GAMMA) * psi, next_psi, factor, weight, 0.0)
         more = lambda x, y: jnp.concatenate([x, y])  # noqa: E731
         noise = jnp.asarray(np.random.default_rng(2).normal(size=(7, psi.shape[1])))
         padded = (more(psi, noise), more((1 - GAMMA) * psi, noise), more(next_psi, noise))
@@ -74,7 +74,7 @@ def test_lstd_of_one_hot_features_gives_exact_feature_expectations(ending):
     exact = expectations(transition, np.eye(ACTIONS)[best], ends)
     order = np.arange(STATES * ACTIONS).reshape(STATES, ACTIONS).T.ravel()  # ψ's blocks are actions
     exact = exact.reshape(STATES * ACTIONS, -1)[order][:, order]
-    np.testing.assert_allclose(found, exact, atol=1e-9)
+    np.testing.assert_allclose(actual, exact, atol=1e-9)
     np.testing.assert_allclose(again, exact, atol=1e-9)
     assert ending == (exact.sum(axis=1).min() < 0.9)
 
@@ -85,9 +85,9 @@ def test_lspi_finds_the_optimal_policy_of_known_weights():
         psi, next_f, factor, after = one_hot_rows(transition)
         gains = psi @ jnp.asarray(reward.T.ravel())
         omega = lspi(psi, gains, next_f, factor, jnp.ones(len(after)), 0.0, jnp.zeros(psi.shape[1]), 10)
-        found = best_action(jnp.eye(STATES), omega)
+        actual = best_action(jnp.eye(STATES), omega)
     wanted = reference.greedy_policy(transition, GAMMA, reward)
-    np.testing.assert_array_equal(found, wanted.argmax(axis=1))
+    np.testing.assert_array_equal(actual, wanted.argmax(axis=1))
     value = np.asarray(omega).reshape(ACTIONS, STATES).T
     np.testing.assert_allclose(value, reward + GAMMA * transition @ value.max(axis=1), atol=1e-9)
 
@@ -95,11 +95,11 @@ def test_lspi_finds_the_optimal_policy_of_known_weights():
 def test_ridge_is_added_to_the_mean_system():
     rng = np.random.default_rng(0)
     psi, after, reward = rng.normal(size=(3, 20, 4))
-    found = lstd(
+    actual = lstd(
         jnp.asarray(psi), jnp.asarray(reward), jnp.asarray(after), jnp.full(20, 0.9), jnp.ones(20), 0.1
     )
     system = psi.T @ (psi - 0.9 * after) / 20 + 0.1 * np.eye(4)
-    np.testing.assert_allclose(found, np.linalg.solve(system, psi.T @ reward / 20), rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(actual, np.linalg.solve(system, psi.T @ reward / 20), rtol=1e-3, atol=1e-4)
 
 
 def test_fourier_features_are_a_constant_and_a_gaussian_kernel_of_the_bandwidth():
@@ -154,8 +154,8 @@ def test_it_is_the_projection_of_abbeel_and_ng(reward_input):
     distances, (policies, _) = reference.project_by_lists(
         transition, start, GAMMA, visits(expert), first, 8, feature
     )
-    found = [line["max_margin/distance"] for line in seen]
-    np.testing.assert_allclose(found, distances, rtol=1e-6, atol=1e-9)
+    actual = [line["max_margin/distance"] for line in seen]
+    np.testing.assert_allclose(actual, distances, rtol=1e-6, atol=1e-9)
     apart = [np.linalg.norm(feature(visits(expert) - x)) for x in policies[:-1]]
     np.testing.assert_allclose([line["max_margin/policy_distance"] for line in seen], apart, atol=1e-9)
     assert distances[0] > 1.5 * distances[-1] > 0
@@ -198,8 +198,8 @@ def test_where_an_episode_was_cut_neither_successor_nor_next_action_counts():
     def after(which):
         shifted = rows.replace(next_obs=jnp.where(which[:, None], rows.next_obs + 1, rows.next_obs))
         then = jnp.where(which, (rows.action + 1) % ACTIONS, rows.action)
-        found, _ = update(hparams, state, Batch(expert=shifted, next_action=then), jax.random.key(0))
-        return found.weights
+        actual, _ = update(hparams, state, Batch(expert=shifted, next_action=then), jax.random.key(0))
+        return actual.weights
 
     same = after(np.zeros(40, bool))
     np.testing.assert_allclose(after(cut), same, atol=1e-6)
@@ -212,6 +212,6 @@ def test_the_reward_is_linear_in_the_features_of_the_acting_policy():
     method, hparams = made(transition)
     state, _ = method.update(hparams, method.init(jax.random.key(0), hparams), batch, jax.random.key(0))
     rows = rows_of(*np.stack(np.indices((STATES, ACTIONS))).reshape(2, -1))
-    found = np.asarray(method.reward(hparams, state, rows)).reshape(STATES, ACTIONS)
+    actual = np.asarray(method.reward(hparams, state, rows)).reshape(STATES, ACTIONS)
     start = np.full(STATES, 1 / STATES)
-    np.testing.assert_allclose(found, reference.visits(transition, start, GAMMA, expert), atol=1e-5)
+    np.testing.assert_allclose(actual, reference.visits(transition, start, GAMMA, expert), atol=1e-5)

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tabular_reference as reference
-from tabular_setup import GAMMA, TAU, first_gradient, make, showing, train
+
+from tests.methods import tabular_reference as reference
+from tests.methods.tabular_setup import GAMMA, TAU, first_gradient, make, showing, train
 
 COUNTS = np.random.default_rng(0).integers(1, 9, (5, 3))  # no policy's occupancy
 VISITS = COUNTS / COUNTS.sum()
@@ -39,7 +40,7 @@ def test_gradient_is_the_difference_of_feature_counts_and_the_slope_of_the_likel
         q = reference.soft_q(transition, GAMMA, reward + np.zeros((5, 3)), TAU)
         before = started_at(method, hparams, reward, q)
         after, metrics = method.update(hparams, before, showing(COUNTS), jax.random.key(0))
-        found = first_gradient(before, after)["reward"]
+        actual = first_gradient(before, after)["reward"]
     start = initial if value_term == "v0" else implied_start(transition, VISITS)
     counts = VISITS - reference.visits(transition, start, GAMMA, reference.softmax(q, TAU))
     counts = counts if reward_input == "state_action" else counts.sum(axis=1, keepdims=True)
@@ -51,9 +52,9 @@ def test_gradient_is_the_difference_of_feature_counts_and_the_slope_of_the_likel
         likelihood = TAU * (VISITS * logp).sum()
         return likelihood if value_term == "expert" else (VISITS * r).sum() - (1 - GAMMA) * initial @ value
 
-    np.testing.assert_allclose(found, counts, atol=1e-10)
-    np.testing.assert_allclose(found, reference.differences(objective, reward), atol=1e-8)
-    assert np.abs(found).max() > 0.01
+    np.testing.assert_allclose(actual, counts, atol=1e-10)
+    np.testing.assert_allclose(actual, reference.differences(objective, reward), atol=1e-8)
+    assert np.abs(actual).max() > 0.01
     logp = np.log(reference.softmax(q, TAU))
     np.testing.assert_allclose(metrics["max_entropy/log_likelihood"], (VISITS * logp).sum(), atol=1e-10)
 
@@ -73,8 +74,8 @@ def test_on_exact_occupancies_the_policy_is_the_expert_s(value_term, reward_inpu
     assert np.abs(expert - 1 / 3).max() > 0.2
     assert metrics["max_entropy/count_distance"][-1] < 2e-3 < metrics["max_entropy/count_distance"][0] / 10
     if reward_input == "state":  # few parameters: the reward itself comes back, up to a constant
-        found = np.asarray(state.params["reward"])[:, 0]
-        np.testing.assert_allclose(found - found.mean(), true[:, 0] - true[:, 0].mean(), atol=0.1)
+        actual = np.asarray(state.params["reward"])[:, 0]
+        np.testing.assert_allclose(actual - actual.mean(), true[:, 0] - true[:, 0].mean(), atol=0.1)
 
 
 def test_q_is_the_present_reward_s_and_the_residual_tells_when_it_is_not():

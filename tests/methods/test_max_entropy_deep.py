@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tabular_reference as reference
-from common import random_rows, spec_of
-from soft_rl_reference import ACTIONS, GAMMA, STATES, TAU, check_update, setup, uneven_batch
 
-from iqlearn_jax.ops.tabular import MDP, occupancy
+from iqlearn_jax.ops.tabular.mdp import MDP, occupancy
 from iqlearn_jax.types import Batch, Transition
+from tests.common import random_rows, spec_of
+from tests.methods import tabular_reference as reference
+from tests.methods.soft_rl_reference import ACTIONS, GAMMA, STATES, TAU, check_update, setup, uneven_batch
 
 PAIRS = np.stack(np.indices((STATES, ACTIONS))).reshape(2, -1)
 
@@ -51,12 +51,12 @@ def test_the_slope_of_a_linear_reward_is_the_difference_of_feature_counts(treatm
             "max_entropy_deep", terminal=treatment, hidden=(), alpha=float("inf")
         )
         batch = uneven_batch(spec)
-        found, bias = slope_of(made, hparams, state, batch)
+        actual, bias = slope_of(made, hparams, state, batch)
         policy, expert = (counts_by_hand(x, treatment == "absorbing") for x in (batch.policy, batch.expert))
-    np.testing.assert_allclose(found, policy - expert, atol=1e-7)
+    np.testing.assert_allclose(actual, policy - expert, atol=1e-7)
     assert abs(bias) < 1e-7
     assert np.abs(policy - expert).max() > 0.05
-    assert (abs(found[-1]) > 0.01) == (treatment == "absorbing")
+    assert (abs(actual[-1]) > 0.01) == (treatment == "absorbing")
 
 
 @pytest.mark.slow
@@ -78,8 +78,8 @@ def test_rewards_of_states_do_not_see_the_action():
         batch = uneven_batch(spec)
         state, _ = made.update(hparams, state, batch, jax.random.key(0))
         rows = rows_at(np.ones((STATES, ACTIONS), int))
-        found = np.asarray(made.reward(hparams, state, rows)).reshape(STATES, ACTIONS)
-    assert np.ptp(found, axis=1).max() == 0 < np.ptp(found, axis=0).max()
+        actual = np.asarray(made.reward(hparams, state, rows)).reshape(STATES, ACTIONS)
+    assert np.ptp(actual, axis=1).max() == 0 < np.ptp(actual, axis=0).max()
 
 
 def trained(alpha, batch, **changes):
@@ -107,8 +107,8 @@ def test_the_trained_reward_is_its_closed_form():
     loop = GAMMA / (1 - GAMMA)
     mass = [n.sum() + e * loop for n, e in zip(counts, ends, strict=True)]
     p, q = (n.ravel() / m for n, m in zip(counts, mass, strict=True))
-    found = made.reward(hparams, state, rows_at(np.ones((STATES, ACTIONS), int)))
-    np.testing.assert_allclose(found, 1.2 * (p - q) / (p + q), atol=0.02)
+    actual = made.reward(hparams, state, rows_at(np.ones((STATES, ACTIONS), int)))
+    np.testing.assert_allclose(actual, 1.2 * (p - q) / (p + q), atol=0.02)
     p, q = (e * loop / m for e, m in zip(ends, mass, strict=True))
     assert float(state.critic["absorbing"]) == pytest.approx(1.2 * (p - q) / (p + q), abs=0.02)
 
@@ -173,9 +173,9 @@ def learned(pace, **changes):
 
 @pytest.mark.parametrize("alpha", [pytest.param(0.05, marks=pytest.mark.slow), 0.2])
 def test_updates_end_at_the_optimum_of_reward_and_learner(alpha):
-    found, table, transition, initial, expert = learned(0.2, alpha=alpha, hidden=(64,))
+    actual, table, transition, initial, expert = learned(0.2, alpha=alpha, hidden=(64,))
     reward, q, learner = optimum(transition, initial, expert, alpha)
-    np.testing.assert_allclose(found, reward, atol=0.01)
+    np.testing.assert_allclose(actual, reward, atol=0.01)
     np.testing.assert_allclose(table, q, atol=0.01)
     assert np.abs(reward).max() > 0.05 and np.abs(learner - expert).max() > 0.02
 
@@ -202,9 +202,9 @@ def test_the_critic_learns_from_the_learners_rows_and_the_new_reward(treatment):
         dense = state.reward["params"]["Dense_0"]
         weights, bias = np.float64(dense["kernel"])[:, 0], float(dense["bias"][0])
         rows = batch.policy
-        own = {"policy": weights[rows.obs] + weights[STATES + np.asarray(rows.action)] + bias}
+        rewards = {"policy": weights[rows.obs] + weights[STATES + np.asarray(rows.action)] + bias}
         end = {"policy": np.full(5, weights[-1] + bias)}
-        check_update(made, hparams, state, table, batch, own, end, treatment == "absorbing")
+        check_update(made, hparams, state, table, batch, rewards, end, treatment == "absorbing")
 
 
 def test_the_true_reward_is_never_read():
@@ -212,8 +212,8 @@ def test_the_true_reward_is_never_read():
     spec = spec_of(obs_shape=(), num_actions=ACTIONS, mdp=setup("sqil")[0].mdp, obs_dtype=np.int32)
     policy, expert = (jax.tree.map(jnp.asarray, random_rows(spec, 6, seed)) for seed in (0, 1))
     update = jax.jit(made.update)
-    found = [
+    actual = [
         update(hparams, state, Batch(policy=policy.replace(reward=r), expert=expert), jax.random.key(0))[0]
         for r in (policy.reward, policy.reward + 1)
     ]
-    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, found), strict=True))
+    assert all(np.array_equal(a, b) for a, b in zip(*map(jax.tree.leaves, actual), strict=True))

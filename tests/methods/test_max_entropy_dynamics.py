@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tabular_reference as reference
-from tabular_setup import GAMMA, TAU, drawn, first_gradient, make, rows_of, train
 
 from iqlearn_jax.types import Batch
+from tests.methods import tabular_reference as reference
+from tests.methods.tabular_setup import GAMMA, TAU, drawn, first_gradient, make, rows_of, train
 
 ROWS = np.array([(0, 0, 1), (0, 0, 2), (0, 1, 1), (1, 2, 3), (2, 1, 0), (2, 1, 4), (4, 1, 3)])
 
@@ -26,7 +26,7 @@ def test_gradient_is_the_slope_of_the_joint_likelihood(reward_input):
         params = {"reward": jnp.asarray(reward), "dynamics": jnp.asarray(eta)}
         before = before.replace(params=params, q=jnp.asarray(q + 0.1 * rng.normal(size=q.shape)))
         after, metrics = method.update(hparams, before, Batch(expert=rows_of(s, a, t)), jax.random.key(0))
-        found = first_gradient(before, after)
+        actual = first_gradient(before, after)
 
     def parts(reward, eta):
         transition = reference.softmax(eta)
@@ -35,10 +35,10 @@ def test_gradient_is_the_slope_of_the_joint_likelihood(reward_input):
 
     by_reward = reference.differences(lambda r: sum(parts(r, eta)), reward)
     by_dynamics = reference.differences(lambda e: sum(parts(reward, e)), eta)
-    np.testing.assert_allclose(found["reward"], by_reward, atol=1e-8)
-    np.testing.assert_allclose(found["dynamics"], by_dynamics, atol=1e-8)
+    np.testing.assert_allclose(actual["reward"], by_reward, atol=1e-8)
+    np.testing.assert_allclose(actual["dynamics"], by_dynamics, atol=1e-8)
     through_policy = reference.differences(lambda e: parts(reward, e)[0], eta)
-    assert min(np.abs(found["reward"]).max(), np.abs(through_policy).max()) > 0.01
+    assert min(np.abs(actual["reward"]).max(), np.abs(through_policy).max()) > 0.01
     actions, successors = parts(reward, eta)
     np.testing.assert_allclose(metrics["max_entropy_dynamics/log_likelihood"], actions, atol=1e-8)
     np.testing.assert_allclose(metrics["max_entropy_dynamics/log_dynamics"], successors, atol=1e-8)

@@ -4,10 +4,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tabular_reference as reference
-from tabular_setup import GAMMA, TAU, drawn, first_gradient, make, rows_of, train
 
 from iqlearn_jax.types import Batch
+from tests.methods import tabular_reference as reference
+from tests.methods.tabular_setup import GAMMA, TAU, drawn, first_gradient, make, rows_of, train
 
 # (s, a, s', ended): a pair with several successors, ends, pairs never shown, a state never left
 ROWS = [(0, 0, 1, False), (0, 0, 2, False), (0, 0, 1, False), (1, 2, 3, True), (2, 1, 0, False),
@@ -31,15 +31,15 @@ def test_gradient_is_the_slope_of_the_likelihood(reward_input):
         before, _ = method.update(hparams, begun, batch_of(early), jax.random.key(0))
         before = before.replace(params={"reward": jnp.asarray(reward)}, opt=begun.opt, step=begun.step)
         after, metrics = method.update(hparams, before, batch_of(late), jax.random.key(0))
-        found = first_gradient(before, after)["reward"]
+        actual = first_gradient(before, after)["reward"]
 
     def likelihood(table):
         q = reference.averaged_q(early + late, (5, 3), table, GAMMA, TAU, STEPS)
         logp = np.log(reference.softmax(q, TAU))
         return np.mean([logp[s, a] for s, a, _, _ in late])
 
-    np.testing.assert_allclose(found, reference.differences(likelihood, reward), atol=1e-8)
-    assert np.abs(found).max() > 0.05
+    np.testing.assert_allclose(actual, reference.differences(likelihood, reward), atol=1e-8)
+    assert np.abs(actual).max() > 0.05
     np.testing.assert_allclose(metrics["max_likelihood/log_likelihood"], likelihood(reward), atol=1e-10)
     table = np.asarray(after.params["reward"])
     wanted = reference.averaged_q(early + late, (5, 3), table, GAMMA, TAU, STEPS)
@@ -71,6 +71,6 @@ def test_the_expert_s_preferences_come_back_from_transitions():
     policy = reference.softmax(np.asarray(state.q), TAU)
     np.testing.assert_allclose(policy, expert, atol=0.04)
     assert np.abs(expert - 1 / 3).max() > 0.2
-    found = np.asarray(state.params["reward"])[:, 0]
-    assert np.corrcoef(found, true)[0, 1] > 0.97
+    actual = np.asarray(state.params["reward"])[:, 0]
+    assert np.corrcoef(actual, true)[0, 1] > 0.97
     assert metrics["max_likelihood/pairs_seen"][-1] == 1

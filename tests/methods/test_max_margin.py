@@ -3,8 +3,9 @@
 import jax
 import numpy as np
 import pytest
-import tabular_reference as reference
-from tabular_setup import GAMMA, make, showing, train
+
+from tests.methods import tabular_reference as reference
+from tests.methods.tabular_setup import GAMMA, make, showing, train
 
 FEATURES = {"state_action": lambda x: x, "state": lambda x: x.sum(axis=1, keepdims=True)}
 

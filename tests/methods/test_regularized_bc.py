@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.ops.supervised import large_margin
+from iqlearn_jax.ops.baselines.supervised import large_margin
 from iqlearn_jax.types import Batch, Transition
+from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 STATES, ACTIONS, GAMMA, MARGIN, WEIGHT = 5, 3, 0.8, 0.7, 0.3
 
@@ -50,8 +50,8 @@ def test_loss_subgradient_and_reward_are_those_of_the_paper():
     assert rows.terminated.any()
     loss, slope, rewards = by_hand(table, rows)
     after, metrics = method.update(hparams, state, Batch(expert=rows), jax.random.key(0))
-    found = metrics["rcal/margin_loss"] + WEIGHT * metrics["rcal/reward_size"]
-    np.testing.assert_allclose(found, loss, rtol=1e-5)
+    actual = metrics["rcal/margin_loss"] + WEIGHT * metrics["rcal/reward_size"]
+    np.testing.assert_allclose(actual, loss, rtol=1e-5)
     np.testing.assert_allclose(metrics["critic/grad_norm"], np.linalg.norm(slope), rtol=1e-5)
     (moment,) = jax.tree.leaves(after.critic_opt.mu["net"])  # Adam's first moment after one step: 0.1 ∇
     np.testing.assert_allclose(moment[0] / 0.1, slope, atol=1e-6)

@@ -6,15 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, table_spec
 
 from iqlearn_jax.agents import make_agent
-from iqlearn_jax.methods.iq import critic_loss
-from iqlearn_jax.ops import objectives
-from iqlearn_jax.ops.divergences import DIVERGENCES, guarded_phi
-from iqlearn_jax.ops.soft import soft_value
-from iqlearn_jax.ops.tabular import MDP, objective, occupancy
+from iqlearn_jax.agents.common import Learner
+from iqlearn_jax.methods.iq.loss import critic_loss
+from iqlearn_jax.ops.iq import objectives
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES, guarded_phi
+from iqlearn_jax.ops.iq.soft import soft_value
+from iqlearn_jax.ops.tabular.mdp import MDP, objective, occupancy
 from iqlearn_jax.types import Batch, Transition
+from tests.common import configure, deterministic_mdp, hyper, table_spec
 
 STATES, ACTIONS, ROWS = 5, 3, 40
 SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
@@ -63,7 +64,7 @@ def of_iq(data, **changes):
     )
 
     def loss(critic):
-        return critic_loss(config, agent, hparams, state, critic, data.batch(), jax.random.key(1))[0]
+        return critic_loss(Learner(config, agent, hparams, state), critic, data.batch(), jax.random.key(1))[0]
 
     value, grads = jax.value_and_grad(loss)(state.critic)
     table = next(leaf for leaf in jax.tree.leaves(grads) if leaf.size == data.q.size)
@@ -117,16 +118,16 @@ def test_towards_temperature_zero_it_is_rcal_without_margin_and_with_squared_rew
     square): the bound that log-sum-exp gives."""
     data = Data()
     hard = np.max(data.q, axis=-1)
-    taken, behind = data.q[data.s, data.a], GAMMA * data.goes_on
-    square = lambda v: np.mean((taken - behind * v[data.after]) ** 2) / (4 * ALPHA)  # noqa: E731
+    taken, factor = data.q[data.s, data.a], GAMMA * data.goes_on
+    square = lambda v: np.mean((taken - factor * v[data.after]) ** 2) / (4 * ALPHA)  # noqa: E731
     rcal = np.mean(hard[data.s] - taken) + square(hard)
     soft = np.asarray(soft_value(jnp.asarray(data.q), temperature))
     phi = partial(guarded_phi, DIVERGENCES["chi2"], alpha=ALPHA)
-    reward, drop = taken - behind * soft[data.after], soft[data.s] - behind * soft[data.after]
-    found = objectives.iq_loss(phi, jnp.asarray(reward), jnp.mean(drop), jnp.ones(ROWS))
+    reward, drop = taken - factor * soft[data.after], soft[data.s] - factor * soft[data.after]
+    actual = objectives.iq_loss(phi, jnp.asarray(reward), jnp.mean(drop), jnp.ones(ROWS))
     shift = temperature * np.log(ACTIONS)
     largest = np.abs(taken).max() + np.abs(soft).max() + shift
-    assert abs(found - rcal) <= shift * (1 + largest / (2 * ALPHA))
+    assert abs(actual - rcal) <= shift * (1 + largest / (2 * ALPHA))
 
 
 def test_o_nail_is_reverse_kl():

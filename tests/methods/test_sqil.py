@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import deterministic_mdp
-from soft_rl_reference import ACTIONS, GAMMA, STATES, TAU, check_update, setup, uneven_batch
 
-from iqlearn_jax.ops.tabular import MDP, soft_value_iteration
+from iqlearn_jax.ops.tabular.mdp import MDP, soft_value_iteration
 from iqlearn_jax.types import Batch, Transition
+from tests.common import deterministic_mdp
+from tests.methods.soft_rl_reference import ACTIONS, GAMMA, STATES, TAU, check_update, setup, uneven_batch
 
 
 @pytest.mark.parametrize("treatment", ["zero", "absorbing"])
@@ -34,7 +34,7 @@ def counted_pairs(mdp, counts, ends):
 
 @pytest.mark.parametrize("treatment", ["endless", "zero", "absorbing"])
 def test_fixed_point_is_soft_value_iteration_of_the_share_of_expert_rows(treatment):
-    """r(s,a) = p_E/(p_E + p_replay); behind a terminal the share of the expert's among all ends."""
+    """r(s,a) = p_E/(p_E + p_replay); after a terminal the share of the expert's among all ends."""
     rng = np.random.default_rng(1)
     mine, theirs = rng.integers(1, 9, (2, STATES, ACTIONS))
     mdp = deterministic_mdp(STATES, ACTIONS, 3, GAMMA)
@@ -51,17 +51,17 @@ def test_fixed_point_is_soft_value_iteration_of_the_share_of_expert_rows(treatme
 
     state = train(state)
     (table,) = jax.tree.leaves(state.critic["net"])
-    own, expert = mine / mine.sum(), theirs / theirs.sum()
-    reward, ended = expert / (own + expert), ends[mdp.transition.argmax(axis=-1)]
+    learner, expert = mine / mine.sum(), theirs / theirs.sum()
+    reward, ended = expert / (learner + expert), ends[mdp.transition.argmax(axis=-1)]
     if treatment == "endless":
         with jax.enable_x64(True):
             exact = soft_value_iteration(MDP(*(jnp.asarray(x) for x in mdp)), jnp.asarray(reward), TAU)
         np.testing.assert_allclose(table[0], exact, atol=5e-3)
         return
-    share = expert[ended].sum() / (own + expert)[ended].sum()
-    behind, q = (share / (1 - GAMMA) if treatment == "absorbing" else 0.0), np.zeros((STATES, ACTIONS))
+    share = expert[ended].sum() / (learner + expert)[ended].sum()
+    after_end, q = (share / (1 - GAMMA) if treatment == "absorbing" else 0.0), np.zeros((STATES, ACTIONS))
     for _ in range(300):
         v = TAU * np.log(np.exp(q / TAU).sum(axis=1))
-        q = reward + GAMMA * np.where(ended, behind, v[mdp.transition.argmax(axis=-1)])
+        q = reward + GAMMA * np.where(ended, after_end, v[mdp.transition.argmax(axis=-1)])
     np.testing.assert_allclose(table[0], q, atol=5e-3)
     assert treatment == "zero" or float(state.critic["absorbing"]) == pytest.approx(share, abs=1e-3)

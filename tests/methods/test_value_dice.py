@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 from scipy.optimize import minimize
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.methods.value_dice import make_parts, objective, recovered, smoothness
-from iqlearn_jax.ops.tabular import MDP, occupancy
+from iqlearn_jax.methods.offline.value_dice import Game, make_players, objective, recovered, smoothness
+from iqlearn_jax.ops.tabular.mdp import MDP, occupancy
 from iqlearn_jax.types import Batch, Transition
+from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 STATES, ACTIONS, GAMMA, SHARE = 4, 3, 0.8, 0.3
 RNG = np.random.default_rng(0)
@@ -71,7 +71,7 @@ def setup(**changes):
     method, hparams = make_method(config, spec), hyper(config, spec, jnp.float64)
     state = method.init(jax.random.key(0), hparams)
     state = state.replace(actor=jax.tree.map(lambda _: jnp.asarray(LOGITS)[None], state.actor))
-    return config, method, make_parts(config, spec), hparams, state
+    return config, method, make_players(config, spec), hparams, state
 
 
 def holding(state, values):
@@ -86,20 +86,21 @@ def whole_batch(feed, ends):
     return Batch(expert=counted(COUNTS, ends), policy=policy, initial=jnp.arange(STATES))
 
 
-def minimised(config, parts, hparams, state, batch):
+def minimised(config, players, hparams, state, batch):
     """ν at the minimum of J for a fixed policy, found by L-BFGS."""
 
     @jax.jit
     @jax.value_and_grad
     def value(flat):
         held = holding(state, flat)
-        return objective(config, parts, hparams, held, held.critic, held.actor, batch, jax.random.key(0))[0]
+        game = Game(config, players, hparams, held)
+        return objective(game, held.critic, held.actor, batch, jax.random.key(0))[0]
 
-    found = minimize(
+    actual = minimize(
         lambda x: [np.asarray(y, float) for y in value(jnp.asarray(x))], np.zeros(STATES * ACTIONS + 1),
         jac=True, method="L-BFGS-B", options={"ftol": 1e-15, "gtol": 1e-10, "maxiter": 5000},
     )  # fmt: skip
-    return found.fun, holding(state, found.x)
+    return actual.fun, holding(state, actual.x)
 
 
 @pytest.fixture(autouse=True)
@@ -118,18 +119,18 @@ CASES = [
 def test_the_minimum_is_the_divergence_and_the_reward_the_log_ratio(feed, treatment, ending):
     """With a replay both distributions hold a share of it (eq. 15)."""
     ends = ENDS & ending
-    config, _, parts, hparams, state = setup(feed=feed, terminal=treatment)
+    config, _, players, hparams, state = setup(feed=feed, terminal=treatment)
     batch = whole_batch(feed, ends)
-    own, expert = exact_occupancy(LOGITS, ends), distribution(COUNTS, ends)
+    learner, expert = exact_occupancy(LOGITS, ends), distribution(COUNTS, ends)
     if feed == "replay":
         other = distribution(REPLAYED, ends)
-        own, expert = ((1 - SHARE) * part + SHARE * other for part in (own, expert))
-    value, state = minimised(config, parts, hparams, state, batch)
-    assert kl(own, expert) > 0.1
-    assert value == pytest.approx(-kl(own, expert), abs=1e-6)
+        learner, expert = ((1 - SHARE) * part + SHARE * other for part in (learner, expert))
+    value, state = minimised(config, players, hparams, state, batch)
+    assert kl(learner, expert) > 0.1
+    assert value == pytest.approx(-kl(learner, expert), abs=1e-6)
     rows = counted(np.ones_like(COUNTS), ends)
-    reward = jax.jit(partial(recovered, config, parts))(hparams, state, rows, jax.random.key(0))
-    exact = np.log(expert[:-1] / own[:-1])
+    reward = jax.jit(partial(recovered, config, players))(hparams, state, rows, jax.random.key(0))
+    exact = np.log(expert[:-1] / learner[:-1])
     np.testing.assert_allclose(reward - reward.mean(), exact - exact.mean(), atol=1e-3)
 
 
@@ -137,9 +138,9 @@ def test_the_minimum_is_the_divergence_and_the_reward_the_log_ratio(feed, treatm
 def test_the_policy_climbs_the_divergences_exact_slope(ending):
     """At the best ν the slope of J by the policy is that of −KL(ρ_π‖ρ_E) (envelope theorem)."""
     ends = ENDS & ending
-    config, method, parts, hparams, state = setup(terminal="absorbing")
+    config, method, players, hparams, state = setup(terminal="absorbing")
     batch = whole_batch("demos", ends)
-    _, state = minimised(config, parts, hparams, state, batch)
+    _, state = minimised(config, players, hparams, state, batch)
     state = jax.jit(method.update)(hparams, state, batch, jax.random.key(0))[0]
     (moment,) = jax.tree.leaves(state.actor_opt.mu)  # 0.1 times the slope of the actor's loss
     expert, exact, step = distribution(COUNTS, ends), np.zeros_like(LOGITS), 1e-5
@@ -153,11 +154,11 @@ def test_the_policy_climbs_the_divergences_exact_slope(ending):
 
 
 def samples(nu, v, theta, row):
-    """(x, weight, drop of E_π[ν]) of a transition, and of the self-loop behind it where it ends the task."""
+    """(x, weight, drop of E_π[ν]) of a transition, and of the self-loop after it where it ends the task."""
     s, a, after, end = row
-    behind = theta / (1 - GAMMA) if end else v[after]
-    found = [(nu[s, a] - GAMMA * behind, 1.0, v[s] - GAMMA * behind)]
-    return [*found, (theta, GAMMA / (1 - GAMMA), theta)] if end else found
+    after_end = theta / (1 - GAMMA) if end else v[after]
+    actual = [(nu[s, a] - GAMMA * after_end, 1.0, v[s] - GAMMA * after_end)]
+    return [*actual, (theta, GAMMA / (1 - GAMMA), theta)] if end else actual
 
 
 def objective_by_hand(nu, theta, batch, term, treatment):
@@ -167,7 +168,7 @@ def objective_by_hand(nu, theta, batch, term, treatment):
 
     def columns(rows):
         each = zip(*map(np.asarray, (rows.obs, rows.action, rows.next_obs, rows.terminated)), strict=True)
-        x, weight, drop = np.array([found for row in each for found in samples(nu, v, theta, row)]).T
+        x, weight, drop = np.array([actual for row in each for actual in samples(nu, v, theta, row)]).T
         return x, weight / weight.sum(), drop
 
     (x, w, drop), (other, u, _) = columns(batch.expert), columns(batch.policy)
@@ -183,15 +184,15 @@ def objective_by_hand(nu, theta, batch, term, treatment):
 @pytest.mark.parametrize("treatment", ["zero", "absorbing"])
 @pytest.mark.parametrize("term", ["v0", "v0_all", "expert"])
 def test_the_objective_is_that_of_the_paper(term, treatment):
-    config, _, parts, hparams, state = setup(feed="replay", terminal=treatment)
+    config, _, players, hparams, state = setup(feed="replay", terminal=treatment)
     config.value_term = term
     flat = np.random.default_rng(5).normal(size=STATES * ACTIONS + 1)
     state, batch = holding(state, flat), whole_batch("replay", ENDS)
     batch = batch.replace(initial=jnp.array([0, 2]))
-    whole = jax.jit(partial(objective, config, parts))
-    found, _ = whole(hparams, state, state.critic, state.actor, batch, jax.random.key(0))
+    whole = jax.jit(partial(objective, config, players))
+    actual, _ = whole(hparams, state, state.critic, state.actor, batch, jax.random.key(0))
     nu = flat[:-1].reshape(STATES, ACTIONS)
-    assert float(found) == pytest.approx(objective_by_hand(nu, flat[-1], batch, term, treatment), abs=1e-9)
+    assert float(actual) == pytest.approx(objective_by_hand(nu, flat[-1], batch, term, treatment), abs=1e-9)
 
 
 @pytest.mark.slow
@@ -231,9 +232,9 @@ def test_the_penalty_of_a_linear_network_is_known(num_actions):
         state.critic["net"]["params"]["Dense_0"]["kernel"] = same
     for policy in (None, random_rows(spec, 6, 1)):
         batch = Batch(expert=random_rows(spec, 6), policy=policy)
-        penalty = jax.jit(partial(smoothness, make_parts(config, spec)))
-        found = penalty(hparams, state, state.critic, batch, jax.random.key(1))
-        assert float(found) == pytest.approx((np.linalg.norm(kernel) - 1) ** 2, rel=1e-4)
+        game = Game(config, make_players(config, spec), hparams, state)
+        actual = jax.jit(partial(smoothness, game))(state.critic, batch, jax.random.key(1))
+        assert float(actual) == pytest.approx((np.linalg.norm(kernel) - 1) ** 2, rel=1e-4)
 
 
 @pytest.mark.slow
@@ -298,7 +299,7 @@ def test_a_gradient_penalty_over_integer_states_is_refused():
 def test_thinned_rows_have_a_minimum_in_the_telescoped_form_only(term, slope):
     """No successor is itself a row's state: ν there is free, and J falls without end as it rises, whatever
     the policy; E_π[ν(s)] − γE_π[ν(s')] takes the same mass off both of J's terms."""
-    config, _, parts, hparams, state = setup()
+    config, _, players, hparams, state = setup()
     config.value_term = term
     blank = jnp.zeros(2)
     rows = Transition(
@@ -310,8 +311,7 @@ def test_thinned_rows_have_a_minimum_in_the_telescoped_form_only(term, slope):
 
     def value(raised):
         held = holding(state, np.r_[(nu + raised * (np.arange(STATES) > 1)[:, None]).ravel(), 0.0])
-        return float(
-            objective(config, parts, hparams, held, held.critic, held.actor, batch, jax.random.key(0))[0]
-        )
+        game = Game(config, players, hparams, held)
+        return float(objective(game, held.critic, held.actor, batch, jax.random.key(0))[0])
 
     assert value(100.0) - value(0.0) == pytest.approx(100.0 * slope, abs=1e-6)

@@ -24,10 +24,10 @@ def reference(action, mean, log_std, low, high):
 def test_density_is_that_of_the_change_of_variables(low, high, mean, log_std):
     action = low + (high - low) * np.linspace(0.01, 0.99, 41)
     with jax.enable_x64(True):
-        found = tanh_gaussian.log_prob(
+        actual = tanh_gaussian.log_prob(
             jnp.asarray(action)[:, None], jnp.full((41, 1), mean), jnp.full((41, 1), log_std), low, high
         )
-    np.testing.assert_allclose(found, reference(action, mean, log_std, low, high), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(actual, reference(action, mean, log_std, low, high), rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(("low", "high"), BOXES)

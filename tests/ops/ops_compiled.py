@@ -4,8 +4,9 @@ from functools import cache
 
 import jax
 
-from iqlearn_jax.ops import tabular, tabular_solve
-from iqlearn_jax.ops.divergences import DIVERGENCES
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES
+from iqlearn_jax.ops.tabular import mdp as tabular
+from iqlearn_jax.ops.tabular import solve as tabular_solve
 
 
 def batched(function):

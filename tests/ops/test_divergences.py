@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from ops_oracles import GENERATORS, LOWER, SLOPES, conjugate
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.ops.divergences import DIVERGENCES, domain_penalty, get_divergence, guarded_phi
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES, domain_penalty, guarded_phi
+from tests.ops.ops_oracles import GENERATORS, LOWER, SLOPES, conjugate
 
 ALPHAS = (0.3, 1.0, 2.5)
 X = np.concatenate([np.linspace(-4, 6, 81), [-9.7, 1e-3, 15.2]])  # r/α
@@ -144,8 +144,8 @@ def test_guard_is_phi_inside(name, dtype):
 def test_guard_pushes_back_into_the_domain(name, push):
     record, alpha = DIVERGENCES[name], 0.5
     outside = alpha * (LOWER[name] - np.array([1e-6, 1.0, 1e9]))
-    found = slope(lambda r: guarded_phi(record, r, alpha, steepest=40.0), outside)
-    np.testing.assert_allclose(found, push, rtol=1e-12)
+    measured = slope(lambda r: guarded_phi(record, r, alpha, steepest=40.0), outside)
+    np.testing.assert_allclose(measured, push, rtol=1e-12)
 
 
 KNOTS = {  # where φ' = 40, solved by hand
@@ -172,7 +172,7 @@ def test_only_what_has_no_bounded_slope_is_capped():
         name: float(jax.grad(partial(guarded_phi, DIVERGENCES[name], alpha=1.0))(-1e3))
         for name in DIVERGENCES
     }
-    assert {name for name, found in slopes.items() if found == 100} == set(KNOTS)
+    assert {name for name, measured in slopes.items() if measured == 100} == set(KNOTS)
     assert slopes["chi2"] == 501 and slopes["w1"] == 1
 
 
@@ -197,6 +197,6 @@ def test_alpha_may_be_traced(name):
 
 
 def test_unknown_names_are_errors_that_help():
-    assert get_divergence("js").name == "js"
+    assert DIVERGENCES["js"].name == "js"
     with pytest.raises(InputError, match=r"unknown divergence 'chi'.*chi2"):
-        get_divergence("chi")
+        DIVERGENCES["chi"]

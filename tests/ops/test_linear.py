@@ -23,8 +23,8 @@ def systems(*shape):
 
 def test_it_solves_also_where_it_is_mapped_over():
     matrix, rhs = systems(3, 2)
-    found = jax.jit(jax.vmap(jax.vmap(linear_solve)))(matrix, rhs)
-    np.testing.assert_allclose(found, np.linalg.solve(matrix, rhs[..., None])[..., 0], rtol=1e-12)
+    actual = jax.jit(jax.vmap(jax.vmap(linear_solve)))(matrix, rhs)
+    np.testing.assert_allclose(actual, np.linalg.solve(matrix, rhs[..., None])[..., 0], rtol=1e-12)
     several = linear_solve(jnp.asarray(matrix[0, 0]), jnp.asarray(rhs[0].T))
     np.testing.assert_allclose(several, np.linalg.solve(matrix[0, 0], rhs[0].T), rtol=1e-12)
 

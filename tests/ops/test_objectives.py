@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ops_oracles import random_mdps
 
-from iqlearn_jax.ops import objectives
-from iqlearn_jax.ops.divergences import DIVERGENCES, guarded_phi
-from iqlearn_jax.ops.soft import inverse_bellman, soft_value
-from iqlearn_jax.ops.tabular import MDP, objective, occupancy
+from iqlearn_jax.ops.iq import objectives
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES, guarded_phi
+from iqlearn_jax.ops.iq.soft import inverse_bellman, soft_value
+from iqlearn_jax.ops.tabular.mdp import MDP, objective, occupancy
+from tests.ops.ops_oracles import random_mdps
 
 
 @pytest.fixture(autouse=True, scope="module")

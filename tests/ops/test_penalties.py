@@ -2,12 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ops_oracles import lipschitz_reward, random_mdps, transport_cost
 
-from iqlearn_jax.ops.divergences import DIVERGENCES
-from iqlearn_jax.ops.objectives import initial_value_term, iq_loss
-from iqlearn_jax.ops.penalties import gradient_penalty, interpolate, orthogonality
-from iqlearn_jax.ops.tabular import MDP, occupancy, policy_value, q_from_reward
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES
+from iqlearn_jax.ops.iq.objectives import initial_value_term, iq_loss
+from iqlearn_jax.ops.iq.penalties import gradient_penalty, interpolate, orthogonality
+from iqlearn_jax.ops.tabular.mdp import MDP, occupancy, policy_value, q_from_reward
+from tests.ops.ops_oracles import lipschitz_reward, random_mdps, transport_cost
 
 WEIGHTS = jnp.array([3.0, 0.0, -4.0])  # of norm 5
 
@@ -92,17 +92,17 @@ def test_lipschitz_rewards_attain_wasserstein_1(index):
     rng = np.random.default_rng(index)
     mdp = MDP(jnp.array(raw["P"][index]), jnp.array(raw["rho0"][index]), raw["gamma"][index])
     policy = jnp.array(rng.dirichlet(np.ones(2), 3))
-    own, expert = occupancy(mdp, policy), occupancy(mdp, jnp.array(raw["expert"][index]))
+    learner, expert = occupancy(mdp, policy), occupancy(mdp, jnp.array(raw["expert"][index]))
     points, bound = rng.normal(size=(6, 2)), raw["alpha"][index]  # the metric: Euclid on random features
     distance = np.linalg.norm(points[:, None] - points, axis=-1)
 
-    reward = lipschitz_reward(np.ravel(expert - own), distance, bound).reshape(3, 2)
+    reward = lipschitz_reward(np.ravel(expert - learner), distance, bound).reshape(3, 2)
     q = q_from_reward(mdp, jnp.array(reward), 0.0, jnp.log(policy))
     v0 = 3 * mdp.initial * policy_value(q, 0.0, jnp.log(policy))  # its mean is E_ρ0[V]
     phi = lambda r: DIVERGENCES["w1"].phi(r, bound)  # noqa: E731
     attained = -iq_loss(phi, jnp.array(reward), initial_value_term(v0, mdp.gamma), expert)
 
-    cost = bound * transport_cost(np.ravel(expert), np.ravel(own), distance)
+    cost = bound * transport_cost(np.ravel(expert), np.ravel(learner), distance)
     assert cost > 1e-3
     np.testing.assert_allclose(attained, cost, atol=1e-9)
 

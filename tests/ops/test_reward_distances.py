@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.ops import reward_samples
-from iqlearn_jax.ops.canonical import (
+from iqlearn_jax.ops.reward_distance import samples as reward_samples
+from iqlearn_jax.ops.reward_distance.canonical import (
     dard_canonical,
     expected_reward,
     minimal_canonical,
     starc_canonical,
 )
-from iqlearn_jax.ops.reward_distances import (
+from iqlearn_jax.ops.reward_distance.distances import (
     dard_distance,
     direction_distance,
     epic_distance,
@@ -62,15 +62,15 @@ class World:
 
     def policies(self):
         """Occupancies [K, S, A] of all deterministic policies, by power series."""
-        found = []
+        actual = []
         for choice in product(range(ACTIONS), repeat=STATES):
             policy = np.eye(ACTIONS)[list(choice)]
             state, total = self.initial, np.zeros(STATES)
             for step in range(300):
                 total += (1 - GAMMA) * GAMMA**step * state
                 state = np.einsum("s,sa,sat->t", state, policy, self.transition)
-            found.append(total[:, None] * policy)
-        return np.stack(found)
+            actual.append(total[:, None] * policy)
+        return np.stack(actual)
 
     def returns(self, reward):
         """(1−γ)J of all deterministic policies, [K]."""
@@ -112,28 +112,28 @@ def test_only_starc_is_blind_to_shaping_in_expectation():
 def test_dards_transition_model_need_not_be_the_true_one():
     world, other = World(2), World(3)
     same = world.reward + world.shaping()
-    found = (dard_canonical(jnp.asarray(r), other.transition, GAMMA) for r in (world.reward, same))
-    np.testing.assert_allclose(*found, atol=1e-12)
+    actual = (dard_canonical(jnp.asarray(r), other.transition, GAMMA) for r in (world.reward, same))
+    np.testing.assert_allclose(*actual, atol=1e-12)
 
 
 def test_dard_term_by_term():
     world = World(4)
-    found = dard_canonical(jnp.asarray(world.reward), world.transition, GAMMA)
+    actual = dard_canonical(jnp.asarray(world.reward), world.transition, GAMMA)
     r, p, (s, a, t) = world.reward, world.transition, (1, 0, 3)
     expected = r[s, a, t]
     for act in range(ACTIONS):
         for x, y in product(range(STATES), repeat=2):
             chance = p[s, act, x] * p[t, act, y] / ACTIONS
             expected += chance * (GAMMA * r[t, act, y] - r[s, act, x] - GAMMA * r[x, act, y])
-    assert float(found[s, a, t]) == pytest.approx(expected)
+    assert float(actual[s, a, t]) == pytest.approx(expected)
 
 
 def test_starcs_form_gives_back_the_returns_of_all_policies():
     """The advantage of the uniform policy: Σ ρ·C(r) = (1−γ)(J(π) − J(uniform)) (Kakade & Langford 2002)."""
     world = World(5)
     form = np.asarray(starc_canonical(jnp.asarray(world.reward), world.transition, GAMMA))
-    found, true = np.einsum("ksa,sa->k", world.policies(), form), world.returns(world.reward)
-    np.testing.assert_allclose(found - found[0], true - true[0], atol=1e-9)
+    actual, true = np.einsum("ksa,sa->k", world.policies(), form), world.returns(world.reward)
+    np.testing.assert_allclose(actual - actual[0], true - true[0], atol=1e-9)
     np.testing.assert_allclose(form.mean(axis=1), 0, atol=1e-12)
 
 
@@ -236,16 +236,16 @@ def test_sampled_dard_and_least_squares_are_exact_where_dynamics_are_determinist
     transition, after = np.eye(STATES)[after], jnp.asarray(after)
     s, a = (jnp.asarray(x.ravel()) for x in np.indices((STATES, ACTIONS)))
     t, reward = after[s, a], lookup(world.reward)
-    found = reward_samples.dard_from_samples(
+    actual = reward_samples.dard_from_samples(
         reward, lambda s, a: after[s, a], s, a, t, jnp.arange(ACTIONS), GAMMA
     )
     exact = dard_canonical(jnp.asarray(world.reward), transition, GAMMA)[s, a, t]
-    np.testing.assert_allclose(found, exact, atol=1e-12)
+    np.testing.assert_allclose(actual, exact, atol=1e-12)
     one_hot, weights = jnp.eye(STATES), world.rng.uniform(0.5, 1, (STATES, ACTIONS))
     values = reward(s, a, t)
-    found = reward_samples.least_squares_canonical(values, one_hot[s], one_hot[t], GAMMA, weights.ravel())
+    actual = reward_samples.least_squares_canonical(values, one_hot[s], one_hot[t], GAMMA, weights.ravel())
     exact = minimal_canonical(jnp.asarray(world.reward), transition, GAMMA, weights)
-    np.testing.assert_allclose(found.reshape(STATES, ACTIONS), exact, atol=1e-5)
+    np.testing.assert_allclose(actual.reshape(STATES, ACTIONS), exact, atol=1e-5)
 
 
 def test_least_squares_on_draws_of_a_stochastic_process_keeps_the_spread_over_successors():
@@ -256,12 +256,12 @@ def test_least_squares_on_draws_of_a_stochastic_process_keeps_the_spread_over_su
     t = np.minimum((world.rng.random((20_000, 1)) > steps).sum(axis=1), STATES - 1)
     one_hot, all_rows = np.eye(STATES), [x.ravel() for x in np.indices((STATES, ACTIONS, STATES))]
     rows = (jnp.asarray(x) for x in (world.reward[s, a, t], one_hot[s], one_hot[t]))
-    found = np.asarray(reward_samples.least_squares_canonical(*rows, GAMMA))
+    actual = np.asarray(reward_samples.least_squares_canonical(*rows, GAMMA))
     basis = GAMMA * one_hot[all_rows[2]] - one_hot[all_rows[0]]
     chance = np.sqrt(world.transition.ravel())
     slopes = np.linalg.lstsq(basis * chance[:, None], world.reward.ravel() * chance, rcond=None)[0]
     limit = (world.reward.ravel() - basis @ slopes).reshape(world.reward.shape)
-    assert np.abs(found - limit[s, a, t]).max() < 0.1
+    assert np.abs(actual - limit[s, a, t]).max() < 0.1
     mean = expected_reward(jnp.asarray(world.reward), world.transition)
     minimal = np.asarray(minimal_canonical(mean, world.transition, GAMMA))
-    assert np.abs(found - minimal[s, a]).mean() > 0.3
+    assert np.abs(actual - minimal[s, a]).mean() > 0.3

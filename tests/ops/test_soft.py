@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import logsumexp
 
-from iqlearn_jax.ops import soft
+from iqlearn_jax.ops.iq import soft
 
 VALUES = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=6)
 

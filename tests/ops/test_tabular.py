@@ -1,15 +1,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import ops_compiled as compiled
-import ops_oracles as oracle
 import pytest
-from ops_compiled import TO_ONE_Q, TO_Q, TO_REWARD, batched
 
-from iqlearn_jax.ops import tabular
-from iqlearn_jax.ops.divergences import DIVERGENCES
-from iqlearn_jax.ops.soft import log_policy, soft_policy
-from iqlearn_jax.ops.tabular import MDP
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES
+from iqlearn_jax.ops.iq.soft import log_policy, soft_policy
+from iqlearn_jax.ops.tabular import mdp as tabular
+from iqlearn_jax.ops.tabular.mdp import MDP
+from tests.ops import ops_compiled as compiled
+from tests.ops import ops_oracles as oracle
+from tests.ops.ops_compiled import TO_ONE_Q, TO_Q, TO_REWARD, batched
 
 COUNT, STATES, ACTIONS = 100, 5, 3
 RAW = oracle.random_mdps(COUNT, STATES, ACTIONS)
@@ -95,8 +95,8 @@ def test_derivatives_are_those_of_the_fixed_point(case):
 
     primal = (reward, mdp.transition, tau)
     by_reward, *_ = gradients = jax.jit(jax.grad(value, (0, 1, 2)))(*primal)
-    own = tabular.occupancy(mdp, soft_policy(tabular.soft_value_iteration(mdp, reward, tau), tau))
-    np.testing.assert_allclose(by_reward, own, atol=1e-13)
+    exact = tabular.occupancy(mdp, soft_policy(tabular.soft_value_iteration(mdp, reward, tau), tau))
+    np.testing.assert_allclose(by_reward, exact, atol=1e-13)
     direction = jax.tree.map(lambda x: jnp.array(np.random.default_rng(5).normal(size=x.shape)), primal)
     move = lambda size: jax.tree.map(lambda x, d: x + size * d, primal, direction)  # noqa: E731
     slope = sum(jnp.sum(g * d) for g, d in zip(gradients, direction, strict=True))
@@ -174,7 +174,7 @@ def test_soft_optimal_policy_minimises_the_objective(case):
     record, q = DIVERGENCES["reverse_kl"], draw(12)
     at = batched(lambda m, q, e, a, t, logp: tabular.objective(m, q, e, record, a, t, logp))
     best = compiled.objective("reverse_kl")(mdp, q, expert, alpha, tau)
-    own = jax.vmap(log_policy)(q, tau)
-    np.testing.assert_allclose(at(mdp, q, expert, alpha, tau, own), best, rtol=1e-11)
+    exact = jax.vmap(log_policy)(q, tau)
+    np.testing.assert_allclose(at(mdp, q, expert, alpha, tau, exact), best, rtol=1e-11)
     other = at(mdp, q, expert, alpha, tau, jnp.log(jnp.array(RAW["expert"])))
     assert (other > best + 1e-6).all()

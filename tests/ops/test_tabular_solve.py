@@ -3,15 +3,16 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
-import ops_compiled as compiled
-import ops_oracles as oracle
 import pytest
-from ops_compiled import TO_REWARD, batched
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.ops import tabular, tabular_solve
-from iqlearn_jax.ops.divergences import DIVERGENCES
-from iqlearn_jax.ops.tabular import MDP
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES
+from iqlearn_jax.ops.tabular import mdp as tabular
+from iqlearn_jax.ops.tabular import solve as tabular_solve
+from iqlearn_jax.ops.tabular.mdp import MDP
+from tests.ops import ops_compiled as compiled
+from tests.ops import ops_oracles as oracle
+from tests.ops.ops_compiled import TO_REWARD, batched
 
 COUNT, STATES, ACTIONS = 100, 5, 3
 RAW = oracle.random_mdps(COUNT, STATES, ACTIONS, seed=1)
@@ -47,41 +48,43 @@ def solved(request, case):
     assert solution.residual.max() < 1e-9
     reward, q = np.asarray(solution.reward), np.asarray(solution.q)
     policy = np.stack([oracle.softmax(q[i], RAW["tau"][i]) for i in range(COUNT)])
-    own = np.stack([oracle_occupancy(i, policy[i]) for i in range(COUNT)])
-    return request.param, reward, q, policy, own
+    learner = np.stack([oracle_occupancy(i, policy[i]) for i in range(COUNT)])
+    return request.param, reward, q, policy, learner
 
 
 def test_stationarity(case, solved):
     """φ'(r*)ρ_E = ρ* pointwise for smooth φ; the KKT conditions of the box for total variation."""
-    name, reward, _, _, own = solved
+    name, reward, _, _, learner = solved
     expert, alpha = case[1], RAW["alpha"][:, None, None]
     if name == "tv":
         bound = np.broadcast_to(alpha, reward.shape)
         assert (np.abs(reward) <= bound).all()
-        np.testing.assert_allclose(reward[expert > own + 1e-6], bound[expert > own + 1e-6], atol=1e-6)
-        np.testing.assert_allclose(reward[expert < own - 1e-6], -bound[expert < own - 1e-6], atol=1e-6)
+        np.testing.assert_allclose(reward[expert > learner + 1e-6], bound[expert > learner + 1e-6], atol=1e-6)
+        np.testing.assert_allclose(
+            reward[expert < learner - 1e-6], -bound[expert < learner - 1e-6], atol=1e-6
+        )
         between = np.abs(reward) < bound - 1e-6
-        assert np.abs(expert - own)[between].max() <= 1e-6
+        assert np.abs(expert - learner)[between].max() <= 1e-6
         assert 0.05 < between.mean() < 0.999, "both kinds of condition must occur"
         return
     slope = jax.vmap(jax.grad(lambda r: DIVERGENCES[name].phi(r, 1.0)))((reward / alpha).ravel())
-    assert np.abs(np.asarray(slope).reshape(reward.shape) * expert - own).max() <= 1e-6
-    predicted = DIVERGENCES[name].optimal_reward(expert / own, alpha)
+    assert np.abs(np.asarray(slope).reshape(reward.shape) * expert - learner).max() <= 1e-6
+    predicted = DIVERGENCES[name].optimal_reward(expert / learner, alpha)
     np.testing.assert_allclose(reward, predicted, atol=1e-6)
 
 
 def test_duality_gap_is_closed(case, solved):
     """J*(Q*) = d_φ(ρ*, ρ_E) − τ H̄(π*), the right-hand side wholly in NumPy."""
-    name, _, q, policy, own = solved
+    name, _, q, policy, learner = solved
     mdp, expert, alpha, tau = case
     attained = np.asarray(compiled.objective(name)(mdp, jnp.array(q), jnp.array(expert), alpha, tau))
-    distance = RAW["alpha"] * (expert * oracle.GENERATORS[name](own / expert)).sum((1, 2))
-    entropy = -(own * np.log(policy)).sum((1, 2))
+    distance = RAW["alpha"] * (expert * oracle.GENERATORS[name](learner / expert)).sum((1, 2))
+    entropy = -(learner * np.log(policy)).sum((1, 2))
     assert (distance > 1e-6).mean() > (0.3 if name == "tv" else 0.99)
     np.testing.assert_allclose(attained, distance - RAW["tau"] * entropy, atol=1e-6)
     ours = jax.vmap(lambda o, e, a: tabular.divergence_value(DIVERGENCES[name], o, e, a))
-    np.testing.assert_allclose(ours(jnp.array(own), jnp.array(expert), alpha), distance, atol=1e-9)
-    ours = jax.vmap(tabular.causal_entropy)(jnp.array(own), jnp.log(jnp.array(policy)))
+    np.testing.assert_allclose(ours(jnp.array(learner), jnp.array(expert), alpha), distance, atol=1e-9)
+    ours = jax.vmap(tabular.causal_entropy)(jnp.array(learner), jnp.log(jnp.array(policy)))
     np.testing.assert_allclose(ours, entropy, rtol=1e-9)
 
 
@@ -128,8 +131,8 @@ def test_an_expert_that_is_soft_optimal_for_no_reward_is_still_answered(case):
     solve = jax.jit(lambda *rest: tabular_solve.solve(mdp, expert, DIVERGENCES["chi2"], *rest))
     for alpha in (0.1, 10.0, 1000.0):
         solution = solve(alpha, tau)
-        own = tabular.occupancy(mdp, jnp.array(oracle.softmax(np.asarray(solution.q), float(tau))))
-        distances.append(float(jnp.abs(own - expert).sum()))
+        learner = tabular.occupancy(mdp, jnp.array(oracle.softmax(np.asarray(solution.q), float(tau))))
+        distances.append(float(jnp.abs(learner - expert).sum()))
     assert distances[0] > 10 * distances[1] > 100 * distances[2]
 
 

@@ -10,7 +10,7 @@ PROVENANCE = {
     "versions": {"python": "3.11.7", "jax": "0.10.2", "iqlearn_jax": "0.1.0"},
     "hardware": {"platform": "cpu", "cores": 2},
     "demos_digest": "sha256:deadbeef",
-    "command": ["iqlearn", "train", "--config=configs/cartpole.py:offline"],
+    "command": ["iqlearn", "train", "--config=cartpole:offline"],
     "started": "2026-11-21T04:00:00",
 }
 

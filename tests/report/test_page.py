@@ -5,11 +5,12 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from synthetic import maps, write_run
 
+from iqlearn_jax.cli.report import main
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.report.page import headline, main, write_report
+from iqlearn_jax.report.page import headline, write_report
 from iqlearn_jax.report.read import points, read_run
+from tests.report.synthetic import maps, write_run
 
 VOID = {"meta", "img", "br"}
 

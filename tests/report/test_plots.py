@@ -2,10 +2,10 @@ import io
 
 import numpy as np
 from matplotlib import image
-from synthetic import maps, rewards, write_run
 
 from iqlearn_jax.report import plots, reward_plots
 from iqlearn_jax.report.read import read_run
+from tests.report.synthetic import maps, rewards, write_run
 
 
 def pixels(png):

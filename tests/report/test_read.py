@@ -2,10 +2,10 @@ import json
 
 import numpy as np
 import pytest
-from synthetic import summary, write_run
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import method_name, read_run, read_runs, series
+from tests.report.synthetic import summary, write_run
 
 
 def test_only_the_summary_is_needed(tmp_path):

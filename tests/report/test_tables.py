@@ -1,7 +1,6 @@
 import json
 
 import pytest
-from synthetic import write_run
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import read_run
@@ -14,6 +13,7 @@ from iqlearn_jax.report.tables import (
     score,
     summary_rows,
 )
+from tests.report.synthetic import write_run
 
 
 def test_summary_row(tmp_path):

@@ -5,10 +5,10 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
-from common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
+from iqlearn_jax.config.load import as_plain
 from iqlearn_jax.methods import make_method
-from iqlearn_jax.sweep.workdir import as_plain
+from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 BOX, PUSH = spec_of(), spec_of(num_actions=3)
 ROOMS = table_spec(deterministic_mdp(5, 3, 0), 3)

@@ -1,16 +1,16 @@
-"""A recovered reward as a function: any leading axes, a deterministic form, what lies behind ends."""
+"""A recovered reward as a function: any leading axes, a deterministic form, what follows ends."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import spec_of
-from made_rewards import BOX, asked, made
 
 from iqlearn_jax.agents import make_agent
+from iqlearn_jax.config.load import from_flat
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.rewards import load_reward, save_reward
-from iqlearn_jax.settings import from_flat
+from tests.common import spec_of
+from tests.rewards.made_rewards import BOX, asked, made
 
 
 @pytest.fixture(scope="module")
@@ -68,12 +68,12 @@ def test_with_its_ends_iq_learns_terminal_reward_is_q(name, reward_of):
     corrected, plain = (np.asarray(x) for x in both(*asked(rows)))
     np.testing.assert_allclose(corrected[ends], q[ends], rtol=1e-4, atol=1e-3)
     assert np.abs(plain - q)[ends].min() > 1
-    np.testing.assert_array_equal(reward.behind(ends)[~ends], 0)
+    np.testing.assert_array_equal(reward.after_end(ends)[~ends], 0)
 
 
 def test_bounded_ends_of_the_learner_lie_at_the_lower_bound(reward_of):
     """χ² over both samples has |r| ≤ 4α, so an end costs the learner 4α·γ/(1−γ) = 198."""
-    assert float(reward_of("iq, box, bounded").behind(True)) == pytest.approx(-2.0 * 0.99 / 0.01, rel=1e-5)
+    assert float(reward_of("iq, box, bounded").after_end(True)) == pytest.approx(-2.0 * 0.99 / 0.01, rel=1e-5)
 
 
 def test_other_shapes_and_environments_are_refused(reward_of):

@@ -6,13 +6,13 @@ import re
 import jax
 import numpy as np
 import pytest
-from common import demos_path, made_up_environments
 
-from iqlearn_jax import cli
+from iqlearn_jax.cli import main as cli
+from iqlearn_jax.config.load import from_flat
 from iqlearn_jax.rewards import load_reward
-from iqlearn_jax.settings import from_flat
-from iqlearn_jax.sweep.run import load_run, load_snapshot
-from iqlearn_jax.sweep.workdir import read_config
+from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.training.reopen import load_run, load_snapshot
+from tests.common import demos_path, made_up_environments
 
 pytestmark = pytest.mark.slow  # trains; test_cli.py exports from a run that it has anyway
 TINY = [

@@ -1,18 +1,19 @@
 """A reward in a file is the method's own, and nothing but a whole one of ours is read."""
 
 import json
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from common import cartpole_demos, configure
-from made_rewards import CASES, asked, made
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, make_method
-from iqlearn_jax.rewards import file, load_reward, save_reward
-from iqlearn_jax.rewards.recovered import live_inputs
+from iqlearn_jax.methods.function_file import digest, live_inputs
+from iqlearn_jax.rewards import load_reward, save_reward
+from tests.common import cartpole_demos, configure
+from tests.rewards.made_rewards import CASES, asked, made
 
 FAST = ("iq, box", "iq, absorbing", "iq, whitened", "airl", "max_entropy")
 EVERY = [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in CASES]
@@ -31,19 +32,20 @@ def test_every_method_that_has_a_reward_is_asked_below():
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_a_file_gives_back_the_methods_own_reward(name, tmp_path):
+def test_a_file_gives_back_the_methods_reward(name, tmp_path):
     parts, rows = made(name)
     method, _, hparams, state, *_ = parts
-    reward = save_reward(tmp_path / "reward.npz", *parts)
-    own, keys = jax.jit(method.reward), jax.random.split(jax.random.key(3))
-    expected, other = (np.asarray(own(hparams, state, rows, key)) for key in keys)
+    save_reward(tmp_path / "reward.npz", *parts)
+    reward = load_reward(tmp_path / "reward.npz")
+    rule, keys = jax.jit(method.reward), jax.random.split(jax.random.key(3))
+    expected, other = (np.asarray(rule(hparams, state, rows, key)) for key in keys)
     found = jax.jit(reward)(*asked(rows), keys[0])
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
     assert np.ptp(expected) > 0
     assert reward.sampled == np.any(expected != other)
     if method.end_reward is not None:
-        behind = method.end_reward(hparams, state) * 0.99 / (1 - 0.99) * rows.terminated
-        np.testing.assert_allclose(reward.behind(rows.terminated), behind, rtol=1e-5)
+        after_end = method.end_reward(hparams, state) * 0.99 / (1 - 0.99) * rows.terminated
+        np.testing.assert_allclose(reward.after_end(rows.terminated), after_end, rtol=1e-5)
 
 
 def test_only_what_the_reward_reads_is_in_the_file(saved):
@@ -69,7 +71,7 @@ def rewrite(path, out, arrays=None, **metadata):
         content = {name: old[name] for name in old.files} | (arrays or {})
     about = json.loads(str(content.pop("metadata"))) | metadata
     if "digest" not in metadata:
-        about["digest"] = file.digest(content, about)
+        about["digest"] = digest(content, about)
     np.savez(out, metadata=np.array(json.dumps(about)), **content)
     return out
 
@@ -98,8 +100,8 @@ def test_another_file_is_refused_in_words(change, said, saved, tmp_path):
 
 
 def test_a_changed_number_is_noticed(saved, tmp_path):
-    digest = load_reward(saved).metadata["digest"]
-    other = rewrite(saved, tmp_path / "other.npz", {"hparams/gamma": np.float32(0.5)}, digest=digest)
+    stated = load_reward(saved).metadata["digest"]
+    other = rewrite(saved, tmp_path / "other.npz", {"hparams/gamma": np.float32(0.5)}, digest=stated)
     with pytest.raises(InputError, match=r"metadata.digest.*export the reward again"):
         load_reward(other)
 
@@ -117,6 +119,18 @@ def test_foreign_and_cut_off_files_are_refused(saved, tmp_path):
     np.savez(tmp_path / "pickled.npz", metadata=np.array({}, object))
     with pytest.raises(InputError, match="object array"):
         load_reward(tmp_path / "pickled.npz")
+
+
+def test_a_reward_that_an_older_version_exported_still_loads():
+    """Written by the commit before policies were exported, of a run of configs/cartpole.py:offline."""
+    folder = Path(__file__).parent / "saved"
+    reward, expected = (
+        load_reward(folder / "cartpole.npz"),
+        json.loads((folder / "cartpole.json").read_text()),
+    )
+    obs = np.float32(expected["obs"])
+    rewards = reward(obs, np.int32(expected["action"]), obs[::-1], np.zeros(len(obs), bool))
+    np.testing.assert_allclose(rewards, expected["reward"], rtol=1e-5)
 
 
 def test_what_has_no_reward_or_no_finite_one_is_not_exported(tmp_path):

@@ -8,15 +8,15 @@ import pytest
 from brax.envs.base import Env, State
 from brax.envs.wrappers.training import AutoResetWrapper, VmapWrapper
 from brax.envs.wrappers.training import wrap as brax_wrap
-from common import made_up_config, made_up_environments, spec_of
 from gymnasium.utils.env_checker import check_env
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.rewards import RecoveredReward
 from iqlearn_jax.rewards.brax import BraxRewardWrapper
 from iqlearn_jax.rewards.gymnasium import GymnasiumRewardWrapper
-from iqlearn_jax.sweep import problem as problem_lib
+from iqlearn_jax.training import problem as problem_lib
 from iqlearn_jax.types import Batch, Transition
+from tests.common import made_up_config, made_up_environments, spec_of
 
 END, GAMMA = -0.5, 0.9
 UNIT = spec_of(obs_shape=(1,), low=-np.ones(1, np.float32), high=np.ones(1, np.float32))
@@ -31,8 +31,8 @@ def plain(spec, end=END):
         return 100 * rows.obs[:, 0] + 10 * rows.next_obs[:, 0] + action + 1000 * rows.terminated
 
     hparams = {"gamma": jnp.float32(GAMMA)}
-    behind = None if end is None else lambda hparams, state: jnp.float32(end)
-    return RecoveredReward(spec, {}, rule, behind, hparams, None, sampled=False)
+    end_reward = None if end is None else lambda hparams, state: jnp.float32(end)
+    return RecoveredReward(spec, {}, rule, end_reward, hparams, None, sampled=False)
 
 
 class Ramp(Env):
@@ -63,9 +63,9 @@ def played(env, actions):
 def test_brax_shows_the_recovered_reward_of_each_step_and_of_the_end(absorbing):
     env = brax_wrap(BraxRewardWrapper(Ramp(), plain(UNIT), absorbing), episode_length=100)
     reward, true, done = played(env, [1.0, 0.5, 1.0, 1.0])
-    behind = END * GAMMA / (1 - GAMMA) if absorbing else 0.0
+    after_end = END * GAMMA / (1 - GAMMA) if absorbing else 0.0
     # 0 → 1 → 1.5 → 2.5 (the end, whose successor is not the next start) → starts again
-    np.testing.assert_allclose(reward, [11.0, 115.5, 176.0 + 1000 + behind, 11.0], rtol=1e-6)
+    np.testing.assert_allclose(reward, [11.0, 115.5, 176.0 + 1000 + after_end, 11.0], rtol=1e-6)
     np.testing.assert_allclose(true, [-1.0, -1.5, -2.5, -1.0])
     np.testing.assert_array_equal(done, [0, 0, 1, 0])
 
@@ -125,8 +125,8 @@ class Line(gymnasium.Env):
 def test_gymnasium_shows_the_recovered_reward_and_keeps_the_true_one(absorbing):
     env = GymnasiumRewardWrapper(gymnasium.wrappers.TimeLimit(Line(), 3), plain(LINE), absorbing)
     assert env.reset(seed=0)[1] == {"fresh": True}
-    behind = END * GAMMA / (1 - GAMMA) if absorbing else 0.0
-    for action, expected, ended in ((2, 12.0, False), (2, 122.0 + 1000 + behind, True)):
+    after_end = END * GAMMA / (1 - GAMMA) if absorbing else 0.0
+    for action, expected, ended in ((2, 12.0, False), (2, 122.0 + 1000 + after_end, True)):
         _, reward, terminated, truncated, info = env.step(action)
         assert reward == pytest.approx(expected, rel=1e-6)
         assert (terminated, truncated) == (ended, False)

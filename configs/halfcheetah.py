@@ -1,5 +1,0 @@
-"""HalfCheetah-v5 of gymnasium: online, paper, offline, bc (see `presets.mujoco`)."""
-
-from iqlearn_jax.presets import mujoco
-
-CONFIGS = mujoco("HalfCheetah-v5", paper_term="mixture")

@@ -1,5 +1,0 @@
-"""Walker2d-v5 of gymnasium: online, paper, offline, bc (see `presets.mujoco`)."""
-
-from iqlearn_jax.presets import mujoco
-
-CONFIGS = mujoco("Walker2d-v5")

@@ -1,0 +1,1 @@
+"""What tables and studies share; imports neither."""

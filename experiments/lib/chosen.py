@@ -1,0 +1,56 @@
+"""What policies are worth that their likeness chooses: no reward is read, and nothing after them counts."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from experiments.lib.markdown import markdown_table, score
+from iqlearn_jax.statistics import iqm_and_ci, normalize
+from iqlearn_jax.trained.load import LIKE, choices
+
+HEAD = ("row", "seeds", "chosen after updates", "env steps", "returns", "normalised IQM", "final policies")
+ABOUT = f"""
+## Policies that likeness chose
+
+Of each run the first kept snapshot whose `eval/likeness` is at least {LIKE} (where none is, the most alike),
+as `iqlearn evaluate --at=likeness` takes it: a rule that reads no reward and was fixed for recovered rewards
+before ([rewards.md](rewards.md)). Returns are of the ten episodes by which likeness chose, which flatters it;
+of 100: [doctor.md](../doctor.md#which-policy-to-keep). Only runs that kept both are here.
+
+"""
+
+
+def chosen(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The evaluations of a finished folder's chosen policies.
+
+    Returns:
+      `updates, env_steps, returns, normalized` [R], `normalized_iqm, ci95`; None where nothing that was kept
+      has a likeness.
+    """
+    found = choices(folder)
+    if len(found) < len(summary["seeds"]):
+        return None
+    lines = [found[run] for run in sorted(found)]
+    returns = [line["eval/return"] for line in lines]
+    normalized = normalize(returns, summary["expert_return"], summary["random_return"])
+    average, interval = iqm_and_ci(normalized)
+    return {
+        "updates": [line["update"] for line in lines],
+        "env_steps": [line["env_steps"] for line in lines],
+        "returns": returns,
+        "normalized": normalized.tolist(),
+        "normalized_iqm": average,
+        "ci95": interval,
+    }
+
+
+def chosen_table(results: Sequence[Mapping[str, Any]]) -> str:
+    """The section of a page; empty without such rows."""
+    lines = []
+    for found in results:
+        if own := found.get("chosen"):
+            numbers = (own["updates"], own["env_steps"], own["returns"])
+            cells = (" ".join(f"{value:,.0f}" for value in values) for values in numbers)
+            seeds = f"{found['seeds'][0]}–{found['seeds'][-1]}"
+            lines.append((found["name"], seeds, *cells, score(own), score(found)))
+    return ABOUT + markdown_table(HEAD, lines) if lines else ""

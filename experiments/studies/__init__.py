@@ -1,0 +1,1 @@
+"""Our own studies: what the choices of this library are worth."""

@@ -1,0 +1,160 @@
+"""docs/results/properties.{json,md}: the paper's ticks beside what equations say and what was measured."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.lib.figures import IMAGES
+from experiments.lib.markdown import markdown_table
+from experiments.lib.stated import NO_TABLE, PROPERTIES, STATED
+from experiments.lib.table import RESULTS
+from experiments.studies.processes import ACTIONS, ALPHA, CHAINS, DRAWS, GAMMA, STATES, TEMPERATURE
+from iqlearn_jax.report import style
+from iqlearn_jax.runs.files import write_json
+from iqlearn_jax.runs.provenance import collect
+
+KINDS = {"deterministic": True, "stochastic": False}
+FEW = 12  # rows of the expert where shuffling is measured
+UNMOVED, NEAR = 0.02, 0.05  # below: a policy that hardly moved; an occupancy that is the one compared with
+PANELS = {
+    "offline": ("iq", "bc", "regularized_bc", "value_dice", "avril", "lstd_mu"),
+    "online, replay": ("iq, online", "sqil", "adril", "dac", "max_entropy_deep"),
+    "online, rollouts": ("gail", "airl", "asaf"),
+    "with the process or a model of it": (
+        "max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics",
+    ),
+}  # fmt: skip
+STATED_HEAD = ("method", "adversarial", "reward", "directly optimised", "source")
+HEAD = ("method", "distance, deterministic", "distance, stochastic", "moved by shuffling")
+PREFACE = f"""# The five properties of Table 1
+
+Garg et al. tick five properties. Three follow from the equations; convergence and dynamics-awareness are
+measured below for every method with a tabular form. The paper's claims about IQ-Learn itself are: one concave
+problem in Q (proposition 3.5, which needs a φ that does not fall: χ² as printed does beyond r = 2α, and TV's
+constraint is not convex in Q; `tests/ops/test_tabular.py` measures it), a policy that heeds the dynamics, no
+game, any reward.
+
+## The paper's ticks
+
+✓ and ✗ are the paper's ("convergence": a proof exists that the method finds the correct policy with enough
+data); a * says that equations or measurements say otherwise, as listed below. Measured means: moved by less
+than {UNMOVED}, or an occupancy within {NEAR} of the one it is compared with, on both kinds of processes.
+
+"""
+STATED_PREFACE = """
+## What the equations say
+
+Equations: each method's [page](../methods/README.md).
+
+"""
+MEASURED_PREFACE = """
+## Convergence and dynamics-awareness, measured
+
+`python -m experiments.studies.properties{option}`: {count} random processes of {states} states and {actions}
+actions, γ = {gamma}; {updates:,} updates of {rows} rows with falling rates (gail, airl, asaf: a quarter as
+many, each of four steps of all {rows} chains). Interquartile means over processes [95 % bootstrap]. GAIL's
+rates were chosen on other processes (seed 7); no other method's were tuned. A policy is estimated from
+{draws} actions in each state, which alone makes a distance of about 0.01.
+
+iq is the offline form, with the value term over the expert's rows; "iq, online" has a replay.
+
+**Distance**: total variation between the learned policy's occupancy and, for IQ-Learn, that of its
+objective's exact maximiser (χ², α = {alpha}, τ = {temperature}), for all others that of the expert, who is
+stochastic. Where a method's own optimum is not the expert (a margin and a sparse reward in regularized_bc, a
+prior in avril, a fixed reward in sqil, a penalty in max_entropy_deep), or its policy is greedy (lstd_mu), the
+distance holds that too: it is how far from the correct policy the method ends, which is what the tick is
+about.
+
+**Moved by shuffling**: how far the policy moves (total variation, mean over states) when every transition
+that the method sees leads to where another pair leads, on deterministic processes, with {few} rows of the
+expert and the same random numbers. Exactly 0: the method does not look at transitions. With endless rows
+tables fit the expert's actions in all states whatever the dynamics, and hardly anything moves.
+
+Not measured, having no tabular form: {no_table}.
+
+Hardware: {hardware}, commit {commit}; {hours:.1f} hours of computing.
+
+"""
+
+
+def write(rows: list[dict[str, Any]], count: int, option: str) -> None:
+    """docs/results/properties.{json,md} and the figure."""
+    made = collect(None)
+    facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "rows": CHAINS}
+    facts |= {"draws": DRAWS, "few": FEW, "alpha": ALPHA, "temperature": TEMPERATURE}
+    facts |= {"updates": rows[0]["updates"][-1]}
+    stated = {name: {**found._asdict(), "remarks": dict(found.remarks)} for name, found in STATED.items()}
+    write_json(
+        RESULTS / "properties.json",
+        {"name": "properties", "provenance": made} | facts | {"rows": rows, "stated": stated},
+    )
+    draw(rows)
+    lines = [
+        (row["method"], *map(_text, (*(row[kind][-1] for kind in KINDS), row["shuffled"]))) for row in rows
+    ]
+    more = {"hardware": made["hardware"], "commit": made["commit"][:8], "option": option}
+    more["no_table"] = "; ".join(f"{name} ({why})" for name, why in NO_TABLE.items())
+    more["hours"] = sum(row["wall_seconds"] for row in rows) / 3600
+    words = [(name, *(getattr(STATED[name], key) for key in STATED[name]._fields[:4])) for name in STATED]
+    page = PREFACE + ticks_page(rows) + STATED_PREFACE + markdown_table(STATED_HEAD, words)
+    page += MEASURED_PREFACE.format(**facts, **more) + markdown_table(HEAD, lines)
+    page += "\n![Distance over updates, stochastic processes](../images/properties_distance.png)\n"
+    (RESULTS / "properties.md").write_text(page)
+
+
+def ticks_page(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The paper's table, and one sentence for each tick that equations or measurements do not bear out."""
+    cells, remarks = [], []
+    for name, found in STATED.items():
+        other = {**found.remarks, **(contradictions(rows, name) if found.ticks else {})}
+        if found.ticks:
+            ticks = zip(found.ticks, PROPERTIES, strict=True)
+            cells.append((name, *(tick + ("*" if key in other else "") for tick, key in ticks)))
+        remarks += [
+            f"- {name}, {key} {found.ticks[PROPERTIES.index(key)]}: {words}." for key, words in other.items()
+        ]
+    return markdown_table(("method", *PROPERTIES), cells) + "\n" + "\n".join(remarks) + "\n"
+
+
+def contradictions(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, str]:
+    """{property: what was measured} where that is not what the paper's tick says."""
+    aware, _, converges, *_ = (tick == "✓" for tick in STATED[name].ticks)
+    found: dict[str, str] = {}
+    for row in rows:
+        if row["method"].split(",")[0] != name:
+            continue
+        moved, ends = row["shuffled"][0], [row[kind][-1][0] for kind in KINDS]
+        if aware != (moved >= UNMOVED):
+            found["dynamics-aware"] = f"{row['method']} moves by {moved:.3f} when transitions are shuffled"
+        if converges != (max(ends) <= NEAR):
+            where = " and ".join(f"{end:.3f} ({kind})" for end, kind in zip(ends, KINDS, strict=True))
+            found["convergence"] = f"after {row['updates'][-1]:,} updates its distance is {where}"
+    return found
+
+
+def draw(rows: Sequence[Mapping[str, Any]]) -> None:
+    """docs/images/properties_distance.png: distance over updates on stochastic processes."""
+    by_name = {row["method"]: row for row in rows}
+    with style.figure((9.6, 7.2), 2, 2) as (fig, axes):
+        for ax, (title, names) in zip(axes.flat, PANELS.items(), strict=True):
+            ax.set(title=title, xscale="log", yscale="log", xlabel="updates", ylabel="total variation")
+            ax.set_ylim(0.005, 1)
+            _panel(ax, [by_name[name] for name in names if name in by_name])
+        (IMAGES / "properties_distance.png").write_bytes(style.png(fig))
+
+
+def _panel(ax, rows: Sequence[Mapping[str, Any]]) -> None:
+    for index, row in enumerate(rows):
+        colour = style.colour(index)
+        values = np.array([value for value, _ in row["stochastic"]])
+        low, high = np.array([interval for _, interval in row["stochastic"]]).T
+        ax.plot(row["updates"], values, label=row["method"], color=colour)
+        ax.fill_between(row["updates"], low, high, color=colour, alpha=0.2, linewidth=0)
+    if rows:
+        style.legend_below(ax, [row["method"] for row in rows], columns=3)
+
+
+def _text(found: Sequence) -> str:
+    value, interval = found
+    return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

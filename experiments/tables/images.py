@@ -1,0 +1,101 @@
+"""Learning from pixels: every run of docs/results/images.md.
+
+    python -m experiments.tables.images [--list] [--only=NAME,...]
+
+MinAtar runs on the device with experts trained here: one that is missing is trained first (soft Q-learning
+on the true reward) and 30 of its episodes are recorded. Pong runs on the host from the shared demonstrations.
+"""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from experiments.lib.demonstrations import SHARED, own_demos
+from experiments.lib.markdown import full_markdown
+from experiments.lib.table import RUNS, Row, Table, main
+from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.data.convert.convert import convert
+from iqlearn_jax.data.demos import save
+from iqlearn_jax.data.rows import take_rows
+from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.training.reopen import load_run
+
+FIRST_SEED, EPISODES, CHUNK = 6000, 30, 256
+HOURS = 2.3  # of MinAtar online, from 27 ms an update
+FOLDER = RUNS / "images"
+
+
+def pong_demos(shared: Path) -> str:
+    """Unfolds the shared frames into the project's format."""
+    path, source = FOLDER / "pong.npz", shared / SHARED["pong"]
+    if not path.exists() and source.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save(path, convert(source))
+    return "" if path.exists() else str(source)
+
+
+def held_out_accuracy(folder: Path) -> str:
+    """How often the greedy action is the expert's on the episodes that the first run has not seen."""
+    problem: Any
+    problem, run = load_run(folder, from_flat(read_config(folder)))
+    seen = np.unique(np.asarray(problem.picks.indices)[0][: int(problem.picks.count[0])])
+    hidden = np.setdiff1d(np.arange(len(problem.demos)), seen)
+    hparams, state = jax.tree.map(lambda x: x[0], (problem.hparams, run.state))
+
+    @jax.jit
+    def agree(index):
+        rows = take_rows(problem.rows, index)
+        return (
+            problem.method.act(hparams, state, rows.obs, jax.random.key(0), deterministic=True) == rows.action
+        )
+
+    parts = [agree(hidden[i : i + CHUNK]) for i in range(0, len(hidden), CHUNK)]
+    return f"held-out action accuracy {float(np.concatenate(parts).mean()):.3f} on {len(hidden):,} steps"
+
+
+def minatar_rows(game: str) -> dict[str, Row]:
+    """IQ-Learn online beside behavioural cloning, from the same 20 demonstrations."""
+    path, expert = FOLDER / f"{game}.npz", f"minatar:{game}_expert"
+    prepare = partial(own_demos, expert, path, EPISODES, True)  # recorded as it acts
+    own = Row("", changes={"demos.path": str(path)}, prepare=prepare, note="own expert")
+    return {
+        game: own._replace(config=f"minatar:{game}", hours=HOURS),
+        f"{game}_bc": own._replace(config=f"minatar:{game}_bc", hours=0.15),
+    }
+
+
+PONG_DEMOS = {"demos.path": str(FOLDER / "pong.npz")}
+PONG_ROW = Row("", changes=PONG_DEMOS, prepare=pong_demos, finish=held_out_accuracy)
+ROWS = {
+    **minatar_rows("breakout"),
+    **minatar_rows("spaceinvaders"),
+    "pong_offline": PONG_ROW._replace(config="atari:pong_offline", hours=0.6),
+    "pong_bc": PONG_ROW._replace(config="atari:pong_bc", hours=0.3),
+    "pong": Row(
+        "atari:pong",
+        changes=PONG_DEMOS | {"demos.trajectories": 5}, prepare=pong_demos, hours=12.6,
+    ),
+}  # fmt: skip
+ROWS = {name: row._replace(changes={"first_seed": FIRST_SEED, **row.changes}) for name, row in ROWS.items()}
+PREFACE = """# Learning from pixels
+
+`python -m experiments.tables.images`. MinAtar is gymnax's, without sticky actions; its experts are trained
+here. Pong's demonstrations are shared files beside the checkout; their expert is recurrent, so an imitator
+that sees four frames cannot match it exactly. Final policies, never the best checkpoint; each return is the
+mean of 10 deterministic episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; no score
+is clipped. Settings were chosen on seeds below 1000; these seeds were run once.
+Hardware: {hardware}. Failures stay in the table.
+
+"""
+PANELS = {
+    "MinAtar Breakout": ("breakout", "breakout_bc"),
+    "MinAtar Space Invaders": ("spaceinvaders", "spaceinvaders_bc"),
+    "Pong": ("pong", "pong_offline", "pong_bc"),
+}
+TABLE = Table("tables.images", ROWS, PREFACE, full_markdown, PANELS)
+
+if __name__ == "__main__":
+    main(TABLE, __doc__)

@@ -1,0 +1,61 @@
+"""Numbers of any type as the format's, where that keeps them."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from iqlearn_jax.data.checks import Source, problem
+
+
+def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str, np.ndarray]:
+    """Casts to the format's dtypes where that keeps the numbers; validation judges what cannot be cast.
+
+    float64 becomes float32, integers int32 (uint8 states stay), flags of 0 and 1 bool, states of bools
+    float32; integer actions [N, 1] become [N] and real ones [N] become [N, 1].
+
+    Raises:
+      InputError: integers beyond int32, or flags other than 0 and 1.
+    """
+    result = {}
+    for field, array in arrays.items():
+        if field in ("terminals", "truncations"):
+            result[field] = _flags(array, field, source)
+        elif field == "rewards" or array.dtype.kind == "f":
+            result[field] = array.astype(np.float32, copy=False) if array.dtype.kind in "biuf" else array
+        else:
+            result[field] = _integers(array, field, source)
+    if "actions" in result:
+        result["actions"] = _action_axes(result["actions"])
+    if "rewards" in result and result["rewards"].ndim == 2 and result["rewards"].shape[1] == 1:
+        result["rewards"] = result["rewards"][:, 0]
+    return result
+
+
+def _flags(array: np.ndarray, field: str, source: Source) -> np.ndarray:
+    if array.dtype.kind not in "biuf":
+        return array
+    bad = np.flatnonzero((array != 0) & (array != 1))
+    if bad.size:
+        index = np.unravel_index(bad[0], array.shape)
+        place = f"{field}[{', '.join(map(str, index))}]"
+        raise problem(source, place, "0 or 1", str(array[index]), "store flags as booleans")
+    return array.astype(bool, copy=False)
+
+
+def _integers(array: np.ndarray, field: str, source: Source) -> np.ndarray:
+    if array.dtype.kind == "b":
+        return array.astype(np.int32 if field == "actions" else np.float32)
+    if array.dtype.kind not in "iu" or (array.dtype == np.uint8 and field != "actions"):
+        return array
+    if array.size and (array.max() > np.iinfo(np.int32).max or array.min() < np.iinfo(np.int32).min):
+        found = f"{array.min()}..{array.max()}"
+        raise problem(source, field, "integers that fit int32", found, "number states and actions from 0")
+    return array.astype(np.int32, copy=False)
+
+
+def _action_axes(actions: np.ndarray) -> np.ndarray:
+    if actions.dtype.kind == "f" and actions.ndim == 1:
+        return actions[:, None]
+    if actions.dtype.kind == "i" and actions.ndim == 2 and actions.shape[1] == 1:
+        return actions[:, 0]
+    return actions

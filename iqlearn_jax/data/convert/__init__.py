@@ -1,0 +1,1 @@
+"""Foreign demonstrations: a reader for each format."""

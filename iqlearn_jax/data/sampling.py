@@ -1,0 +1,158 @@
+"""Which transitions of the demonstrations a run may see: whole episodes, thinned out."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.data.rows import Rows, count_rows, take_next_actions, take_rows
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.types import Batch
+
+
+class Selection(NamedTuple):
+    """Indices into the transition arrays of one `Demos`.
+
+    Attributes:
+      indices: [n] int32 kept transitions, episode by episode, in time order.
+      initial: [trajectories] int32 first step of each chosen episode (its start observation).
+    """
+
+    indices: np.ndarray
+    initial: np.ndarray
+
+
+def select(demos: Demos, trajectories: int, subsample: int = 1, seed: int = 0) -> Selection:
+    """Chooses episodes without replacement and keeps every `subsample`-th step of each.
+
+    The kept steps of an episode start at a random offset in [0, min(subsample, its length)), so that
+    each episode gives at least one transition. Its last step is always kept where `terminals` is true,
+    on top of the grid: without it no method could learn where the task ends. For one seed, the
+    episodes and offsets of k trajectories are the first k of those of k + 1.
+
+    Args:
+      demos: validated demonstrations.
+      trajectories: number of episodes; 0: all of them.
+      subsample: keep one step in so many, >= 1.
+      seed: the same seed gives the same selection.
+    Returns:
+      indices [n] and initial [trajectories].
+    Raises:
+      InputError: counts out of range.
+    """
+    if not 0 <= trajectories <= demos.num_episodes:
+        expected = f"1..{demos.num_episodes} (the file has {demos.num_episodes} episodes), or 0 for all"
+        raise InputError(
+            f"demos.trajectories: expected {expected}, found {trajectories}; ask for fewer or record more"
+        )
+    if subsample < 1:
+        raise InputError(f"demos.subsample: expected >= 1, found {subsample}; 1 keeps every step")
+    rng = np.random.default_rng(seed)
+    episodes = rng.permutation(demos.num_episodes)[: trajectories or demos.num_episodes]
+    fractions = rng.random(demos.num_episodes)
+    starts, lengths = demos.episode_starts, demos.episode_lengths
+    kept = []
+    for episode in episodes:
+        start, stop = starts[episode], starts[episode] + lengths[episode]
+        offset = int(fractions[episode] * min(subsample, lengths[episode]))
+        kept.append(_thin(start + offset, stop, subsample, bool(demos.terminals[stop - 1])))
+    return Selection(np.concatenate(kept).astype(np.int32), starts[episodes].astype(np.int32))
+
+
+def _thin(first: int, stop: int, subsample: int, terminal: bool) -> np.ndarray:
+    """[k] every `subsample`-th index from `first`, with the last one added if it is terminal."""
+    indices = np.arange(first, stop, subsample)
+    if terminal and indices[-1] != stop - 1:
+        return np.append(indices, stop - 1)
+    return indices
+
+
+def stack_selections(selections: Sequence[Selection | np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Selections of many runs over one shared array, as one rectangle.
+
+    Args:
+      selections: R selections (their `indices` are used), or R index arrays.
+    Returns:
+      indices: [R, Nmax] int32; a row is padded with its own first index, always safe to gather.
+      counts: [R] int32 number of true entries; sample positions in [0, counts[r]).
+    Raises:
+      InputError: no selections, or an empty one.
+    """
+    rows = [np.asarray(s.indices if isinstance(s, Selection) else s, np.int32) for s in selections]
+    if not rows or any(len(row) == 0 for row in rows):
+        raise InputError(
+            "selections: expected at least one, none of them empty; found none; select some transitions"
+        )
+    counts = np.array([len(row) for row in rows], np.int32)
+    stacked = np.repeat(np.array([[row[0]] for row in rows], np.int32), counts.max(), axis=1)
+    for row, target in zip(rows, stacked, strict=True):
+        target[: len(row)] = row
+    return stacked, counts
+
+
+class DemoIndices(struct.PyTreeNode):
+    """Which transitions of the shared demonstrations a run may see.
+
+    Attributes:
+      indices: [n] int32, padded to the longest run; the first `count` are valid.
+      count: [] int32.
+      initial: [trajectories] int32 first steps of its episodes.
+    """
+
+    indices: jax.Array
+    count: jax.Array
+    initial: jax.Array
+
+
+Picks = DemoIndices  # until training/problem.py has the new name
+
+
+def pick_demos(config, demos: Demos, seeds: np.ndarray) -> DemoIndices:
+    """The trajectories of each run, and the steps in them, drawn by its seed. Leading axis R."""
+    chosen = [select(demos, config.demos.trajectories, config.demos.subsample, int(seed)) for seed in seeds]
+    indices, counts = stack_selections(chosen)
+    return DemoIndices(
+        indices=jnp.asarray(indices),
+        count=jnp.asarray(counts),
+        initial=jnp.asarray(np.stack([selection.initial for selection in chosen])),
+    )
+
+
+def demonstrated_obs(demos: Demos, chosen: DemoIndices) -> list[np.ndarray]:
+    """Observations and successors [2n, ...] that each run's demonstrations show, of `chosen` [R]."""
+    valid = [row[:n] for row, n in zip(np.asarray(chosen.indices), np.asarray(chosen.count), strict=True)]
+    return [np.concatenate([demos.observations[row], demos.next_observations[row]]) for row in valid]
+
+
+def sample_expert(rows: Rows, chosen: DemoIndices, key: jax.Array, size: int) -> Batch:
+    """Uniform sample of one run's demonstrations: transitions, the actions after them, start observations."""
+    row_key, initial_key = jax.random.split(key)
+    index = chosen.indices[jax.random.randint(row_key, (size,), 0, chosen.count)]
+    initial = jax.random.choice(initial_key, chosen.initial, (size,))
+    return Batch(
+        expert=take_rows(rows, index),
+        next_action=take_next_actions(rows, index),
+        initial=take_rows(rows, initial).obs,
+    )
+
+
+def sample_windows(
+    rows: Rows, chosen: DemoIndices, key: jax.Array, size: int, length: int, from_start: bool = False
+) -> Batch:
+    """Windows [size, length] of successive steps in the file, from uniformly drawn ones of one run's.
+
+    A window may run over the end of its episode, which its `terminated` and `truncated` then show inside it.
+
+    Args:
+      from_start: from the first steps of the run's episodes.
+    """
+    starts = chosen.initial if from_start else chosen.indices
+    count = len(chosen.initial) if from_start else chosen.count
+    first = starts[jax.random.randint(key, (size,), 0, count)]
+    index = jnp.minimum(first[:, None] + jnp.arange(length), count_rows(rows) - 1)
+    flat = take_rows(rows, index.ravel())
+    return Batch(expert=jax.tree.map(lambda x: x.reshape(size, length, *x.shape[1:]), flat))

@@ -1,0 +1,1 @@
+"""The divergence doctor: what has gone wrong in a run, by its metrics alone."""

@@ -1,0 +1,161 @@
+"""The divergence doctor: watches a run's metrics while it trains, or reads them afterwards; same findings."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.devices.placement import is_main
+from iqlearn_jax.doctor.findings import Finding, sentence
+from iqlearn_jax.doctor.remedies import DIAGNOSES
+from iqlearn_jax.doctor.rules import WATCHED, Case, History, Symptom, make_case
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.runs import history as runs_history
+from iqlearn_jax.runs.files import write_json
+from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.types import EnvSpec
+
+FILE = "doctor.json"
+METHODS = ("iq",)  # whose metrics the rules know
+
+Findings = dict[str, Finding]
+
+
+class Doctor:
+    """Judges one folder's runs chunk by chunk; what it finds is a function of `metrics.jsonl` alone."""
+
+    def __init__(self, case: Case, before: runs_history.History, workdir: Path | None = None):
+        """Goes on after the metrics that a resumed run has, without saying again what was said.
+
+        Args:
+          workdir: folder in which `doctor.json` is written; None writes nothing.
+        """
+        self._case, self._written = case, False
+        self._path = None if workdir is None else workdir / FILE
+        self._runs = len(case.hparams["alpha"])
+        history = as_history(before)
+        self._history, self._chunks = history, len(history)
+        self._found = diagnose(case, history)
+        self._said = {kind: len(finding.runs) for kind, finding in self._found.items()}
+
+    def see(self, update: int, metrics: dict[str, np.ndarray]) -> None:
+        """Judges one more chunk of metrics [R]; says each new kind once and writes what changed."""
+        if self._case.config.method not in METHODS:
+            return
+        self._add(update, metrics)
+        found = examine(self._case, self._history.upto(self._chunks), self._found)
+        if found == self._found and self._written:
+            return
+        new = [finding for kind, finding in found.items() if kind not in self._said]
+        warn_of_findings(new, self._runs)
+        self._said |= {finding.kind: len(finding.runs) for finding in new}
+        self._found, self._written = found, True
+        if self._path is not None:
+            write_json(self._path, as_content(found, self._runs))
+
+    def _add(self, update: int, metrics: dict[str, np.ndarray]) -> None:
+        """One more row of the history, whose arrays double when they are full."""
+        if self._chunks == len(self._history):
+            more = blank_history(max(64, self._chunks), self._runs)
+            self._history = join(self._history, more)
+        self._history.updates[self._chunks] = update
+        for name in WATCHED:
+            value = np.asarray(metrics.get(name, np.nan), float)
+            self._history.metrics[name][self._chunks] = np.where(np.isfinite(value), value, np.nan)
+        self._chunks += 1
+
+    def conclude(self) -> None:
+        """Says again what has spread to further runs since it was first said."""
+        spread = [found for kind, found in self._found.items() if len(found.runs) > self._said[kind]]
+        warn_of_findings(spread, self._runs)
+
+
+def warn_of_findings(findings: Sequence[Finding], runs: int) -> None:
+    """A warning for each of the doctor's findings; the first process speaks for all."""
+    for finding in findings if is_main() else ():
+        logging.warning("%s", sentence(finding, runs))
+
+
+def examine(case: Case, history: History, found: Findings) -> Findings:
+    """The findings with those of the newest chunk."""
+    if case.config.method not in METHODS:
+        return {}
+    found, update = dict(found), int(history.updates[-1])
+    looks = ((kind, diagnosis.rule(case, history)) for kind, diagnosis in DIAGNOSES.items())
+    for kind, symptom in ((kind, symptom) for kind, symptoms in looks for symptom in symptoms):
+        if (merged := _merge(case, kind, symptom, update, found.get(kind))) is not None:
+            found[kind] = merged
+    return found
+
+
+def _merge(case: Case, kind: str, symptom: Symptom, update: int, known: Finding | None) -> Finding | None:
+    runs = [] if known is None else known.runs
+    new = [run for run in np.flatnonzero(symptom.sick).tolist() if run not in runs]
+    if not new:
+        return None
+    if known is not None:
+        return known._replace(runs=runs + new)
+    value, bound = (float(np.broadcast_to(x, symptom.sick.shape)[new[0]]) for x in symptom[1:3])
+    diagnosis = DIAGNOSES[kind]
+    return Finding(kind, symptom.metric, value, bound, update, new, diagnosis.meaning, diagnosis.remedy(case))
+
+
+def diagnose(case: Case, history: History) -> Findings:
+    """What watching the whole history would have found, chunk by chunk."""
+    found: Findings = {}
+    for chunks in range(1, len(history) + 1):
+        found = examine(case, history.upto(chunks), found)
+    return found
+
+
+def blank_history(chunks: int, runs: int) -> History:
+    """A history in which nothing is known."""
+    return History(np.zeros(chunks, int), {name: np.full((chunks, runs), np.nan) for name in WATCHED})
+
+
+def join(first: History, then: History) -> History:
+    """One history after the other."""
+    rows = {name: np.concatenate([first.metrics[name], then.metrics[name]]) for name in WATCHED}
+    return History(np.concatenate([first.updates, then.updates]), rows)
+
+
+def as_history(columns: runs_history.History) -> History:
+    """What the rules read of a run's metrics."""
+    history = blank_history(len(columns), columns.runs)
+    history.updates[:] = columns.clocks["update"]
+    for name in WATCHED:
+        if name in columns.metrics:
+            history.metrics[name][:] = columns.metrics[name]
+    return history
+
+
+def as_content(found: Findings, runs: int) -> dict[str, Any]:
+    """The content of `doctor.json`."""
+    return {"runs": runs, "findings": [finding._asdict() for finding in found.values()]}
+
+
+def examine_folder(workdir: Path, find_spec: Callable[[Any], EnvSpec]) -> tuple[list[Finding], int]:
+    """Findings in a finished or running folder, from its configuration and metrics, and its number of runs.
+
+    Args:
+      find_spec: (config) -> facts of its environment.
+    Raises:
+      InputError: no run there, nothing logged yet, or a method whose metrics the doctor does not know.
+    """
+    config = from_flat(read_config(workdir))
+    if config.method not in METHODS:
+        raise InputError(
+            f"{workdir}: config.method is '{config.method}'; the doctor knows the metrics of "
+            f"{', '.join(METHODS)} only, see eval/likeness in the report instead"
+        )
+    case = make_case(config, find_spec(config))
+    runs = len(case.hparams["alpha"])
+    history = as_history(runs_history.read_history(workdir / "metrics.jsonl", runs))
+    if not len(history):
+        raise InputError(
+            f"{workdir}/metrics.jsonl: no line yet; wait for the first {config.log_every} updates"
+        )
+    return list(diagnose(case, history).values()), runs

@@ -1,0 +1,117 @@
+"""Training with environments on the host (gymnasium): jitted act and learn around vectorised stepping."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from iqlearn_jax.devices.placement import vmap
+from iqlearn_jax.envs.api import random_actions
+from iqlearn_jax.envs.handle import EnvHandle
+from iqlearn_jax.envs.host import HostEnvs
+from iqlearn_jax.loops.loop import Loop, start_run
+from iqlearn_jax.loops.online import exploration_steps, in_round, make_learner, online_replay
+from iqlearn_jax.methods import Method
+from iqlearn_jax.types import EnvSpec
+
+RANDOM_PLAY_SEED = 0
+
+
+class Compiled(NamedTuple):
+    """What runs on the device between steps of the simulators, over all runs [R].
+
+    Attributes:
+      begin: (hparams, seeds) -> run.
+      act: (hparams, run, obs [R, E, ...]) -> actions [R, E, ...].
+      store: (run, transition [R, E, ...]) -> run.
+      learn: (hparams, rows, picks, run, transition, obs) -> (run, metrics, actions).
+      explore: (seeds, number of the step) -> uniformly random actions.
+    """
+
+    begin: Callable
+    act: Callable
+    store: Callable
+    learn: Callable
+    explore: Callable
+
+
+def make_host(config, method: Method, envs: HostEnvs) -> Loop:
+    """As `loops.online.make_online` with the environments in Python; several runs step side by side.
+
+    The simulators live in `envs`. `run.env` mirrors them at the end of each chunk, so that a checkpoint
+    of the run resumes them (`Loop.restore`).
+    """
+    compiled = _compile(config, method, envs.spec)
+
+    def init(hparams, seeds, rows, picks):
+        run = compiled.begin(hparams, seeds)
+        for number in range(exploration_steps(config)):
+            run = compiled.store(run, envs.step(np.asarray(compiled.explore(seeds, number))))
+        return run.replace(env=envs.state())
+
+    def chunk(hparams, rows, picks, run):
+        run, seen = run.replace(env=None), []
+        action = compiled.act(hparams, run, envs.obs)
+        for _ in range(config.log_every // config.online.updates_per_step):
+            transition = envs.step(np.asarray(action))
+            run, metrics, action = compiled.learn(hparams, rows, picks, run, transition, envs.obs)
+            seen.append(metrics | episode_counts(transition, envs.last_return))
+        return run.replace(env=envs.state()), jax.tree.map(lambda *x: np.mean(x, axis=0), *seen)
+
+    def like(hparams, seeds, rows, picks):
+        return jax.eval_shape(compiled.begin, hparams, seeds).replace(env=envs.state())
+
+    def restore(run):
+        envs.restore(jax.tree.map(np.asarray, run.env))
+
+    return Loop(init, chunk, like, restore)
+
+
+def _compile(config, method: Method, spec: EnvSpec) -> Compiled:
+    num_envs, replay = config.online.num_envs, online_replay(config, spec, rounds=method.round_updates > 0)
+    learner = make_learner(config, method, replay)
+
+    def begin(hparams, seed):
+        init_key, _, run_key = jax.random.split(jax.random.key(seed), 3)
+        return start_run(method.init(init_key, hparams), run_key, replay.init())
+
+    def act(hparams, run, obs):
+        act_key, _ = jax.random.split(jax.random.fold_in(run.key, run.updates))
+        return method.act(hparams, run.state, obs, act_key, deterministic=False)
+
+    def store(run, transition):
+        ring = replay.add(run.replay, in_round(method, run, transition))
+        return run.replace(replay=ring, env_steps=run.env_steps + num_envs)
+
+    def learn(hparams, rows, picks, run, transition, obs):  # and acts: calls are what takes the time
+        _, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
+        run, metrics = learner(hparams, rows, picks, store(run, transition), learn_key)
+        return run, metrics, act(hparams, run, obs)
+
+    def explore(seed, number):
+        _, explore_key, _ = jax.random.split(jax.random.key(seed), 3)
+        return random_actions(spec, jax.random.fold_in(explore_key, number), num_envs)
+
+    return Compiled(
+        begin=jax.jit(vmap(begin)),
+        act=jax.jit(vmap(act)),
+        store=jax.jit(vmap(store), donate_argnums=0),
+        learn=jax.jit(vmap(learn, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=3),
+        explore=jax.jit(vmap(explore, in_axes=(0, None))),
+    )
+
+
+def random_play(handle: EnvHandle, num_envs: int = 8, steps: int = 256) -> np.ndarray:
+    """Observations [num_envs * steps, ...] of uniformly random play, always the same."""
+    envs, spec = HostEnvs(handle, [RANDOM_PLAY_SEED], num_envs), handle.spec
+    keys = jax.random.split(jax.random.key(RANDOM_PLAY_SEED), steps)
+    draw = jax.jit(lambda key: random_actions(spec, key, num_envs))
+    obs = [envs.step(np.asarray(draw(key))[None]).obs for key in keys]
+    return np.concatenate(obs).reshape(-1, *spec.obs_shape)
+
+
+def episode_counts(transition, last_return: np.ndarray) -> dict[str, np.ndarray]:
+    """Number [R] of episodes that ended in this step, and the sum [R] of their returns."""
+    ended = transition.terminated | transition.truncated
+    return {"episodes": ended.sum(axis=1) * 1.0, "return_sum": np.where(ended, last_return, 0.0).sum(axis=1)}

@@ -1,0 +1,1 @@
+"""Forward RL on a given reward."""

@@ -1,0 +1,48 @@
+"""PPO on the environment's reward: forward RL that learns from rollouts; it trains experts."""
+
+from iqlearn_jax.agents import STANDARD_PARTS, Parts
+from iqlearn_jax.agents.ppo import PPO_KEYS, make_ppo_agent
+from iqlearn_jax.methods.checks import require
+from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry
+
+KEYS = PPO_KEYS | {"reward_path"}
+
+
+def make_ppo(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
+    """Proximal policy optimisation (Schulman et al. 2017), see `agents.ppo`.
+
+    Raises:
+      InputError: a rollout that minibatches do not divide.
+    """
+    check_rollout(config)
+    agent = make_ppo_agent(config, spec, parts)
+
+    def update(hparams, state, batch, key):
+        return agent.learn(hparams, state, batch.policy, batch.policy.reward, key)
+
+    return Method(init=agent.init, update=update, act=agent.act, reward=None)
+
+
+def check_rollout(config) -> None:
+    """Refuses minibatches of unequal sizes.
+
+    Raises:
+      InputError: names the field, its value and what it may be.
+    """
+    rows = config.online.rollout_steps * config.online.num_envs
+    require(
+        rows % config.minibatches == 0,
+        f"config.minibatches is {config.minibatches}, which does not divide a rollout of {rows} steps "
+        f"(config.online.rollout_steps {config.online.rollout_steps} times config.online.num_envs "
+        f"{config.online.num_envs}); set --config.minibatches to a divisor",
+    )
+
+
+ENTRY = MethodEntry(
+    make_ppo,
+    KEYS,
+    "PPO on the environment's reward, from rollouts; trains experts (Schulman et al. 2017)",
+    feeds=frozenset({"rollout"}),
+    refuses=PLAIN,
+    parts=frozenset({"optimizer"}),
+)

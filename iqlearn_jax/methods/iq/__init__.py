@@ -1,0 +1,1 @@
+"""Inverse soft-Q learning (Garg et al. 2021)."""

@@ -1,0 +1,125 @@
+"""IQ-Learn: inverse soft-Q learning (Garg et al. 2021, eqs. 9, 10, 12; Algorithm 1).
+
+One gradient step of the critic on −J(Q), then (continuous actions) one SAC step of the actor. The actor step
+maximises E[Q − τ log π]; the paper's §4.4 and Algorithm 1 print it as a minimisation.
+
+Departures from the authors' code, each with the switch that restores their choice:
+  initial states of (1−γ)E_ρ0[V] are the demonstrations' true start states (`value_term="v0"`, eq. 9); the
+    authors average over all expert states under that name: `value_term="v0_all"`;
+  online, the presets estimate the value term in its saddle form over the policy's samples
+    (`value_term="policy"`, see `saddle_value_term`): `value_term="mixture"` is the authors';
+  observations are standardised by the demonstrations, online by them and random play: `normalize_obs=False`;
+  terminal treatment: `terminal="zero"` is the authors';
+  thinned-out demonstrations may show (s', a'), too (`next_rows_gain`): off by default, `next_actions=False`;
+  several critics: the recovered reward is the mean of Q_e(s,a) − γ·min V(s'), theirs has min Q: `critics=1`;
+  from states alone, actions may be inferred: `infer_actions=False` is the paper's E_{a~π}[Q(s,a)].
+"""
+
+import jax
+import jax.numpy as jnp
+
+from iqlearn_jax.agents import STANDARD_PARTS, Parts, make_agent
+from iqlearn_jax.agents.common import AGENT_KEYS, Learner, critic_step
+from iqlearn_jax.methods.batches import join
+from iqlearn_jax.methods.checks import require, require_differentiable, values_of
+from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward
+from iqlearn_jax.methods.iq.inverse_dynamics import inferring
+from iqlearn_jax.methods.iq.loss import critic_loss, reward_eq11
+from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry
+from iqlearn_jax.ops.iq.divergences import DIVERGENCES
+
+KEYS = DEMOS | AGENT_KEYS | {
+    "divergence", "alpha", "phi_slope", "gradient_penalty", "regularize", "value_term", "gamma", "terminal",
+    "absorbing_entropy", "clip_targets", "next_actions", "state_only", "infer_actions", "discriminator_lr",
+}  # fmt: skip
+
+
+def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
+    """IQ-Learn as a record of pure functions.
+
+    Raises:
+      InputError: an unknown divergence, or a combination that has no meaning.
+    """
+    check(config)
+    require_differentiable(config, spec, "set it to 0 and choose a divergence other than 'w1'")
+    agent = make_agent(config, spec, parts)
+    as_expert = config.feed == "demos" or config.state_only  # decides the sign after a bounded terminal
+
+    def update(hparams, state, batch, key):
+        loss_key, improve_key = jax.random.split(key)
+        rows, _ = join(batch)
+        learner = Learner(config, agent, hparams, state)
+
+        def loss(critic):
+            return critic_loss(learner, critic, batch, loss_key)
+
+        state, metrics = critic_step(config, hparams, state, loss, parts.optimizer)
+        state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key)
+        return state, metrics | policy_metrics
+
+    def reward(hparams, state, transition, key):
+        expert = jnp.full(transition.reward.shape, float(as_expert))
+        learner = Learner(config, agent, hparams, state)
+        sample = reward_eq11(learner, state.critic, state.critic, transition, expert, key)
+        return jnp.mean(sample.reward, axis=0)
+
+    def value(hparams, state, obs, key):
+        return agent.value(hparams, state, state.critic, obs, key)
+
+    def after_end(hparams, state):
+        return end_reward(Learner(config, agent, hparams, state), as_expert)
+
+    method = Method(
+        init=agent.init,
+        update=update,
+        act=agent.act,
+        reward=reward,
+        value=value,
+        end_reward=None if config.terminal == "zero" else after_end,
+    )
+    if config.infer_actions:
+        return inferring(config, spec, agent.preprocess, method, parts.optimizer)
+    return method
+
+
+def check(config) -> None:
+    """Refuses configurations that have no meaning, before anything is compiled."""
+    divergence, term = DIVERGENCES[config.divergence], config.value_term
+    require(
+        term != "policy" or config.feed == "replay",
+        "config.value_term='policy' is a mean over the learner's own samples, but config.feed is "
+        f"'{config.feed}'; set --config.feed=replay, or --config.value_term=expert",
+    )
+    require(
+        not config.state_only or config.feed == "replay",
+        "config.state_only with config.feed='demos' can learn no policy: without actions and without acting, "
+        "nothing says what an action does; set --config.feed=replay",
+    )
+    require(
+        not config.next_actions or (term == "expert" and not config.state_only),
+        "config.next_actions needs a value term over the expert's rows, where V(s'') cancels, and their "
+        f"actions, but config.value_term is '{term}' and config.state_only {config.state_only}; set "
+        "--config.value_term=expert and --config.state_only=False, or --config.next_actions=False",
+    )
+    require(
+        config.terminal != "bounded" or are_bounded(config),
+        "config.terminal='bounded' needs rewards bounded on both sides; those of divergence "
+        f"'{config.divergence}' with config.regularize='{config.regularize}' are not: set "
+        "--config.regularize=both with divergence 'chi2', --config.divergence=tv, or "
+        "--config.terminal=absorbing",
+    )
+    penalty = min(values_of(config, "gradient_penalty"))
+    require(
+        not divergence.lipschitz or penalty > 0,
+        f"divergence '{divergence.name}' is a constraint on the gradient, but config.gradient_penalty is "
+        f"{penalty}; set it above 0 (the paper: 10)",
+    )
+
+
+ENTRY = MethodEntry(
+    make_iq,
+    KEYS,
+    "inverse soft-Q learning: one critic holds policy and reward (Garg et al. 2021)",
+    feeds=frozenset({"demos", "replay"}),
+    parts=frozenset({"critic", "actor", "optimizer"}),
+)

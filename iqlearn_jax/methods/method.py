@@ -1,0 +1,112 @@
+"""The record that every method is, and the one in which the catalogue describes it."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from iqlearn_jax.config.schema import FEEDS, traced_keys
+from iqlearn_jax.data.normalization import NORMALIZATION, identity_normalization
+from iqlearn_jax.errors import unknown
+from iqlearn_jax.types import EnvSpec, Hparams
+
+DEMOS = frozenset({"demos.path", "demos.trajectories", "demos.subsample"})  # of all that learn from them
+# Keys of the agents that methods with one plain network refuse.
+PLAIN = frozenset({"critics", "target_network", "learn_temperature", "excess_entropy", "state_only"})
+
+
+class Method(NamedTuple):
+    """A method as pure functions; static choices went in when it was made.
+
+    Made by `make_method`, it takes hyperparameters (`hparams`) of which some are missing: those have the
+    configuration's values. Unknown ones are refused.
+
+    Attributes:
+      init: (key, hparams) -> State.
+      update: (hparams, state, batch, key) -> (State, Metrics).
+      act: (hparams, state, obs [B, ...], key, deterministic) -> actions [B, ...].
+      reward: (hparams, state, transition [B], key) -> recovered reward [B]; None where the method has none.
+      round_updates: updates in a round, where it asks for `RoundTransition`s from the replay; else 0.
+      window: steps of the demonstrated windows [B, window] that it asks for instead of rows [B]; else 0.
+      from_start: those windows begin where episodes begin, and run on into other episodes after their end.
+      value: (hparams, state, obs [B, ...], key) -> V(s) [B]; None where no critic is watched by it.
+      end_reward: (hparams, state) -> recovered reward [] of each step in the absorbing state after an end,
+        where `reward` of a terminal row does not hold it; None where nothing follows an end.
+      defaults: hyperparameters of one run at the configuration's values, observations as they are.
+    """
+
+    init: Callable
+    update: Callable
+    act: Callable
+    reward: Callable | None
+    round_updates: int = 0
+    window: int = 0
+    from_start: bool = False
+    value: Callable | None = None
+    end_reward: Callable | None = None
+    defaults: Mapping[str, np.ndarray] = MappingProxyType({})
+
+    def hparams(self, **changes: Any) -> Hparams:
+        """Hyperparameters of one run as float32 arrays: the configuration's, but for `changes`.
+
+        Observations are standardised by `obs_mean` and `obs_std` [D].
+
+        Raises:
+          InputError: an unknown name; the message lists near ones.
+        """
+        return {name: jnp.asarray(x, jnp.float32) for name, x in complete(self.defaults, changes).items()}
+
+
+class MethodEntry(NamedTuple):
+    """What the catalogue knows of a method.
+
+    Attributes:
+      make: (config, spec) or (config, spec, parts) -> Method.
+      keys: names in `config.schema.KEYS` of all keys with `of_method` that it reads.
+      meaning: one line, with authors and year.
+      feeds: what it can learn from: some of "demos", "replay" and "rollout"; `config.feed` chooses one.
+      refuses: keys that it does not read and that must have their defaults, lest they promise something.
+      parts: what of `agents.Parts` it can be built of: some of "critic", "actor" and "optimizer"; `make`
+        takes a third argument where there are any.
+    """
+
+    make: Callable[..., Method]
+    keys: frozenset[str]
+    meaning: str
+    feeds: frozenset[str] = frozenset(FEEDS)
+    refuses: frozenset[str] = frozenset()
+    parts: frozenset[str] = frozenset()
+
+
+def complete(defaults: Mapping[str, np.ndarray], hparams: Hparams) -> Hparams:
+    """The hyperparameters, those that are missing from `defaults`.
+
+    Raises:
+      InputError: a name that is none of a hyperparameter.
+    """
+    for name in hparams:
+        if name not in (known := {*defaults, *traced_keys(), *NORMALIZATION}):
+            raise unknown("hyperparameter", name, known)
+    missing = {name: jnp.asarray(x) for name, x in defaults.items() if name not in hparams}
+    return {**missing, **hparams}
+
+
+def default_leaves(config, spec: EnvSpec) -> dict[str, np.ndarray]:
+    """The hyperparameters of one run at the configuration's values, observations left as they are."""
+    leaves = {name: np.float32(config[name]) for name in traced_keys() if name in config}
+    statistics = identity_normalization(1, spec.obs_shape, config.whiten and len(spec.obs_shape) == 1)
+    return leaves | {name: values[0] for name, values in statistics.items()}
+
+
+def with_defaults(method: Method, defaults: Mapping[str, np.ndarray]) -> Method:
+    """The method, which now takes hyperparameters of which some are missing."""
+
+    def completed(fn: Callable) -> Callable:
+        return lambda hparams, *rest, **named: fn(complete(defaults, hparams), *rest, **named)
+
+    names = ("update", "act", "reward", "value", "end_reward")
+    functions: dict[str, Any] = {name: completed(fn) for name in names if (fn := getattr(method, name))}
+    functions["init"] = lambda key, hparams: method.init(key, complete(defaults, hparams))
+    return method._replace(**functions, defaults=MappingProxyType(dict(defaults)))

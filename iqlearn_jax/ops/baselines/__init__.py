@@ -1,0 +1,1 @@
+"""The mathematics of the methods that IQ-Learn is compared with."""

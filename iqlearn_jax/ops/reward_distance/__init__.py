@@ -1,0 +1,1 @@
+"""Distances between rewards that shaping does not change."""

@@ -1,0 +1,1 @@
+"""Exact tabular Markov decision processes: solutions and inverse problems."""

@@ -1,1 +1,0 @@
-"""Runs as an array axis: what surrounds the compiled loop on the host."""

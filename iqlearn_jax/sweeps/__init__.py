@@ -1,0 +1,1 @@
+"""Grids of settings on the same seeds."""

@@ -1,0 +1,305 @@
+"""The front door: training from Python, and what one holds afterwards."""
+
+import copy
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from functools import cached_property
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from absl import logging
+
+from iqlearn_jax import methods
+from iqlearn_jax.config.checks import check
+from iqlearn_jax.config.load import as_plain, assign, base_config, load_config
+from iqlearn_jax.config.schema import FEEDS
+from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.envs.api import Environment
+from iqlearn_jax.envs.handle import EnvHandle
+from iqlearn_jax.envs.registry import handle_from_spec, open_env, register_env
+from iqlearn_jax.envs.spaces import spec_from_spaces
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.loops.loop import RunState
+from iqlearn_jax.methods import METHODS, Method, check_keys
+from iqlearn_jax.runs.files import read_json
+from iqlearn_jax.runs.folder import RunFolder
+from iqlearn_jax.runs.history import History, read_history
+from iqlearn_jax.training.problem import Problem, concrete, make_problem
+from iqlearn_jax.training.session import Clock, Session, Stopped, begin, run_session
+from iqlearn_jax.types import EnvSpec
+
+
+class Run:
+    """Trained runs, one for each seed (and each point of a grid).
+
+    Attributes:
+      config: what they were trained with.
+      seeds: [R].
+    """
+
+    def __init__(self, problem: Problem, state: RunState, clock: Clock, history: History):
+        """Made by `train` and `load`."""
+        self._problem, self._state, self._clock, self._history = problem, state, clock, history
+
+    @property
+    def config(self) -> Any:
+        """The configuration, an `ml_collections.ConfigDict`."""
+        return self._problem.config
+
+    @property
+    def seeds(self) -> np.ndarray:
+        """[R] seeds, in the order of everything else that has an axis of runs."""
+        return self._problem.seeds
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Metrics as columns: "update", "env_steps", "wall_seconds" [T]; all others [T, R], NaN where unknown."""
+        return self._history.columns()
+
+    @cached_property
+    def summary(self) -> dict[str, Any]:
+        """The content of `summary.json` (docs/formats.md): returns, scores, correlations."""
+        from iqlearn_jax.training.summary import finish
+
+        return finish(self._session(), self._state, self._clock)
+
+    @property
+    def returns(self) -> np.ndarray | None:
+        """[R] mean true returns of the final policies; None without a simulator."""
+        returns = self.summary["returns"]
+        return None if returns is None else np.asarray(returns)
+
+    def policy(self, seed: int = 0):
+        """The final policy of run number `seed`, counted from 0: observation(s) -> action(s); see `Policy`.
+
+        Raises:
+          InputError: there is no such run.
+        """
+        from iqlearn_jax.trained.policy import make_policy
+
+        return make_policy(*self._one(seed))
+
+    def reward(self, seed: int = 0):
+        """The recovered reward of run number `seed`: (obs, action, next_obs, terminated) -> r; see
+        `RecoveredReward`.
+
+        Raises:
+          InputError: there is no such run, or the method recovers no reward.
+        """
+        from iqlearn_jax.rewards import make_reward
+
+        return make_reward(*self._one(seed))
+
+    def save(self, folder: str | PathLike) -> None:
+        """Writes the folder that `iqlearn train` would have written; demonstrations in memory go with it.
+
+        Raises:
+          InputError: the folder holds a run already.
+        """
+        from iqlearn_jax.training.summary import finish
+        from iqlearn_jax.training.train import claimed
+
+        with claimed(self._problem, Path(folder)) as run_folder, closing(run_folder):
+            run_folder.rewind(0)
+            for chunk in self._history.chunks():
+                run_folder.write(*chunk[:3], self.seeds, chunk[3])
+            run_folder.save(int(self._state.updates[0]), self._state)
+            session = self._session(run_folder)
+            session.doctor.conclude()
+            finish(session, self._state, self._clock)
+
+    def _session(self, folder: RunFolder | None = None) -> Session:
+        session = Session(self._problem, folder, progress=False)
+        session.history = self._history
+        return session
+
+    def _one(self, seed: int) -> tuple:
+        """(method, spec, hparams, state, config, about) of one run."""
+        if not 0 <= seed < len(self.seeds):
+            raise InputError(f"seed is {seed}; expected the number of a run, 0 to {len(self.seeds) - 1}")
+        problem = self._problem
+        hparams, state = problem.placement.one((problem.hparams, self._state.state), seed)
+        about = {
+            "run": {"index": seed, "seed": int(self.seeds[seed]), "updates": int(self._state.updates[0])}
+        }
+        return problem.method, problem.spec, hparams, state, as_plain(problem.config), about
+
+
+def train(
+    env: Any,
+    demos: Demos | str | PathLike | None = None,
+    method: str | None = None,
+    *,
+    config: Any = None,
+    spaces: tuple[Any, Any] | EnvSpec | None = None,
+    networks: Any = None,
+    optimizer: Any = None,
+    workdir: str | PathLike | None = None,
+    callback: Callable[[int, Mapping[str, np.ndarray]], None] | None = None,
+    progress: bool = True,
+    **settings: Any,
+) -> Run:
+    """Learns from demonstrations; all seeds at once, in one compiled program.
+
+    Args:
+      env: name of an environment, a gymnasium environment or a function that makes one, a JAX environment
+        (`Environment`, or gymnax's), or None: offline learning needs no simulator, only `spaces`; scores are
+        then not known.
+      demos: demonstrations, a file, or "bundled:NAME"; None for forward RL (methods "rl" and "ppo").
+      method: `iqlearn list methods`; by default that of the configuration, "iq".
+      config: what the settings change: a configuration or the name of one that comes with the library, e.g.
+        "cartpole:online"; None takes the defaults of `iqlearn list keys`.
+      spaces: (observation space, action space) of gymnasium, or an `EnvSpec`, where `env` is None.
+      networks, optimizer: as `make_method`.
+      workdir: folder to write as `iqlearn train` does, None for none.
+      callback: called with the number of updates and the metrics [R] after each chunk of `log_every` updates.
+      progress: shows a bar.
+      settings: configuration keys (`seeds`, `updates`, `temperature`, ...), dots as two underscores:
+        `online__num_envs=4`. A key that the method does not read is refused.
+    Returns:
+      the runs. Training in memory that is interrupted returns what was learned until then.
+    Raises:
+      InputError: whatever cannot be used, in one line that names the field and the remedy.
+    """
+    config, handle = _configure(config, env, spaces, demos, method, settings)
+    memory = demos if isinstance(demos, Demos) else None
+    problem = make_problem(config, None, handle, memory, networks, optimizer)
+    if workdir is None:
+        return _finished(Session(problem, None, callback, progress))
+    from iqlearn_jax.training.train import claimed
+
+    with claimed(problem, Path(workdir)) as folder:
+        return _finished(Session(problem, folder, callback, progress))
+
+
+def _finished(session: Session) -> Run:
+    """The trained runs. Without a folder, what an interrupted training has learned is all that there is."""
+    try:
+        state, clock = run_session(session, begin)
+    except Stopped:
+        if session.folder is not None or session.latest is None:
+            raise
+        state, clock = session.latest
+        logging.warning("stopped after %d updates of %d", state.updates[0], session.problem.config.updates)
+    run = Run(session.problem, state, clock, session.history)
+    if session.folder is not None:
+        from iqlearn_jax.training.summary import finish
+
+        run.summary = finish(session, state, clock)
+    return run
+
+
+def load(folder: str | PathLike, at: str = "final") -> Run:
+    """The runs of a folder that `train` or `iqlearn train` wrote.
+
+    Args:
+      at: "final", "likeness" (of each run the first snapshot like the demonstrations) or a snapshot's updates.
+    Raises:
+      InputError: no trained run in the folder, or what it needs has changed or gone.
+    """
+    from iqlearn_jax.trained.load import load_states
+
+    workdir = Path(folder)
+    problem, state = load_states(workdir, at)
+    history = read_history(workdir / "metrics.jsonl", len(problem.seeds))
+    clock = Clock(wall=history.clocks["wall_seconds"][-1] if len(history) else 0.0)
+    run = Run(problem, state, clock, history)
+    if at == "final" and (workdir / "summary.json").exists():
+        run.summary = read_json(workdir / "summary.json")
+    return run
+
+
+def _configure(
+    config: Any, env: Any, spaces: Any, demos: Any, method: str | None, settings: Mapping[str, Any]
+) -> tuple[Any, EnvHandle]:
+    """The configuration with everything that was said, and its environment."""
+    if config is None or isinstance(config, str):
+        config = base_config() if config is None else load_config(config)
+    config = copy.deepcopy(config)
+    _apply(config, method, settings)
+    if "updates" in settings:
+        _fit_schedule(config, settings)
+    if demos is not None and not isinstance(demos, Demos):
+        config.demos.path = str(demos)
+    return _with_environment(config, env, spaces)
+
+
+def _apply(config: Any, method: str | None, settings: Mapping[str, Any]) -> None:
+    """The method and the settings that were asked for; unless one is named, a feed that the method has."""
+    names = [name.replace("__", ".") for name in settings]
+    for name, value in zip(names, settings.values(), strict=True):
+        assign(config, name, value)
+    if method is not None:
+        config.method = method
+    feeds = METHODS[config.method].feeds
+    if "feed" not in settings and config.feed not in feeds:
+        config.feed = next(feed for feed in FEEDS if feed in feeds)
+    check_keys(config, names)
+
+
+def _fit_schedule(config: Any, settings: Mapping[str, Any]) -> None:
+    """Intervals that were not asked for become the nearest that divide `updates`."""
+    if "log_every" not in settings:
+        unit = config.online.updates_per_step if config.feed == "replay" else 1
+        steps = range(min(config.log_every, config.updates) // unit * unit, 0, -unit)
+        config.log_every = next((step for step in steps if config.updates % step == 0), config.log_every)
+    for name in ("eval_every", "checkpoint_every"):
+        if name not in settings:
+            config[name] = max(1, round(config[name] / config.log_every)) * config.log_every
+
+
+def _with_environment(config: Any, env: Any, spaces: Any) -> tuple[Any, EnvHandle]:
+    """The configuration that names the environment, and the environment itself."""
+    if env is None:
+        if spaces is None:
+            raise InputError("env is None; expected spaces=(observation_space, action_space) beside it")
+        spec = spaces if isinstance(spaces, EnvSpec) else spec_from_spaces(*spaces)
+        config.env.update({"id": spec.id, "backend": "none"})
+        return concrete(config), handle_from_spec(spec)
+    if isinstance(env, str):
+        config.env.id = env
+    else:
+        name, factory = _factory(env)
+        register_env(name, factory)
+        config.env.update({"id": name, "backend": "registered"})
+    config = concrete(config)
+    return config, open_env(config.env)
+
+
+def _factory(env: Any) -> tuple[str, Callable]:
+    """A name for an environment object, and a function that makes more of it."""
+    if isinstance(env, Environment):
+        return f"given:{env.spec.id}", lambda **_: env
+    spec = getattr(env, "spec", None)
+    if hasattr(env, "reset") and hasattr(env, "action_space") and not isinstance(env, type):
+        name = f"given:{getattr(spec, 'id', type(env).__name__)}"
+        return name, lambda **_: copy.deepcopy(env)
+    if callable(env):
+        return f"given:{getattr(env, '__name__', type(env).__name__)}", env
+    raise InputError(
+        f"env is a {type(env).__name__}; expected a name, a gymnasium environment, a function that makes one, "
+        "a JAX environment, or None"
+    )
+
+
+def make_method(
+    name: str, spec: EnvSpec, *, networks: Any = None, optimizer: Any = None, **settings: Any
+) -> Method:
+    """A method as a record of pure functions, for training loops of one's own.
+
+    Args:
+      name: `iqlearn list methods`.
+      spec: sizes and bounds of observations and actions.
+      networks, optimizer: see `iqlearn_jax.methods.make_method`.
+      settings: configuration keys that the method reads, dots as two underscores.
+    Returns:
+      `init`, `update`, `act`, `reward` (docs/own_method.md), and `hparams()`: its hyperparameters.
+    Raises:
+      InputError: an unknown method, or a setting that is unknown, out of range or not read by it.
+    """
+    config = base_config()
+    _apply(config, name, settings)
+    check(config)
+    return methods.make_method(config, spec, networks, optimizer)

@@ -1,0 +1,31 @@
+"""How much policies are like the demonstrations (`doctor.likeness`), for the runs of one problem."""
+
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from iqlearn_jax.doctor import likeness
+from iqlearn_jax.loops.play import Played
+from iqlearn_jax.training.evaluation import kept_steps, uniform_play
+from iqlearn_jax.training.problem import Problem
+
+
+def make_judge(problem: Problem) -> Callable[[Played], np.ndarray | None]:
+    """(Played [R, episodes]) -> likeness [R], or None without demonstrations or with images.
+
+    The uniform policy plays at the first call only.
+    """
+    if not kept_steps(problem):
+        return lambda played: None
+    return likeness.make_judge(demonstrated(problem), partial(uniform_play, problem))
+
+
+def demonstrated(problem: Problem) -> likeness.Demonstrated:
+    """What each run saw of the demonstrations."""
+    assert problem.demos is not None and problem.picks is not None
+    picks = problem.placement.get(problem.picks)
+    rows = [index[:count] for index, count in zip(picks.indices, picks.count, strict=True)]
+    return likeness.Demonstrated(
+        problem.spec, problem.demos, rows, list(np.asarray(picks.initial)), problem.config.state_only
+    )

@@ -1,0 +1,274 @@
+"""Everything that a configuration stands for: environment, demonstrations, method and loop, checked early."""
+
+import copy
+import dataclasses
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from iqlearn_jax.config.checks import check
+from iqlearn_jax.data import demos as demos_lib
+from iqlearn_jax.data.normalization import check_normalization, identity_normalization, measure_normalization
+from iqlearn_jax.data.replay.frames import FrameRows, frame_rows
+from iqlearn_jax.data.sampling import Picks, demonstrated_obs, pick_demos
+from iqlearn_jax.devices.placement import Placement, fit, place_runs
+from iqlearn_jax.envs.api import Environment
+from iqlearn_jax.envs.handle import EnvHandle
+from iqlearn_jax.envs.registry import DEVICE_BACKENDS, open_env, resolve_backend
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.loops.loop import Loop, RunState, make_hparams, make_offline, runs_of
+from iqlearn_jax.methods import FORWARD_RL, Method, make_method
+from iqlearn_jax.runs.folder import read_normalization
+from iqlearn_jax.types import EnvSpec, Hparams, Transition
+
+
+class Problem(NamedTuple):
+    """A configuration made concrete.
+
+    Attributes:
+      config: with nothing left to be decided (`concrete`).
+      handle: the environment; `env` is the compiled one, None where it steps on the host or there is none.
+      demos: the whole demonstration file, or None for plain RL.
+      rows: its transitions on the device, shared by all runs.
+      picks: which of them each run may see [R].
+      hparams: traced leaves [R].
+      seeds: [R].
+      varied: {name: [R]} of the hyperparameters in which the runs differ.
+      placement: where the runs lie; `picks` and `hparams` have its R' slots.
+    """
+
+    config: Any
+    handle: EnvHandle
+    demos: demos_lib.Demos | None
+    rows: Transition | FrameRows | None
+    picks: Picks | None
+    hparams: Hparams
+    method: Method
+    seeds: np.ndarray
+    varied: dict[str, np.ndarray]
+    placement: Placement
+
+    @property
+    def spec(self) -> EnvSpec:
+        """Static facts of the environment."""
+        return self.handle.spec
+
+    @property
+    def env(self) -> Environment | None:
+        """The compiled environment, if there is one."""
+        return self.handle.device
+
+    @property
+    def has_simulator(self) -> bool:
+        """Whether policies can be played; without one, scores are not known."""
+        return self.handle.backend != "none"
+
+    @property
+    def inputs(self) -> tuple:
+        """What `Loop.init` takes."""
+        return self.hparams, self.placement.put(self.seeds), self.rows, self.picks
+
+
+def concrete(config) -> Any:
+    """A copy in which the environment's backend is decided and paths are absolute.
+
+    Raises:
+      InputError: no backend has such an environment, or there is no such bundled demonstration.
+    """
+    config = copy.deepcopy(config)
+    config.env.backend = resolve_backend(config.env.id, config.env.backend)
+    if config.demos.path:
+        config.demos.path = demos_lib.absolute(config.demos.path)
+    for name in ("reward_path", "init_from"):
+        config[name] = config[name] and str(Path(config[name]).absolute())
+    return config
+
+
+def make_problem(
+    config,
+    normalization: dict[str, np.ndarray] | None = None,
+    handle: EnvHandle | None = None,
+    demos: demos_lib.Demos | None = None,
+    networks: Any = None,
+    optimizer: Any = None,
+) -> Problem:
+    """Loads and checks everything that training needs, before anything is compiled.
+
+    Args:
+      normalization: the statistics of observations that a run started with; None measures them anew, or
+        takes those of `config.init_from`.
+      handle: an environment that is open already; None opens `config.env`.
+      demos: demonstrations in memory; None reads `config.demos.path`.
+      networks, optimizer: as `methods.make_method`.
+    Raises:
+      InputError: whatever is wrong with the configuration, the environment or the demonstrations.
+    """
+    check(config)
+    if handle is None:
+        config = concrete(config)
+        handle = open_env(config.env)
+    spec = handle.spec
+    check_inputs(config, handle)
+    method = on_reward(config, spec, make_method(config, spec, networks, optimizer))
+    demos = usable_demos(config, spec, demos)
+    seeds, varied = runs_of(config)
+    picks = None if demos is None else pick_demos(config, demos, seeds)
+    rows = None if demos is None else jax.tree.map(jnp.asarray, demo_rows(config, spec, demos))
+    if normalization is None:
+        normalization = find_normalization(config, handle, demos, picks, len(seeds))
+    expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
+    hparams = make_hparams(config, check_normalization(normalization, expected))
+    place = place_runs(len(seeds), host_env=handle.device is None and config.feed == "replay")
+    hparams, picks, rows = place.put(hparams), place.put(picks), place.put_shared(rows)
+    return Problem(config, handle, demos, rows, picks, hparams, method, seeds, varied, place)
+
+
+def on_reward(config, spec: EnvSpec, method: Method) -> Method:
+    """The method itself, or on the recovered reward that `config.reward_path` names.
+
+    Raises:
+      InputError: a method that learns from demonstrations, an unusable file, or another environment's reward.
+    """
+    if not config.reward_path:
+        return method
+    if config.method not in FORWARD_RL:
+        raise InputError(
+            f"config.reward_path is '{config.reward_path}', but method '{config.method}' learns from "
+            f"demonstrations; set --config.method to one of {', '.join(FORWARD_RL)}"
+        )
+    from iqlearn_jax.rewards import load_reward, on_recovered
+
+    return on_recovered(method, load_reward(config.reward_path), spec)
+
+
+def demo_rows(config, spec: EnvSpec, demos: demos_lib.Demos) -> Transition | FrameRows:
+    """The demonstrations as compiled code reads them: images once per frame."""
+    if len(spec.obs_shape) == 3:
+        return frame_rows(demos, spec.frame_stack, config.demos.path)
+    return demos_lib.transitions(demos)
+
+
+def find_normalization(config, handle: EnvHandle, demos, picks, runs: int) -> dict[str, np.ndarray]:
+    """What standardises each run's inputs: its demonstrations and, where it will act, random play, half each.
+
+    An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
+    observations would lie hundreds of deviations away. With both, in turn, the expert's states lie close
+    together: `normalize_by="demos"` is for methods that must tell those apart with a penalty on slopes.
+    Networks of another run mean nothing without the statistics that they were trained with.
+    """
+    spec = handle.spec
+    if config.init_from:
+        statistics = read_normalization(Path(config.init_from))
+        return {name: fit(x, len(x), runs) for name, x in statistics.items()}
+    if not config.normalize_obs or len(spec.obs_shape) != 1:
+        return identity_normalization(runs, spec.obs_shape, config.whiten)
+    sources = [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
+    if config.feed != "demos" and config.normalize_by == "both":
+        play = random_play(handle)
+        sources = [[*parts, play] for parts in sources]
+    return measure_normalization(sources, config.whiten)
+
+
+def random_play(handle: EnvHandle) -> np.ndarray:
+    """Observations [N, ...] of uniformly random play, always the same."""
+    if handle.device is None:
+        from iqlearn_jax.loops.host import random_play as play_on_host
+
+        return play_on_host(handle)
+    from iqlearn_jax.loops.play import random_observations
+
+    return random_observations(handle.device, jax.random.key(0))
+
+
+def make_loop(problem: Problem) -> Loop:
+    """The compiled loop that the configuration's feed and environment ask for."""
+    config, method, map_runs = problem.config, problem.method, problem.placement.map_runs
+    if config.feed == "demos":
+        return make_offline(config, method, map_runs)
+    # imported here: learning offline needs no environment
+    if config.feed == "rollout":
+        from iqlearn_jax.loops.rollout import make_rollout
+
+        return make_rollout(config, method, problem.env, map_runs)
+    if problem.env is not None:
+        from iqlearn_jax.loops.online import make_online
+
+        return make_online(config, method, problem.env, map_runs)
+    from iqlearn_jax.envs.host import HostEnvs
+    from iqlearn_jax.loops.host import make_host
+
+    return make_host(config, method, HostEnvs(problem.handle, problem.seeds.tolist(), config.online.num_envs))
+
+
+def usable_demos(config, spec: EnvSpec, given: demos_lib.Demos | None) -> demos_lib.Demos | None:
+    """The demonstrations, validated against the environment; None for plain RL.
+
+    With `state_only` the actions are replaced by zeros, so that nothing can learn from them.
+    """
+    if config.method in FORWARD_RL:
+        return None
+    if given is None and not config.demos.path:
+        raise InputError(
+            f"config.demos.path is empty, but method '{config.method}' learns from demonstrations; "
+            "set --demos=FILE.npz"
+        )
+    if given is None:
+        demos = demos_lib.load(config.demos.path, spec, observation_only=config.state_only)
+    else:
+        demos = given
+        demos_lib.validate(demos, spec, observation_only=config.state_only)
+    if not config.state_only:
+        return demos
+    shape = () if spec.discrete else spec.action_low.shape
+    blank = np.zeros((len(demos), *shape), np.int32 if spec.discrete else np.float32)
+    return dataclasses.replace(demos, actions=blank)
+
+
+def check_inputs(config, handle: EnvHandle) -> None:
+    """Refuses feeds without a simulator, statistics without a source, whitening of what is no vector.
+
+    Raises:
+      InputError: names the field and what it may be.
+    """
+    spec = handle.spec
+    if config.feed != "demos" and handle.backend == "none":
+        raise InputError(
+            f"config.feed is '{config.feed}', but there is no simulator; set --config.feed=demos, or give one"
+        )
+    if config.feed == "rollout" and handle.device is None:
+        raise InputError(
+            f"config.feed is 'rollout', which plays on the device only, but config.env.backend is "
+            f"'{handle.backend}'; set --config.env.backend to one of {', '.join(DEVICE_BACKENDS)}"
+        )
+    if config.normalize_by == "demos" and config.method in FORWARD_RL:
+        raise InputError(
+            f"config.normalize_by is 'demos', but method '{config.method}' has no demonstrations; set "
+            "--config.normalize_by=both"
+        )
+    if config.whiten and not (config.normalize_obs and len(spec.obs_shape) == 1):
+        raise InputError(
+            f"config.whiten is True, but config.normalize_obs is {config.normalize_obs} and observations of "
+            f"{spec.id} have shape {spec.obs_shape}; expected True and vectors: set --config.whiten=False"
+        )
+
+
+def data_digest(problem: Problem) -> str | None:
+    """What identifies the content of the demonstrations or of the reward file; None for plain RL."""
+    if problem.config.reward_path:
+        from iqlearn_jax.rewards.file import content_digest
+
+        return content_digest(problem.config.reward_path)
+    return None if problem.demos is None else problem.demos.digest
+
+
+def updates_done(problem: Problem, run: RunState) -> int:
+    """Updates of all runs so far; they go in step."""
+    return int(problem.placement.get(run.updates)[0])
+
+
+def find_spec(config) -> EnvSpec:
+    """Static facts of the configured environment, without anything else of a problem."""
+    return open_env(concrete(config).env).spec

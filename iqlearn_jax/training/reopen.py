@@ -1,0 +1,87 @@
+"""Folders opened again: the problem that was trained there, and the states that were saved."""
+
+import copy
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.data.replay.grow import grow
+from iqlearn_jax.envs.handle import EnvHandle
+from iqlearn_jax.envs.registry import ENVIRONMENTS, handle_from_spec, open_env
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.loops.loop import RunState
+from iqlearn_jax.runs.checkpoint import Checkpoints
+from iqlearn_jax.runs.folder import CHECKPOINTS, SNAPSHOTS, read_config, read_normalization, read_spec
+from iqlearn_jax.runs.provenance import (
+    check_same_config,
+    check_same_demos,
+)
+from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_loop, make_problem, updates_done
+
+
+def folder_handle(config, workdir: Path) -> EnvHandle:
+    """The environment of a folder, or what is known of it where there is no simulator (any more)."""
+    gone = config.env.backend == "registered" and config.env.id not in ENVIRONMENTS
+    if config.env.backend == "none" or gone:
+        return handle_from_spec(read_spec(workdir))
+    return open_env(config.env)
+
+
+def restore_newest(problem: Problem, loop, checkpoints: Checkpoints, workdir: Path) -> RunState:
+    """As `restore`, from an open folder of checkpoints."""
+    if checkpoints.empty:
+        return loop.init(*problem.inputs)
+    before = from_flat(read_config(workdir)).updates
+    shorter = problem._replace(config=_with_updates(problem.config, before))
+    saved = loop if before == problem.config.updates else make_loop(shorter)
+    run = checkpoints.restore_newest(saved.like(*problem.inputs), problem.placement)
+    if saved is not loop and run.replay is not None:  # there is room for more steps now
+        run = run.replace(replay=grow(run.replay, loop.like(*problem.inputs).replay))
+    done, every = updates_done(problem, run), problem.config.log_every
+    if done % every:  # by force only
+        raise InputError(f"config.log_every is {every}; expected a divisor of the {done} updates done so far")
+    loop.restore(run)
+    return run
+
+
+def _with_updates(config, updates: int) -> Any:
+    config = copy.deepcopy(config)
+    config.updates = updates
+    return config
+
+
+def reopen(config, workdir: Path) -> Problem:
+    """The problem that a folder was trained on; refuses another configuration or other demonstrations."""
+    config = concrete(config)
+    check_same_config(workdir, config)
+    problem = make_problem(config, read_normalization(workdir), folder_handle(config, workdir))
+    check_same_demos(workdir, data_digest(problem))
+    return problem
+
+
+def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
+    """The newest checkpoint of a folder and the problem that it was trained on, for use after training.
+
+    Raises:
+      InputError: another configuration, changed demonstrations, or a damaged or unfinished folder.
+    """
+    problem = reopen(config, workdir)
+    with closing(Checkpoints(workdir / CHECKPOINTS, reading=True)) as checkpoints:
+        checkpoints.require()
+        return problem, restore_newest(problem, make_loop(problem), checkpoints, workdir)
+
+
+def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
+    """The method's state [R] after so many updates, where `config.snapshot_every` kept it.
+
+    Raises:
+      InputError: it was not kept.
+    """
+    keys = jax.random.split(jax.random.key(0), problem.placement.slots)
+    like = jax.eval_shape(jax.vmap(problem.method.init), keys, problem.hparams)
+    with closing(Checkpoints(workdir / SNAPSHOTS, keep=None, reading=True)) as snapshots:
+        snapshots.require(updates)
+        return snapshots.restore(like, updates, problem.placement)

@@ -1,0 +1,45 @@
+"""Training that goes on from a folder's newest checkpoint."""
+
+from pathlib import Path
+
+from iqlearn_jax.loops.loop import RunState
+from iqlearn_jax.runs.folder import read_normalization
+from iqlearn_jax.runs.provenance import (
+    code_changes,
+    config_changes,
+    demos_changes,
+    record_resumption,
+    refuse_unless_forced,
+)
+from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_problem
+from iqlearn_jax.training.reopen import folder_handle, restore_newest
+from iqlearn_jax.training.session import Session
+
+
+def open_stopped(config, workdir: Path, force: bool) -> tuple[Problem, list[str]]:
+    """The problem of a stopped run, and what changed since in words, which is nothing without `force`.
+
+    More updates than before are no change: the run goes on.
+    """
+    config = concrete(config)
+    changed = config_changes(workdir, config, more_updates=True) + code_changes(workdir)
+    refuse_unless_forced(workdir, changed, force)
+    problem = make_problem(config, read_normalization(workdir), folder_handle(config, workdir))
+    other_data = demos_changes(workdir, data_digest(problem))
+    refuse_unless_forced(workdir, other_data, force)
+    return problem, changed + other_data
+
+
+def record_changes(problem: Problem, workdir: Path, forced: list[str]) -> None:
+    """Records that the run goes on, with which code and which changes."""
+    record_resumption(workdir, problem.config, data_digest(problem), forced)
+
+
+def restore(session: Session) -> RunState:
+    """The newest whole checkpoint's state, or a fresh one where none was ever saved.
+
+    Raises:
+      InputError: all checkpoints are damaged, or the newest belongs to another schedule.
+    """
+    assert session.folder is not None
+    return restore_newest(session.problem, session.loop, session.folder.checkpoints, session.folder.workdir)

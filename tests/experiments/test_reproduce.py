@@ -1,0 +1,84 @@
+"""`python -m experiments.reproduce`: names lead to modules, rows to configurations."""
+
+import importlib.util
+import sys
+
+import pytest
+
+from experiments import reproduce
+from experiments.lib.command import chosen
+from experiments.lib.table import duration
+from experiments.studies import divergences
+from experiments.tables import figure2, table1, table3
+from iqlearn_jax.config.checks import check_schedule
+from iqlearn_jax.config.load import assign, load_config
+from tests.common import ROOT
+
+
+@pytest.mark.parametrize("table", [divergences.TABLE, figure2.TABLE, table3.TABLE], ids=lambda t: t.name)
+def test_every_row_is_a_configuration_whose_schedule_fits(table, monkeypatch):
+    monkeypatch.chdir(ROOT)  # rows name configs/... as commands do
+    for row in table.rows.values():
+        config = load_config(row.config)
+        for key, value in row.changes.items():
+            assign(config, key, value)
+        check_schedule(config)
+
+
+def test_rows_of_other_tables_are_not_run_twice():
+    for name, row in figure2.shared_rows().items():
+        assert figure2.TABLE.folder(name) == table1.TABLE.folder(name)
+        assert row.changes == table1.ROWS[name].changes
+    assert table3.TABLE.folder("hopper_dac") == table1.TABLE.folder("hopper_online_dac")
+    assert table3.ROWS["hopper_dac"].config == table1.ROWS["hopper_online_dac"].config
+
+
+def test_table_3_says_how_to_run_all_tasks_on_a_device_and_counts_each_expert_once(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    rows = chosen("*_mjx_*", table3.ROWS)
+    assert "--only='*_mjx_*'" in table3.TABLE.hint
+    assert table3.TABLE.hint in table3.PREFACE
+    for task in table3.TASKS:
+        configs = [load_config(table3.ROWS[name].config) for name in rows if name.startswith(task)]
+        assert len(configs) == 4
+        assert all(config.seeds >= 5 and config.env.backend == "mjx" for config in configs)
+        hours = [table3.host_hours(task, method) for method in table3.HOST]
+        own = 0.0 if task in table3.SHARED else table3.EXPERT_HOURS
+        assert sum(hours) == pytest.approx(sum(table3.HOURS.values()) + own)
+    assert all(duration(table3.ROWS[name]) == "no estimate of its time" for name in rows)
+
+
+def test_pages_are_written_while_nothing_was_run():
+    for table in (divergences.TABLE, figure2.TABLE, table3.TABLE):
+        page = table.markdown([{"task": name, "note": "pending"} for name in table.rows])
+        assert f"0 of {len(table.rows)} rows are done" in page
+
+
+def test_the_papers_scores_are_those_of_the_issue():
+    scores = figure2.paper("cartpole", "sparse"), figure2.paper("acrobot", "sparse")
+    assert scores[0]["edm"] == pytest.approx(0.41, abs=0.005)
+    assert scores[0]["value_dice"] == pytest.approx(0.31, abs=0.005)
+    assert scores[1]["edm"] == pytest.approx(0.88, abs=0.005)
+    assert figure2.paper("cartpole", "full") == {}
+
+
+def test_every_name_leads_to_a_module_that_exists(capsys, monkeypatch):
+    assert all(importlib.util.find_spec(f"experiments.{e.module}") for e in reproduce.EXPERIMENTS.values())
+    monkeypatch.setattr(sys, "argv", ["reproduce", "--list"])
+    assert reproduce.main() == 0
+    listed = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert listed == list(reproduce.EXPERIMENTS)
+
+
+def test_an_unknown_name_lists_the_near_ones(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["reproduce", "figure5"])
+    assert reproduce.main() == 2
+    assert "figure4" in capsys.readouterr().err
+
+
+def test_options_reach_the_experiment(monkeypatch):
+    seen = []
+    monkeypatch.setattr(reproduce.runpy, "run_module", lambda name, **_: seen.append((name, sys.argv[1:])))
+    monkeypatch.setattr(sys, "argv", ["reproduce", "figure3", "--only=pong"])
+    assert reproduce.main() == 0
+    assert seen == [("experiments.tables.images", ["--only=pong"])]

@@ -1,0 +1,173 @@
+"""Table 1: every configuration exists, has the same budget as the others, and is what the search found."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+from experiments.lib.table import run_row, write_results
+from experiments.tables import figure2, table1, tuning
+from iqlearn_jax.config.checks import check_schedule
+from iqlearn_jax.config.load import load_config
+from iqlearn_jax.config.schema import traced_keys
+from iqlearn_jax.methods import METHODS
+from tests.common import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _root(monkeypatch):
+    monkeypatch.chdir(ROOT)  # rows name configs/... as commands do
+
+
+def test_every_row_has_a_configuration_with_a_schedule_that_fits():
+    sources = {row.config for row in (*table1.ROWS.values(), *table1.QUICK_TABLE.rows.values())}
+    for source in sources:
+        check_schedule(load_config(source))
+
+
+def test_every_search_has_the_same_number_of_points_and_few_programs():
+    for name, (_, grid) in tuning.SEARCHES.items():
+        load_config(f"table1:{name}")
+        assert math.prod(len(values) for values in grid.values()) == tuning.size(name)[0], name
+        assert grid.keys() <= {*traced_keys(), "whiten", "value_term"}, name
+
+
+def test_dac_has_its_papers_gradient_penalty_everywhere():
+    """Without one it ended below the uniform policy on CartPole, at every point of its search."""
+    sources = {row.config for name, row in table1.ROWS.items() if name.endswith("_dac")}
+    assert sources and all(load_config(source).gradient_penalty == 10.0 for source in sources)
+
+
+def test_offline_methods_share_data_and_evaluation():
+    for name in tuning.SEARCHES:
+        task, setting, method = name.split("_", 2)
+        if task == "inverted" or setting == "online":
+            continue
+        own, other = (load_config(f"table1:{task}_{setting}_{m}") for m in (method, "bc"))
+        for key in ("env", "demos", "normalize_obs", "hidden", "eval_episodes", "gamma"):
+            assert own[key] == other[key], (name, key)
+
+
+def test_methods_on_the_pendulum_share_data_networks_and_evaluation():
+    for setting, methods in tuning.PENDULUM.items():
+        configs = [load_config(f"table1:{table1.DOUBLE}_{setting}_{m}") for m in methods]
+        for key in ("env", "demos", "normalize_obs", "hidden", "batch_size", "eval_episodes", "gamma"):
+            assert all(config[key] == configs[0][key] for config in configs), (setting, key)
+
+
+def test_a_stopped_search_goes_on(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.tables.tuning.RUNS", tmp_path)
+    begun, gone_on = tmp_path / "tuning/acrobot_full_bc", []
+    begun.mkdir(parents=True)
+    (begun / "sweep.json").write_text(json.dumps({"rows": []}))
+    monkeypatch.setattr(tuning, "run_sweep", lambda *given, **options: gone_on.append(given[2]))
+    tuning.search("acrobot_full_bc", tmp_path)
+    assert gone_on == [begun]
+
+
+def test_a_search_decides_the_settings_and_no_row_runs_before_it(monkeypatch, tmp_path):
+    best = {"critic_lr": 0.123, "temperature": 0.456}
+    rows = [{"name": "cartpole_full_iq", "best": best, "points": None}]
+    rows += [{"name": "cartpole_full_bc", "best": None, "points": None}]
+    (tmp_path / "tuning.json").write_text(json.dumps({"rows": rows}))
+    monkeypatch.setattr("experiments.tables.tuning.RESULTS", tmp_path)
+    monkeypatch.setattr("experiments.tables.tuning.CHOSEN", tmp_path / "table1.json")
+    monkeypatch.setattr("experiments.tables.tuning.RUNS", tmp_path)
+    assert table1.ROWS["cartpole_full_iq_3"].prepare(tmp_path) == ""
+    for name in ("cartpole_full_bc", "acrobot_sparse_edm"):
+        missing = table1.ROWS[f"{name}_1"].prepare(tmp_path)
+        assert missing.endswith(f"python -m experiments.tables.tuning --only={name}")
+    assert table1.ROWS["hopper_online_dac"].prepare is None
+    assert all(row.prepare is None for row in table1.QUICK_TABLE.rows.values())
+    begun = tmp_path / "tuning/cartpole_full_iq/sweep.json"
+    begun.parent.mkdir(parents=True)
+    begun.write_text(json.dumps({"rows": [], "best": None, "programs": []}))
+    tuning.write()  # here nothing was run to its end: what is there stays
+    kept = {row["name"]: row for row in json.loads((tmp_path / "tuning.json").read_text())["rows"]}
+    assert kept["cartpole_full_iq"]["best"] == best
+    assert kept.keys() == tuning.SEARCHES.keys()
+    assert json.loads((tmp_path / "table1.json").read_text()) == {"cartpole_full_iq": best}
+
+
+def test_configurations_hold_what_the_search_found():
+    rows = json.loads((ROOT / "docs/results/tuning.json").read_text())["rows"]
+    found = {row["name"]: row["best"] for row in rows if row["best"]}
+    assert found["cartpole_full_iq"]
+    assert json.loads((ROOT / tuning.CHOSEN).read_text()) == found
+    for name, best in found.items():
+        config = load_config(f"table1:{name}")
+        assert all(config[key] == value for key, value in best.items()), name
+
+
+def test_the_page_says_what_is_pending_and_compares_what_is_done(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.lib.figures.IMAGES", tmp_path)
+    rng = np.random.default_rng(0)
+
+    def row(name):
+        method = name.removeprefix("cartpole_full_").rsplit("_", 1)[0]
+        x = rng.uniform(0.5, 1.0, 10)
+        return {
+            "name": name, "method": method, "normalized": list(x), "normalized_iqm": float(np.mean(x)),
+            "ci95": [0.5, 1.0], "env_steps": 0, "wall_seconds": 900.0,
+        }  # fmt: skip
+
+    done = [row(f"cartpole_full_{method}_{n}") for method in ("iq", "bc") for n in (1, 3)]
+    page = table1.markdown([*done, {"task": "acrobot_full_iq_1", "note": "pending"}])
+    assert page.startswith("**IQ-Learn is beaten in")
+    assert "4 of 5 rows are done" in page
+    assert page.count("pending") > 10
+    assert (tmp_path / "table1_scores.png").exists()
+
+
+def figure2_row(method, score, demos=1, own=""):
+    about = {"name": f"{own}cartpole_sparse_{method}_{demos}", "method": method.removesuffix("_next")}
+    return about | {
+        "normalized": [score - 0.01, score, score + 0.01] * 3,
+        "normalized_iqm": score,
+        "ci95": [score, score],
+    }
+
+
+def test_methods_that_see_a_rows_next_action_are_compared_with_each_other_alone(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.lib.figures.IMAGES", tmp_path)
+    row = figure2_row
+    once = [row("iq", 0.2), row("bc", 0.3), row("avril", 0.6)]
+    page = figure2.markdown([*once, row("iq_next", 0.5), row("bc_next", 0.4)])
+    both = page.split("## With both actions")[1].split("## Every comparison")
+    assert "| cartpole sparse 1 | bc | +0.100 " in both[0]  # with next actions: IQ-Learn 0.5, cloning 0.4
+    assert "| cartpole sparse 1 | avril | -0.100 " in both[0]
+    assert "| cartpole sparse 1 | bc | -0.100 " in both[1]  # without: 0.2 and 0.3
+    assert "next" not in both[1].split("## cartpole")[0]
+
+
+def test_demonstrations_made_here_are_compared_apart(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.lib.figures.IMAGES", tmp_path)
+    row = figure2_row
+    rows = [row("iq", 0.3), row("bc", 0.2), row("iq", 0.1, own="own_"), row("bc", 0.9, own="own_")]
+    _, shared, own = figure2.markdown(rows).split("## Every comparison")
+    assert "beaten in 0 of 1" in shared and "| cartpole sparse 1 | bc | +0.100 " in shared
+    assert "beaten in 1 of 1" in own and "| own cartpole sparse 1 | bc | -0.800 " in own
+
+
+def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it():
+    curve = {"updates": [1, 2, 3], "env_steps": [1000, 2000, 3000], "seconds": [1.5, 3.0, 4.5]}
+    curve |= {"returns": [[20.0, 20.0], [95.0, 93.0], [50.0, 60.0]]}
+    found = {"curve": curve, "random_return": 10.0, "expert_return": 100.0}
+    assert table1.near_expert(found) == ("2,000", "3")  # 94 of 100: 0.93
+    assert table1.near_expert(found | {"expert_return": 120.0}) == ("never", "never")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+def test_the_quick_table_runs_every_method_to_its_end(monkeypatch, tmp_path):
+    monkeypatch.setattr("experiments.lib.table.RUNS", tmp_path / "runs")
+    monkeypatch.setattr("experiments.lib.table.RESULTS", tmp_path)
+    monkeypatch.setattr("experiments.lib.figures.IMAGES", tmp_path)
+    for name in table1.QUICK_TABLE.rows:
+        assert run_row(table1.QUICK_TABLE, name, tmp_path) == ""
+    write_results(table1.QUICK_TABLE)
+    rows = json.loads((tmp_path / "table1_quick.json").read_text())["rows"]
+    assert all(np.isfinite(row["returns"]).all() for row in rows)
+    methods = {row["method"] for row in rows}
+    assert methods >= METHODS.keys() - {"rl", "ppo"}
