@@ -19,7 +19,7 @@ from experiments.lib.table import RUNS, Row, Table, main
 from iqlearn_jax.config.load import from_flat
 from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.demos import save
-from iqlearn_jax.data.rows import take_rows
+from iqlearn_jax.data.sampling import take_rows
 from iqlearn_jax.runs.folder import read_config
 from iqlearn_jax.training.reopen import load_run
 

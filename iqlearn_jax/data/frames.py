@@ -90,7 +90,7 @@ def to_transitions(facts: Facts, look_up: Callable, stack: int) -> Transition:
 
 
 class FrameRows(struct.PyTreeNode):
-    """Demonstrations [N] over frames [F, *frame] stored once; `data.rows.take_rows` reads them."""
+    """Demonstrations [N] over frames [F, *frame] stored once; `data.sampling.take_rows` reads them."""
 
     frames: Array
     facts: Facts

@@ -1,4 +1,4 @@
-"""Which transitions of the demonstrations a run may see: whole episodes, thinned out."""
+"""Demonstrations as compiled code reads them, which of them a run may see, and how batches are drawn."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,10 +8,42 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.data.rows import Rows, count_rows, take_next_actions, take_rows
+from iqlearn_jax.data.demos import Demos, transitions
+from iqlearn_jax.data.frames import FrameRows, frame_rows, to_transitions
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.types import Batch
+from iqlearn_jax.types import Batch, EnvSpec, Transition
+
+Rows = Transition | FrameRows  # [N] transitions of all demonstrations, in file order
+
+
+def make_rows(demos: Demos, spec: EnvSpec, source: str = "demos") -> Rows:
+    """The demonstrations as NumPy arrays, images with each frame once.
+
+    Args:
+      source: file name for messages.
+    Raises:
+      InputError: images that are not stacks of their episode's frames.
+    """
+    return frame_rows(demos, spec.frame_stack, source) if len(spec.obs_shape) == 3 else transitions(demos)
+
+
+def take_rows(rows: Rows, index: jax.Array) -> Transition:
+    """Transitions number `index` [B]."""
+    if isinstance(rows, FrameRows):
+        facts = jax.tree.map(lambda x: x[index], rows.facts)
+        return to_transitions(facts, rows.frames.__getitem__, rows.stack)
+    return jax.tree.map(lambda x: x[index], rows)
+
+
+def take_next_actions(rows: Rows, index: jax.Array) -> jax.Array:
+    """Actions [B, ...] of the rows after number `index` [B]; another episode's where `index` ends one."""
+    action = rows.facts.action if isinstance(rows, FrameRows) else rows.action
+    return action[jnp.minimum(index + 1, action.shape[0] - 1)]
+
+
+def count_rows(rows: Rows) -> int:
+    """N, the number of transitions."""
+    return (rows.facts if isinstance(rows, FrameRows) else rows).terminated.shape[0]
 
 
 class Selection(NamedTuple):
@@ -106,9 +138,6 @@ class DemoIndices(struct.PyTreeNode):
     indices: jax.Array
     count: jax.Array
     initial: jax.Array
-
-
-Picks = DemoIndices  # until training/problem.py has the new name
 
 
 def pick_demos(config, demos: Demos, seeds: np.ndarray) -> DemoIndices:

@@ -17,12 +17,11 @@ import numpy as np
 from jax.extend.core import Var
 
 from iqlearn_jax.config.load import from_flat
-from iqlearn_jax.config.schema import traced_keys
 from iqlearn_jax.data.checks import Source, problem
-from iqlearn_jax.data.normalization import identity_normalization
 from iqlearn_jax.data.npz import read_arrays, write_arrays
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, Method, make_method
+from iqlearn_jax.methods.method import default_leaves
 from iqlearn_jax.ops.tabular.mdp import MDP
 from iqlearn_jax.types import EnvSpec
 
@@ -217,9 +216,8 @@ def without_imports(flat: dict[str, Any]) -> Any:
 
 def shapes(config, spec: EnvSpec, method: Method) -> dict[str, Any]:
     """{"hparams", "state"} of one run, as shapes and dtypes."""
-    statistics = identity_normalization(1, spec.obs_shape, config.whiten)
-    hparams = {name: jax.ShapeDtypeStruct((), np.float32) for name in traced_keys()}
-    hparams |= {name: jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for name, x in statistics.items()}
+    leaves = default_leaves(config, spec)
+    hparams = {name: jax.ShapeDtypeStruct(np.shape(x), x.dtype) for name, x in leaves.items()}
     return {"hparams": hparams, "state": jax.eval_shape(method.init, jax.random.key(0), hparams)}
 
 

@@ -25,6 +25,7 @@ from iqlearn_jax.trained.policy import Policy
 
 SUFFIXES = (".mp4", ".gif")
 FASTEST_GIF = 50  # frames a second; viewers slow faster ones down
+MOST_FRAMES = 1000  # of a GIF
 FPS = 30  # where an environment does not say
 
 
@@ -189,13 +190,15 @@ class Camera(gymnasium.Wrapper):
 
 
 class GifWriter:
-    """An animated GIF by Pillow, of 256 colours; the frames are kept until the end, a byte for a pixel."""
+    """An animated GIF by Pillow, of 256 colours and at most `MOST_FRAMES`: of longer episodes fewer a second.
+
+    They are kept until the end, a byte for a pixel.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, ...], fps: float):
         self._path, self._frames = path, []
         self._skip = max(1, math.ceil(fps / FASTEST_GIF))  # every so many frames one is kept
-        self._milliseconds = 1000 * self._skip / fps
-        self._seen = 0
+        self._fps, self._seen = fps, 0
 
     def add(self, frame: np.ndarray) -> None:
         """Takes a frame."""
@@ -204,12 +207,15 @@ class GifWriter:
         if self._seen % self._skip == 0:
             self._frames.append(Image.fromarray(frame).convert("P", palette=Image.Palette.ADAPTIVE))
         self._seen += 1
+        if len(self._frames) > MOST_FRAMES:
+            self._frames, self._skip = self._frames[::2], 2 * self._skip
 
     def close(self) -> None:
         """Writes the file."""
         first, *rest = self._frames
         with writing(self._path):
-            first.save(self._path, save_all=True, append_images=rest, duration=self._milliseconds, loop=0)
+            duration = 1000 * self._skip / self._fps  # ms of each
+            first.save(self._path, save_all=True, append_images=rest, duration=duration, loop=0)
 
 
 class Mp4Writer:

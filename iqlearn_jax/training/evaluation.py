@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.data.rows import take_rows
+from iqlearn_jax.data.sampling import take_rows
 from iqlearn_jax.devices.placement import fit, vmap
 from iqlearn_jax.envs.api import Environment, random_actions
 from iqlearn_jax.envs.handle import EnvHandle

@@ -1,7 +1,6 @@
 """Everything that a configuration stands for: environment, demonstrations, method and loop, checked early."""
 
 import copy
-import dataclasses
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +11,7 @@ import numpy as np
 from iqlearn_jax.config.checks import check
 from iqlearn_jax.data import demos as demos_lib
 from iqlearn_jax.data.normalization import check_normalization, identity_normalization, measure_normalization
-from iqlearn_jax.data.replay.frames import FrameRows, frame_rows
-from iqlearn_jax.data.sampling import Picks, demonstrated_obs, pick_demos
+from iqlearn_jax.data.sampling import DemoIndices, Rows, demonstrated_obs, make_rows, pick_demos
 from iqlearn_jax.devices.placement import Placement, fit, place_runs
 from iqlearn_jax.envs.api import Environment
 from iqlearn_jax.envs.handle import EnvHandle
@@ -22,7 +20,7 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import Loop, RunState, make_hparams, make_offline, runs_of
 from iqlearn_jax.methods import FORWARD_RL, Method, make_method
 from iqlearn_jax.runs.folder import read_normalization
-from iqlearn_jax.types import EnvSpec, Hparams, Transition
+from iqlearn_jax.types import EnvSpec, Hparams
 
 
 class Problem(NamedTuple):
@@ -43,8 +41,8 @@ class Problem(NamedTuple):
     config: Any
     handle: EnvHandle
     demos: demos_lib.Demos | None
-    rows: Transition | FrameRows | None
-    picks: Picks | None
+    rows: Rows | None
+    picks: DemoIndices | None
     hparams: Hparams
     method: Method
     seeds: np.ndarray
@@ -116,7 +114,7 @@ def make_problem(
     demos = usable_demos(config, spec, demos)
     seeds, varied = runs_of(config)
     picks = None if demos is None else pick_demos(config, demos, seeds)
-    rows = None if demos is None else jax.tree.map(jnp.asarray, demo_rows(config, spec, demos))
+    rows = None if demos is None else jax.tree.map(jnp.asarray, make_rows(demos, spec, config.demos.path or "demos"))
     if normalization is None:
         normalization = find_normalization(config, handle, demos, picks, len(seeds))
     expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
@@ -142,13 +140,6 @@ def on_reward(config, spec: EnvSpec, method: Method) -> Method:
     from iqlearn_jax.rewards import load_reward, on_recovered
 
     return on_recovered(method, load_reward(config.reward_path), spec)
-
-
-def demo_rows(config, spec: EnvSpec, demos: demos_lib.Demos) -> Transition | FrameRows:
-    """The demonstrations as compiled code reads them: images once per frame."""
-    if len(spec.obs_shape) == 3:
-        return frame_rows(demos, spec.frame_stack, config.demos.path)
-    return demos_lib.transitions(demos)
 
 
 def find_normalization(config, handle: EnvHandle, demos, picks, runs: int) -> dict[str, np.ndarray]:
@@ -220,11 +211,7 @@ def usable_demos(config, spec: EnvSpec, given: demos_lib.Demos | None) -> demos_
     else:
         demos = given
         demos_lib.validate(demos, spec, observation_only=config.state_only)
-    if not config.state_only:
-        return demos
-    shape = () if spec.discrete else spec.action_low.shape
-    blank = np.zeros((len(demos), *shape), np.int32 if spec.discrete else np.float32)
-    return dataclasses.replace(demos, actions=blank)
+    return demos_lib.blank_actions(demos, spec) if config.state_only else demos
 
 
 def check_inputs(config, handle: EnvHandle) -> None:

@@ -10,7 +10,7 @@ import pytest
 from iqlearn_jax.data.demos import Demos
 from iqlearn_jax.data.frames import frame_rows
 from iqlearn_jax.data.replay import make_replay
-from iqlearn_jax.data.rows import count_rows, make_rows, take_rows
+from iqlearn_jax.data.sampling import count_rows, make_rows, take_rows
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import Transition
 from tests.common import spec_of

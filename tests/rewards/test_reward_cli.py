@@ -47,7 +47,7 @@ def folder(tmp_path_factory):
 def test_the_exported_reward_is_that_of_the_run_that_was_named(folder, capsys):
     assert cli.main(["reward", "inspect", str(folder / "r.npz")]) == 0
     said = capsys.readouterr().out
-    assert "made-up (gymnax)" in said and "seed 5001, 8 updates" in said
+    assert "made-up (registered)" in said and "seed 5001, 8 updates" in said
     reward = load_reward(folder / "r.npz")
     assert reward.metadata["run"]["index"] == 1
     assert reward.metadata["provenance"] == json.loads((folder / "iq/provenance.json").read_text())

@@ -166,25 +166,25 @@ def test_gymnasium_refuses_what_does_not_fit():
 @pytest.mark.slow
 def test_our_own_rl_learns_from_the_recovered_reward(monkeypatch):
     """The update of `rl` must be the one that it makes of rows whose reward is the recovered one."""
-    monkeypatch.setattr(problem_lib, "load_reward", lambda path: plain(LINE))
+    monkeypatch.setattr("iqlearn_jax.rewards.load_reward", lambda path: plain(LINE))
     config = made_up_config("rl", "replay", "walk")
     with made_up_environments():
-        own = problem_lib.make_problem(config)
+        plain_rl = problem_lib.make_problem(config)
         config.reward_path = "reward.npz"
         other = problem_lib.make_problem(config)
         config.method = "bc"
         with pytest.raises(InputError, match=r"reward_path.*rl, ppo"):
-            problem_lib.rewarded(config, own.spec, own.method)
-    hparams = jax.tree.map(lambda x: x[0], own.hparams)
-    state = jax.jit(own.method.init)(jax.random.key(0), hparams)
+            problem_lib.on_reward(config, plain_rl.spec, plain_rl.method)
+    hparams = jax.tree.map(lambda x: x[0], plain_rl.hparams)
+    state = jax.jit(plain_rl.method.init)(jax.random.key(0), hparams)
     obs = jnp.array([[0.1, 0.0], [0.2, 0.1]])
     rows = Transition(
         obs=obs, action=jnp.array([0, 2]), reward=jnp.array([3.0, 4.0]), next_obs=obs + 0.5,
         terminated=jnp.array([False, True]), truncated=jnp.array([False, False]),
     )  # fmt: skip
-    found = jax.jit(other.method.update)(hparams, state, Batch(policy=rows), jax.random.key(1))[0]
+    learned = jax.jit(other.method.update)(hparams, state, Batch(policy=rows), jax.random.key(1))[0]
     paid = rows.replace(reward=jnp.array([16.0, 20 + 7 + 2 + 1000 + END * GAMMA / (1 - GAMMA)]))
-    own_key = jax.random.split(jax.random.key(1))[1]
-    expected = jax.jit(own.method.update)(hparams, state, Batch(policy=paid), own_key)[0]
-    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+    inner_key = jax.random.split(jax.random.key(1))[1]
+    expected = jax.jit(plain_rl.method.update)(hparams, state, Batch(policy=paid), inner_key)[0]
+    for a, b in zip(jax.tree.leaves(learned), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

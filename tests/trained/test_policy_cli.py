@@ -127,6 +127,29 @@ def test_what_cannot_be_done_is_one_line(workdir, arguments, said, capsys):
     assert re.search(said, error)
 
 
+def test_a_long_gif_has_fewer_frames_and_the_same_duration(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "MOST_FRAMES", 8)
+    writer = video.GifWriter(tmp_path / "long.gif", (2, 2, 3), fps=50)
+    for number in range(40):
+        writer.add(np.full((2, 2, 3), 6 * number, np.uint8))
+    writer.close()
+    with Image.open(tmp_path / "long.gif") as gif:
+        assert [frame.info["duration"] for frame in ImageSequence.Iterator(gif)] == [160] * 5
+
+
+def test_mp4_is_what_ffmpeg_makes_of_the_frames(tmp_path):
+    """Where there is an ffmpeg."""
+    try:
+        video.check_path(tmp_path / "short.mp4")
+    except InputError as error:
+        pytest.skip(str(error))
+    writer = video.Mp4Writer(tmp_path / "short.mp4", (33, 31, 3), fps=25)
+    for number in range(10):
+        writer.add(np.full((33, 31, 3), 20 * number, np.uint8))
+    writer.close()
+    assert b"ftyp" in (tmp_path / "short.mp4").read_bytes()[:16]
+
+
 def test_mp4_without_ffmpeg_names_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setattr(video.shutil, "which", lambda name: None)
     monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)

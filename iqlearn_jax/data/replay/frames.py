@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from iqlearn_jax.data.frames import Facts, FrameRows, frame_rows, newest, to_facts, to_transitions  # noqa: F401
+from iqlearn_jax.data.frames import Facts, newest, to_facts, to_transitions
 from iqlearn_jax.types import Transition
 
 SPARE = 8  # one slot for last frames per so many transitions; with shorter episodes fewer are kept
