@@ -5,8 +5,9 @@ import numpy as np
 
 from benchmarks.measure import Row, alternate, at_most, row
 from benchmarks.updates import Case, random_rows
-from iqlearn_jax.config.load import base_config, load_config
+from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.presets import stable_sac
+from iqlearn_jax.config.values import base_config
 from iqlearn_jax.devices.placement import vmap
 from iqlearn_jax.loops.loop import start_run
 from iqlearn_jax.loops.online import make_learner, online_replay

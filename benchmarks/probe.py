@@ -7,8 +7,8 @@ from pathlib import Path
 
 import jax
 
-from iqlearn_jax.config.load import base_config
 from iqlearn_jax.config.presets import stable_q
+from iqlearn_jax.config.values import base_config
 from iqlearn_jax.devices.placement import one_device_per_core
 from iqlearn_jax.sweeps.estimate import estimate, with_sharding
 from iqlearn_jax.training.problem import make_loop, make_problem

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from benchmarks.measure import Row, alternate, at_least, at_most, row
-from iqlearn_jax.config.load import base_config
-from iqlearn_jax.data.normalization import identity_normalization
+from iqlearn_jax.config.values import base_config
+from iqlearn_jax.data.sampling import identity_normalization
 from iqlearn_jax.devices.placement import Placement, place_runs
 from iqlearn_jax.loops.loop import make_hparams, start_run, update_run
 from iqlearn_jax.methods import make_method

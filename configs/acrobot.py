@@ -1,6 +1,6 @@
 """Acrobot-v1: gymnax's where it is installed, else gymnasium's, which is equal but steps on the host."""
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config import base_config
 from iqlearn_jax.config.presets import soft_q_expert
 
 

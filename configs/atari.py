@@ -6,7 +6,7 @@ shared Pong demonstrations are converted first: `iqlearn demos convert FRAMES.np
 
 from functools import partial
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config import base_config
 from iqlearn_jax.config.presets import stable_q
 
 GAMES = {"pong": "PongNoFrameskip-v4", "breakout": "BreakoutNoFrameskip-v4"}

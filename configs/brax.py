@@ -8,7 +8,7 @@ under different policies: a hint that the observation says less on `spring`, not
 
 from functools import partial
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config import base_config
 from iqlearn_jax.config.presets import dice, imitation, on_policy, stable_sac
 
 BACKEND = "generalized"

@@ -2,7 +2,7 @@
 
 from functools import partial
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config import base_config
 from iqlearn_jax.config.presets import dice, imitation, on_policy, soft_q_expert, stable_q
 
 

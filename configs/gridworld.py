@@ -1,6 +1,6 @@
 """The paper's Figure 4: a gridworld with five actions, 30 demonstrations of a soft-optimal expert."""
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config import base_config
 
 TEMPERATURE = 0.1  # of the expert, and of the learner
 

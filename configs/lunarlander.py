@@ -1,6 +1,6 @@
 """LunarLander-v3: gymnasium on the host (needs the extra box2d). No demonstrations are bundled."""
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config import base_config
 from iqlearn_jax.config.presets import soft_q_expert
 
 

@@ -5,7 +5,7 @@
 
 from functools import partial
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config import base_config
 from iqlearn_jax.config.presets import stable_q
 
 GAMES = {name.lower(): f"{name}-MinAtar" for name in ("Breakout", "Asterix", "Freeway", "SpaceInvaders")}

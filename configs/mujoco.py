@@ -13,7 +13,7 @@ one play, as `mjx_gail` does).
 from functools import partial
 from typing import NamedTuple
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config import base_config
 from iqlearn_jax.config.presets import dice, imitation, on_policy, paper_sac, stable_sac
 
 

@@ -12,7 +12,8 @@ import json
 from functools import partial
 from pathlib import Path
 
-from iqlearn_jax.config.load import base_config, load_config
+from iqlearn_jax.config import base_config
+from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.presets import on_policy, stable_q
 
 TASKS = {

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from experiments.lib import command
-from iqlearn_jax.config.load import load_config
+from iqlearn_jax.config.files import load_config
 from iqlearn_jax.report.page import write_report
 from iqlearn_jax.report.read import read_runs
 from iqlearn_jax.report.tables import markdown, summary_rows

@@ -2,6 +2,8 @@
 
 from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -87,3 +89,12 @@ class EnvSpec(NamedTuple):
 def discount(gamma: Array | float, terminated: Array) -> Array:
     """The only place where a discount is derived: γ(1 − terminated). [B]"""
     return gamma * (1.0 - terminated.astype(np.float32))
+
+
+def join(batch: Batch) -> tuple[Transition, jax.Array]:
+    """Policy and expert transitions as one batch, and the mask [B] float32 that marks the expert's."""
+    parts = [part for part in (batch.policy, batch.expert) if part is not None]
+    rows = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
+    sizes = [part.reward.shape[0] for part in parts]
+    is_expert = [float(part is batch.expert) for part in parts]
+    return rows, jnp.concatenate([jnp.full(n, e) for n, e in zip(sizes, is_expert, strict=True)])

@@ -9,9 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.config.load import assign, base_config
-from iqlearn_jax.config.schema import traced_keys
-from iqlearn_jax.data.demos import Demos, save
+from iqlearn_jax.config.values import assign, base_config, traced_keys
+from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.data.save import save
 from iqlearn_jax.envs.api import Environment, Step
 from iqlearn_jax.envs.registry import ENVIRONMENTS, open_by_name, register_env
 from iqlearn_jax.methods import FORWARD_RL

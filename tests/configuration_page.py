@@ -7,6 +7,7 @@ from pathlib import Path
 
 from iqlearn_jax.cli.keys import grouped, range_text, value_text
 from iqlearn_jax.config.schema import KEYS, Key
+from iqlearn_jax.config.values import kind_of
 from iqlearn_jax.methods import METHODS
 
 PAGE = Path(__file__).resolve().parents[1] / "docs/configuration.md"
@@ -43,7 +44,7 @@ def row(name: str, key: Key) -> str:
 
 def values(key: Key) -> str:
     """What it may be: a list, or its type and range."""
-    return range_text(key) if key.choices else f"{key.kind} {range_text(key)}".strip()
+    return range_text(key) if key.choices else f"{kind_of(key)} {range_text(key)}".strip()
 
 
 def readers(name: str) -> str:

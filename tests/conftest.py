@@ -19,7 +19,7 @@ os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 import jax
 import pytest
 
-from iqlearn_jax.diagnostics import print_diagnostics
+from iqlearn_jax.cli.common import print_diagnostics
 
 # A key used twice is an error here; it does not see one fold_in repeated.
 jax.config.update("jax_debug_key_reuse", True)

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from iqlearn_jax.data.demos import Demos, save
+from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.data.save import save
 
 EPISODES, STEPS = 2, 40
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 from iqlearn_jax.cli import main, sweep, train
-from iqlearn_jax.config.load import assign
+from iqlearn_jax.config.values import assign
 from iqlearn_jax.trained import run
 
 SHORT = {

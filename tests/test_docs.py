@@ -19,7 +19,8 @@ import pytest
 from markdown_it import MarkdownIt
 
 import iqlearn_jax
-from iqlearn_jax.cli import settings, sweep, train
+from iqlearn_jax.cli import common as settings
+from iqlearn_jax.cli import sweep, train
 from iqlearn_jax.config.schema import KEYS
 from iqlearn_jax.envs.registry import ENVIRONMENTS
 from iqlearn_jax.methods import METHODS, check_keys

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from iqlearn_jax.config.load import as_plain
+from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.rewards import save_reward
 from tests.common import configure, hyper

@@ -11,7 +11,7 @@ from typing import Any
 from iqlearn_jax.cli.common import INTERRUPTED, one_line, say_stopped
 from iqlearn_jax.devices.placement import one_device_per_core
 from iqlearn_jax.errors import InputError, unknown
-from iqlearn_jax.training.session import Stopped
+from iqlearn_jax.training.train import Stopped
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "list": {"action": "store_true", "help": "only name what there is, and its settings"},

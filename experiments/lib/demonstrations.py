@@ -5,8 +5,8 @@ The shared files are not part of this repository; they lie beside the checkout (
 
 from pathlib import Path
 
-from iqlearn_jax.config.load import load_config
-from iqlearn_jax.data.demos import save
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.data.save import save
 from iqlearn_jax.trained.record import record_demos
 from iqlearn_jax.training.train import train
 

@@ -18,7 +18,8 @@ from ml_collections import ConfigDict
 from experiments.lib import command
 from experiments.lib.chosen import chosen
 from experiments.lib.figures import write_curves
-from iqlearn_jax.config.load import as_plain, assign, base_config, load_config
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import as_plain, assign, base_config
 from iqlearn_jax.data.demos import resolve
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.runs.files import write_json

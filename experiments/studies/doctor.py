@@ -19,7 +19,8 @@ from experiments.lib import command
 from experiments.lib.demonstrations import SHARED
 from experiments.lib.markdown import markdown_table
 from experiments.lib.table import RESULTS, RUNS
-from iqlearn_jax.config.load import assign, load_config
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import assign
 from iqlearn_jax.runs.files import read_json, write_json
 from iqlearn_jax.statistics import normalize, pearson, probability_of_improvement, spearman
 from iqlearn_jax.training.train import train

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.config.load import base_config
-from iqlearn_jax.data.normalization import identity_normalization
+from iqlearn_jax.config.values import base_config
+from iqlearn_jax.data.sampling import identity_normalization
 from iqlearn_jax.loops.loop import make_hparams
 from iqlearn_jax.methods import Method, make_method
 from iqlearn_jax.ops.tabular.mdp import MDP

@@ -8,7 +8,8 @@ from typing import Any
 import brax.envs
 
 from experiments.studies.changed import stronger_gravity
-from iqlearn_jax.config.load import assign, from_flat, load_config
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import assign, from_flat
 from iqlearn_jax.rewards import load_reward
 from iqlearn_jax.runs.files import write_json
 from iqlearn_jax.runs.folder import read_config

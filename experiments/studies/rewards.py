@@ -32,7 +32,7 @@ from experiments.studies.reward_measures import measures
 from experiments.studies.reward_pages import page
 from experiments.studies.reward_policies import KINDS, trained
 from experiments.tables.control import THIRD
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.report.read import read_run
 from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.rewards.recover import join_episodes

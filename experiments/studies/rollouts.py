@@ -21,7 +21,7 @@ import numpy as np
 from experiments.lib import command
 from experiments.lib.table import RESULTS, RUNS, Row, Table, run_row
 from experiments.tables.core import ROWS
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.sampling import select
 from iqlearn_jax.envs.gridworld import to_grid
 from iqlearn_jax.report.read import method_name
@@ -122,7 +122,7 @@ def episode(draw: Draw, obs, rewards, ended: str) -> dict[str, Any]:
 def expert_episode(show: Show, problem: Problem, run: int) -> dict[str, Any]:
     """The first episode that this run learned from, whole, whatever steps of it were kept."""
     demos, asked = problem.demos, problem.config.demos
-    assert demos is not None
+    assert demos is not None and demos.rewards is not None
     first = select(demos, asked.trajectories, asked.subsample, int(problem.seeds[run])).initial[0]
     length = demos.episode_lengths[list(demos.episode_starts).index(first)]
     rows = slice(first, first + length)

@@ -40,7 +40,7 @@ PREFACE = """# What keeps continuous IQ-Learn from diverging
 
 `python -m experiments.studies.stability`: brax inverted_double_pendulum (`generalized`), online from one
 demonstration, 15,000 steps, ten tuning seeds (100–109), one choice changed at a time from the preset
-`iqlearn_jax.config.presets.stable_sac`. 0 is the uniform policy, 1 the expert. "fall" is the mean over seeds of
+`config.presets.stable_sac`. 0 is the uniform policy, 1 the expert. "fall" is the mean over seeds of
 the best evaluation minus the last one: what was learned and lost again. "rewards" are the smallest and
 largest recovered reward in a batch at the end, "V" the mean soft value there (means over seeds); with χ²
 over both kinds of samples their bounds are ±4α = ±2 and about ±200.

@@ -8,7 +8,7 @@ from typing import Any
 from experiments.lib.demonstrations import SHARED
 from experiments.lib.markdown import full_markdown
 from experiments.lib.table import Row, Table, main
-from iqlearn_jax.config.load import load_config
+from iqlearn_jax.config.files import load_config
 
 FIRST_SEED = 6000  # 5000 and up were looked at while settings were still changing
 NEXT = {"next_actions": True}

@@ -26,8 +26,10 @@ from experiments.lib.figures import IMAGES
 from experiments.lib.markdown import markdown_table
 from experiments.lib.table import RESULTS, run_row
 from experiments.tables import control, core
-from iqlearn_jax.config.load import from_flat, load_config
-from iqlearn_jax.data.demos import from_arrays, resolve, save
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import from_flat
+from iqlearn_jax.data.demos import from_arrays, resolve
+from iqlearn_jax.data.save import save
 from iqlearn_jax.envs.gridworld import gridworld_reward, soft_optimal_demos, to_grid
 from iqlearn_jax.envs.registry import open_env
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
@@ -73,6 +75,7 @@ def write_demos() -> None:
     """The bundled demonstrations: 30 episodes of 50 steps of the soft-optimal expert."""
     config = load_config(SOURCE)
     env = open_env(config.env).device
+    assert env is not None
     arrays = soft_optimal_demos(env, TEMPERATURE, DEMOS, seed=0)
     policy = {"method": "soft value iteration", "temperature": TEMPERATURE, "seed": 0}
     save(resolve(config.demos.path), from_arrays(arrays, {"env": config.env.id, "policy": policy}))

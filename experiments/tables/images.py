@@ -16,10 +16,10 @@ import numpy as np
 from experiments.lib.demonstrations import SHARED, own_demos
 from experiments.lib.markdown import full_markdown
 from experiments.lib.table import RUNS, Row, Table, main
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.convert.convert import convert
-from iqlearn_jax.data.demos import save
 from iqlearn_jax.data.sampling import take_rows
+from iqlearn_jax.data.save import save
 from iqlearn_jax.runs.folder import read_config
 from iqlearn_jax.training.reopen import load_run
 

@@ -18,7 +18,7 @@ from experiments.lib import command
 from experiments.lib.demonstrations import SHARED
 from experiments.lib.markdown import markdown_table
 from experiments.lib.table import RESULTS, RUNS, about
-from iqlearn_jax.config.load import load_config
+from iqlearn_jax.config.files import load_config
 from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.runs.files import read_json, write_json
 from iqlearn_jax.sweeps.grid import plan

@@ -8,12 +8,14 @@ from iqlearn_jax.agents.common import (
     STANDARD_PARTS,
     Agent,
     Parts,
+    check_observations,
     entropy_floor,
     initial_state,
     make_preprocess,
     make_q_network,
     temperature_step,
 )
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.nets import Ensemble
 from iqlearn_jax.ops.iq.objectives import expected_q as mean_of_q
 from iqlearn_jax.ops.iq.soft import entropy, log_policy, soft_value
@@ -100,3 +102,22 @@ def _taken(table, action):
     """Entries of the chosen actions: table [..., B, A], action [B] -> [..., B]."""
     chosen = jnp.broadcast_to(action[..., None], (*table.shape[:-1], 1))
     return jnp.take_along_axis(table, chosen, axis=-1)[..., 0]
+
+
+def make_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
+    """The off-policy agent that fits the action space: soft Q-learning if discrete, else SAC.
+
+    Raises:
+      InputError: observations for which there is no network, `excess_entropy` under a fixed temperature.
+    """
+    if config.excess_entropy and not config.learn_temperature:
+        raise InputError(
+            "config.excess_entropy counts entropy above config.target_entropy, which only a learned "
+            "temperature has, but config.learn_temperature is False; set it, or --config.excess_entropy=False"
+        )
+    check_observations(spec)
+    if spec.discrete:
+        return make_soft_q(config, spec, parts)
+    from iqlearn_jax.agents.sac import make_sac
+
+    return make_sac(config, spec, parts)

@@ -5,28 +5,48 @@ Imports nothing that takes time: `iqlearn --help` and shell completion read it.
 
 import argparse
 import functools
+import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from iqlearn_jax.cli.text import pairs, terminal_width, wrapped
 from iqlearn_jax.errors import InputError, unknown
 
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
+
+OVERRIDES = "overrides: --config.KEY=VALUE, e.g. --config.gamma=0.95 --config.hidden=(64,)"
 REFUSED = 2  # what cannot be used or written
 INTERRUPTED = 130  # what shells expect after Ctrl-C
 PREEMPTED = 75  # EX_TEMPFAIL: saved after SIGTERM; schedulers may start the command again with --resume
 
 
+class _Stderr(logging.Handler):
+    """Writes to whatever `sys.stderr` is at that time, as progress bars and notebooks replace it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one line."""
+        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse with the project's errors in one line, and options that must be written out."""
 
-    def __init__(self, prog: str, description: str, **more: Any) -> None:
-        """The description is wrapped; an epilog stays as it is."""
-        lines = wrapped(" ".join(description.split()), terminal_width())
-        kept = argparse.RawDescriptionHelpFormatter
-        super().__init__(prog, description="\n".join(lines), formatter_class=kept, allow_abbrev=False, **more)
+    def __init__(self, prog: str, **more: Any) -> None:
+        """An epilog may be a function, which is called where help is asked for."""
+        self._epilog = more.pop("epilog", None)
+        super().__init__(
+            prog, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False, **more
+        )
+
+    def format_help(self) -> str:
+        """The help, its description wrapped as wide as the terminal is."""
+        self.description = "\n".join(wrapped(" ".join((self.description or "").split()), terminal_width()))
+        self.epilog = self._epilog() if callable(self._epilog) else self._epilog
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Raises InputError instead of printing the usage and leaving the program."""
@@ -110,3 +130,75 @@ def say_stopped(number: int, command: str) -> int:
     """Says how to go on after a signal; returns the exit code."""
     print(f"\nstopped and saved; go on with: {command}")
     return PREEMPTED if number == signal.SIGTERM else INTERRUPTED
+
+
+def add_settings(parser: argparse.ArgumentParser, config_required: bool) -> None:
+    """The options that make a configuration, beside overrides."""
+    parser.add_argument(
+        "--config",
+        required=config_required,
+        metavar="NAME",
+        help="cartpole:offline (iqlearn list configs), or FILE.py:NAME",
+    )
+    parser.add_argument("--demos", metavar="FILE", help="demonstrations, the same as --config.demos.path")
+    parser.add_argument(
+        "--init-from", metavar="DIR", help="start from a run's networks, as --config.init_from"
+    )
+    add_import(parser)
+
+
+def make_config(options: argparse.Namespace, overrides: Sequence[str]) -> tuple["ConfigDict", list[str]]:
+    """The configuration of --config, or of the folder that goes on, with everything that was set on purpose.
+
+    Args:
+      options: of `add_settings`, and `workdir`, whose configuration is taken where --config is not given.
+      overrides: `--config.key=value` arguments.
+    Returns:
+      the configuration and the keys that were set on purpose; their paths are absolute.
+    Raises:
+      InputError: an unknown config, key or module, or a value of another type.
+    """
+    from iqlearn_jax.config.files import import_modules, load_config
+    from iqlearn_jax.config.values import assign, from_flat, override
+    from iqlearn_jax.runs.folder import read_config
+
+    modules = import_modules(options.modules)  # first: a configuration may name what they register
+    config = load_config(options.config) if options.config else from_flat(read_config(options.workdir))
+    names = []
+    for name, value in {"demos.path": options.demos, "init_from": options.init_from}.items():
+        if value is not None:
+            assign(config, name, value)
+            names.append(name)
+    names += override(config, overrides)
+    make_absolute(config, names)
+    if modules:
+        config.imports = tuple(dict.fromkeys((*config.imports, *modules)))
+    return config, names
+
+
+def make_absolute(config: "ConfigDict", names: Sequence[str]) -> None:
+    """Paths among `names` as they are found from any folder; bundled:NAME stays."""
+    from iqlearn_jax.data.demos import absolute
+
+    if config.demos.path and "demos.path" in names:
+        config.demos.path = absolute(config.demos.path)
+    for name in {"reward_path", "init_from"} & set(names):
+        config[name] = config[name] and str(Path(config[name]).absolute())
+
+
+def join_hosts(options: argparse.Namespace) -> None:
+    """Joins the other processes where one of the flags of `several_hosts` asks for it."""
+    if options.distributed or any((options.coordinator, options.processes, options.process_id is not None)):
+        from iqlearn_jax.devices.hosts import join
+
+        join(options)
+
+
+def print_diagnostics() -> None:
+    """Prints our warnings as one line each on standard error, once; for programs, not for libraries."""
+    from absl import logging as absl_logging
+
+    logger = absl_logging.get_absl_logger()
+    if not any(isinstance(handler, _Stderr) for handler in logger.handlers):
+        logger.addHandler(_Stderr())
+    logger.propagate = False

@@ -43,7 +43,7 @@ def _validate(arguments: list[str]) -> int:
     _add_env(parser)
     add_import(parser)
     options = parser.parse_args(arguments)
-    from iqlearn_jax.config.load import import_modules
+    from iqlearn_jax.config.files import import_modules
     from iqlearn_jax.data.demos import load_demos
 
     import_modules(options.modules)
@@ -67,7 +67,7 @@ def _convert(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from iqlearn_jax.cli.describe import describe_demos
     from iqlearn_jax.data.convert.convert import convert
-    from iqlearn_jax.data.demos import save
+    from iqlearn_jax.data.save import save
 
     spec = _spec(options)
     demos = convert(
@@ -96,7 +96,7 @@ def _record(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     # imported here: a look at a file must not pay for jax
     from iqlearn_jax.cli.describe import describe_demos
-    from iqlearn_jax.data.demos import save
+    from iqlearn_jax.data.save import save
     from iqlearn_jax.trained.record import record_demos
 
     demos = record_demos(options.workdir, options.run, options.episodes, options.stochastic, options.at)

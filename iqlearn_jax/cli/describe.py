@@ -9,7 +9,7 @@ import numpy as np
 from iqlearn_jax.cli.text import pairs
 from iqlearn_jax.data.checks import Source
 from iqlearn_jax.data.demos import Demos, load_demos
-from iqlearn_jax.data.normalization import MIN_STD
+from iqlearn_jax.data.sampling import MIN_STD
 
 UNLIKE = 20.0  # widest over narrowest direction; the double pendulum's is 45
 

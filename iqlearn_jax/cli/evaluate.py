@@ -47,7 +47,7 @@ def main(arguments: list[str]) -> int:
     if options.policy is not None and options.at != "final":
         raise InputError(f"--at={options.at} chooses among the states of a --workdir; a --policy has one")
     # imported here: help must not pay for jax
-    from iqlearn_jax.config.load import import_modules
+    from iqlearn_jax.config.files import import_modules
 
     import_modules(options.modules)
     run = evaluate_folder if options.policy is None else evaluate_policy
@@ -57,7 +57,7 @@ def main(arguments: list[str]) -> int:
 
 def evaluate_folder(options: argparse.Namespace) -> None:
     """A line for each seed of a folder, and the first one's video."""
-    from iqlearn_jax.config.load import from_flat
+    from iqlearn_jax.config.values import from_flat
     from iqlearn_jax.runs.folder import read_config
     from iqlearn_jax.trained.export import policy_of
     from iqlearn_jax.trained.load import returns_at

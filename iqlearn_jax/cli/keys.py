@@ -7,6 +7,7 @@ from typing import Any
 
 from iqlearn_jax.cli.text import pairs, terminal_width, wrapped
 from iqlearn_jax.config.schema import BELOW_ONE, KEYS, TINY, Key
+from iqlearn_jax.config.values import kind_of
 
 GROUPS = {  # title: first key; they follow each other as in the table
     "the run": "method",
@@ -73,7 +74,7 @@ def _assignment(name: str) -> str:
 
 def facts(key: Key) -> str:
     """`0.99          float in [0, 1), traced`"""
-    kind = f"{key.kind} {range_text(key)}".strip()
+    kind = f"{kind_of(key)} {range_text(key)}".strip()
     default = value_text(key.default) or "(empty)"
     return f"{default:<{DEFAULT}}  {kind}, {'traced' if key.traced else 'static'}"
 

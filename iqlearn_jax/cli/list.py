@@ -81,7 +81,7 @@ def keys_of(method: str) -> list[str]:
 
 def all_configs() -> dict[str, str]:
     """Every configuration that comes with the library, with the first sentence of what it says of itself."""
-    from iqlearn_jax.config.load import load_module, shipped_configs
+    from iqlearn_jax.config.files import load_module, shipped_configs
 
     return {
         f"{family}:{name}": first_sentence(make)
@@ -105,7 +105,7 @@ def _parser(topic: str) -> Parser:
 def _parsed(parser: Parser, arguments: list[str]) -> Any:
     options = parser.parse_args(arguments)
     if options.modules:
-        from iqlearn_jax.config.load import import_modules
+        from iqlearn_jax.config.files import import_modules
 
         import_modules(options.modules)
     return options

@@ -5,11 +5,12 @@ import platform
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 import iqlearn_jax
-from iqlearn_jax.cli.commands import command, helps
-from iqlearn_jax.cli.common import INTERRUPTED, REFUSED, one_line, usage
+from iqlearn_jax.cli.commands import COMMANDS, helps
+from iqlearn_jax.cli.common import INTERRUPTED, REFUSED, one_line, print_diagnostics, usage
 from iqlearn_jax.errors import InputError
 
 CLOSED = 141  # 128 + SIGPIPE, as of any program whose reader went away
@@ -53,9 +54,7 @@ def _run(arguments: list[str], as_program: bool) -> int:
 
 
 def _run_command(name: str, arguments: list[str], as_program: bool) -> int:
-    from iqlearn_jax.diagnostics import print_diagnostics
-
-    module = command(name)
+    module = import_module(COMMANDS[name])
     print_diagnostics()
     if as_program and name in SPREAD and not set(HELP_FLAGS) & set(arguments):
         from iqlearn_jax.devices.placement import one_device_per_core

@@ -22,7 +22,7 @@ def _export(arguments: list[str]) -> int:
     add_import(parser)
     options = parser.parse_args(arguments)
     # imported here: help must not pay for jax
-    from iqlearn_jax.config.load import import_modules
+    from iqlearn_jax.config.files import import_modules
     from iqlearn_jax.trained.export import export_policy
 
     import_modules(options.modules)
@@ -36,7 +36,7 @@ def _inspect(arguments: list[str]) -> int:
     parser.add_argument("file", type=Path)
     add_import(parser)
     options = parser.parse_args(arguments)
-    from iqlearn_jax.config.load import import_modules
+    from iqlearn_jax.config.files import import_modules
     from iqlearn_jax.trained.policy import load_policy
 
     import_modules(options.modules)

@@ -5,8 +5,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from iqlearn_jax.cli.common import Parser, say_stopped, several_hosts
-from iqlearn_jax.cli.settings import OVERRIDES, add_settings, make_config
+from iqlearn_jax.cli.common import (
+    OVERRIDES,
+    Parser,
+    add_settings,
+    join_hosts,
+    make_config,
+    say_stopped,
+    several_hosts,
+)
 from iqlearn_jax.cli.text import table, wrapped
 from iqlearn_jax.errors import InputError
 
@@ -51,12 +58,11 @@ def main(arguments: list[str]) -> int:
     # imported here: help must not pay for jax
     import jax
 
-    from iqlearn_jax.devices import hosts
     from iqlearn_jax.devices.placement import is_main
     from iqlearn_jax.sweeps.sweep import run_sweep
-    from iqlearn_jax.training.session import Stopped
+    from iqlearn_jax.training.train import Stopped
 
-    hosts.join(options)
+    join_hosts(options)
     programs, grid = read_plan(options, overrides)
     if options.dry_run:
         return dry_run(programs, options.runs_per_device)
@@ -85,7 +91,7 @@ def read_plan(
     options: argparse.Namespace, overrides: Sequence[str]
 ) -> tuple[list["Program"], dict[str, tuple]]:
     """The sweep's programs and its grid."""
-    from iqlearn_jax.config.schema import traced_keys
+    from iqlearn_jax.config.values import traced_keys
     from iqlearn_jax.sweeps.grid import parse_grid, plan
 
     config, names = make_config(options, overrides)

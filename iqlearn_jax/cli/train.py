@@ -2,8 +2,16 @@
 
 from pathlib import Path
 
-from iqlearn_jax.cli.common import Parser, add_workdir, say_stopped, several_hosts
-from iqlearn_jax.cli.settings import OVERRIDES, add_settings, make_config
+from iqlearn_jax.cli.common import (
+    OVERRIDES,
+    Parser,
+    add_settings,
+    add_workdir,
+    join_hosts,
+    make_config,
+    say_stopped,
+    several_hosts,
+)
 from iqlearn_jax.errors import InputError
 
 HELP = "learn from demonstrations (or from the true reward: experts)"
@@ -14,15 +22,18 @@ USAGE = """iqlearn train --config=NAME --workdir=DIR [--demos=FILE]
 
 def make_parser() -> Parser:
     """The options; overrides are left over."""
-    from iqlearn_jax.cli.keys import short_help
-
-    epilog = f"{OVERRIDES}\nKeys and their defaults (iqlearn list keys: types and ranges):\n\n{short_help()}"
-    parser = Parser("iqlearn train", usage=USAGE, description=HELP, epilog=epilog, parents=[several_hosts()])
+    parser = Parser("iqlearn train", usage=USAGE, description=HELP, epilog=_keys, parents=[several_hosts()])
     add_workdir(parser, "folder for everything that training leaves; new, or with --resume one that stopped")
     add_settings(parser, config_required=False)
     parser.add_argument("--resume", action="store_true", help="go on from the newest checkpoint")
     parser.add_argument("--force", action="store_true", help="resume although config, code or demos changed")
     return parser
+
+
+def _keys() -> str:
+    from iqlearn_jax.cli.keys import short_help
+
+    return f"{OVERRIDES}\nKeys and their defaults (iqlearn list keys: types and ranges):\n\n{short_help()}"
 
 
 def main(arguments: list[str]) -> int:
@@ -37,12 +48,10 @@ def main(arguments: list[str]) -> int:
     if options.config is None and not options.resume:
         raise InputError("--config is missing; name one, e.g. --config=cartpole:offline")
     # imported here: help must not pay for jax
-    from iqlearn_jax.devices import hosts
     from iqlearn_jax.methods import check_keys
-    from iqlearn_jax.training.session import Stopped
-    from iqlearn_jax.training.train import train
+    from iqlearn_jax.training.train import Stopped, train
 
-    hosts.join(options)
+    join_hosts(options)
     config, names = make_config(options, overrides)
     check_keys(config, names)
     try:

@@ -41,11 +41,6 @@ class Key(NamedTuple):
     feeds: tuple[str, ...] = ()
     words: Mapping[str, int] = MappingProxyType({})
 
-    @property
-    def kind(self) -> str:
-        """Name of its type."""
-        return "dictionary" if self.default == "{}" else type(self.default).__name__
-
 
 def _static(default: Any, meaning: str, low: float | None = None, **more: Any) -> Key:
     return Key(default, meaning, low, of_method=True, **more)
@@ -152,13 +147,3 @@ KEYS: dict[str, Key] = {
     "snapshot_every": Key(0, "updates between states that are kept for good; 0: none", 0),
     "tensorboard": Key(False, "write TensorBoard files as well"),
 }  # fmt: skip
-
-
-def traced_keys() -> tuple[str, ...]:
-    """Names of the keys that become leaves of the compiled program."""
-    return tuple(name for name, key in KEYS.items() if key.traced)
-
-
-def rates() -> tuple[str, ...]:
-    """Names of the learning rates, which `lr_decay` scales."""
-    return tuple(name for name in traced_keys() if name.endswith("_lr"))

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 from iqlearn_jax import errors
 from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, problem
 from iqlearn_jax.data.complete import complete
-from iqlearn_jax.data.npz import read_arrays, write_arrays
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec, Transition
 
 SCHEMA_VERSION = 1
@@ -49,7 +50,7 @@ class Demos:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self):
-        arrays, conversion = complete(_fields(self))
+        arrays, conversion = complete(fields_of(self))
         check_arrays(arrays, observation_only=self.actions is None)
         metadata = dict(self.metadata)
         if conversion:
@@ -89,7 +90,7 @@ class Demos:
     def digest(self) -> str:
         """SHA-256 (hex) over name, dtype, shape and bytes of every array; metadata does not enter."""
         sha = hashlib.sha256()
-        for name, array in _fields(self).items():
+        for name, array in fields_of(self).items():
             if array is None:
                 continue
             sha.update(f"{name} {array.dtype.str} {array.shape};".encode())
@@ -98,6 +99,8 @@ class Demos:
 
     def save(self, path: Source) -> "Demos":
         """As `save`."""
+        from iqlearn_jax.data.save import save
+
         return save(path, self)
 
 
@@ -108,7 +111,8 @@ def from_arrays(arrays: Mapping[str, Any], metadata: dict[str, Any]) -> Demos:
     return demos
 
 
-def _fields(demos: Demos) -> dict[str, Any]:
+def fields_of(demos: Demos) -> dict[str, Any]:
+    """The arrays of the format by name, None where there are none."""
     return {name: getattr(demos, name) for name in FIELDS}
 
 
@@ -122,7 +126,7 @@ def blank_actions(demos: Demos, spec: EnvSpec) -> Demos:
     """The demonstrations with zeros for actions, so that nothing can learn from them."""
     shape = () if spec.discrete else spec.action_low.shape
     actions = np.zeros((len(demos), *shape), np.int32 if spec.discrete else np.float32)
-    return from_arrays(_fields(demos) | {"actions": actions}, demos.metadata)
+    return from_arrays(fields_of(demos) | {"actions": actions}, demos.metadata)
 
 
 def validate(
@@ -140,7 +144,7 @@ def validate(
     Raises:
       InputError: one line that names file, field, index, expected, found and remedy.
     """
-    check_arrays(_fields(demos), spec, source, observation_only)
+    check_arrays(fields_of(demos), spec, source, observation_only)
 
 
 def transitions(demos: Demos) -> Transition:
@@ -218,32 +222,6 @@ def load_demos(path: Source, spec: EnvSpec | None = None, observation_only: bool
 load = load_demos
 
 
-def save(path: Source, demos: Demos) -> Demos:
-    """Validates and writes a demonstration file; the old file stays whole until the new one is.
-
-    Args:
-      path: target; its folder is created.
-      demos: what to write. `schema_version, env, policy, returns, digest` are set in its metadata
-        (`env` and `policy` are "unknown" unless given; `returns` is one number per episode, where known).
-    Returns:
-      the demonstrations as a later `load_demos` gives them.
-    Raises:
-      InputError: invalid demonstrations, or a target that cannot be written.
-    """
-    if os.fspath(path).startswith(BUNDLED_PREFIX):
-        remedy = "choose another path"
-        raise problem(path, "file", "a file to write", "demonstrations that come with the library", remedy)
-    validate(demos, source=path, observation_only=demos.actions is None)
-    metadata = {"env": "unknown", "policy": "unknown"} | demos.metadata
-    metadata |= {"schema_version": SCHEMA_VERSION, "digest": demos.digest}
-    metadata.pop("returns", None)
-    if demos.episode_returns is not None:
-        metadata["returns"] = [round(float(r), 6) for r in demos.episode_returns]
-    arrays = {name: array for name, array in _fields(demos).items() if array is not None}
-    write_arrays(Path(path), arrays | {"metadata": np.array(json.dumps(metadata, sort_keys=True))})
-    return from_arrays(arrays, metadata)
-
-
 def parse_metadata(array: np.ndarray | None, path: Source) -> dict[str, Any]:
     """The metadata object of a file, {} where it has none; InputError for other JSON or another schema."""
     if array is None:
@@ -274,3 +252,62 @@ def _check_digest(demos: Demos, path: Source) -> None:
             "the arrays changed after they were saved: save them with data.demos.save, or fetch them anew"
         )
         raise problem(path, "metadata.digest", f"{str(stated)[:16]}…", f"{demos.digest[:16]}…", remedy)
+
+
+def read_arrays(path: Source, keys: tuple[str, ...] | None = None) -> dict[str, np.ndarray]:
+    """Arrays of an npz file without ever unpickling.
+
+    Args:
+      path: file to read.
+      keys: the arrays wanted; those that the file lacks are left out. None reads all.
+    Raises:
+      InputError: no such file, not an npz, damaged, or an object array (which would need a pickle).
+    """
+    _check_magic(path)
+    try:
+        # opened here, as NumPy leaves a file of its own open when it turns out to be damaged
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            names = [k for k in archive.files if keys is None or k in keys]
+            return {name: _member(archive, name, path) for name in names}
+    except InputError:
+        raise
+    except Exception as error:  # foreign bytes can make zipfile and NumPy raise anything
+        raise _damaged(path, "file", error) from error
+
+
+def _check_magic(path: Source) -> None:
+    try:
+        with open(path, "rb") as file:
+            magic = file.read(4)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise problem(path, "file", "a readable npz file", reason, "check the path") from error
+    if not magic.startswith(b"PK"):
+        remedy = "'iqlearn demos convert SRC DST' reads the authors' pickles and Minari data sets"
+        raise problem(path, "file", "an npz file (a zip archive)", f"the first bytes {magic!r}", remedy)
+
+
+def _member(archive: Any, name: str, path: Source) -> np.ndarray:
+    try:
+        array = archive[name]
+    except Exception as error:  # as above
+        raise _damaged(path, name, error) from error
+    if not isinstance(array, np.ndarray):  # np.load hands over members that are not npy as bytes
+        raise problem(
+            path, name, "an array in npy format", "other bytes", "write the file again with numpy.savez"
+        )
+    return array
+
+
+def _damaged(path: Source, place: str, error: Exception) -> InputError:
+    if isinstance(error, ValueError) and "allow_pickle" in str(error):
+        remedy = (
+            "store plain numeric arrays: object arrays hold pickles, which can run code, and are never read"
+        )
+        return problem(path, place, "a plain array", "an object array", remedy)
+    reason = (
+        "not a zip archive" if isinstance(error, zipfile.BadZipFile) else f"{type(error).__name__}: {error}"
+    )
+    return problem(
+        path, place, "a whole npz file", f"damaged data ({reason[:120]})", "copy or record it again"
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.doctor.findings import Finding, sentence
 from iqlearn_jax.doctor.remedies import DIAGNOSES

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.data.normalization import measure_normalization
+from iqlearn_jax.data.sampling import measure_normalization
 from iqlearn_jax.loops.play import Played
 from iqlearn_jax.statistics import energy_distance, mean_distance
 from iqlearn_jax.types import EnvSpec

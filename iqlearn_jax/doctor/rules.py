@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from iqlearn_jax.loops.loop import runs_of
-from iqlearn_jax.methods.checks import values_of
 from iqlearn_jax.methods.iq.bounds import reward_bounds, value_bounds
+from iqlearn_jax.methods.method import values_of
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import EnvSpec
 
@@ -123,7 +123,7 @@ def make_case(config, spec: EnvSpec) -> Case:
 
 
 def rewards_out_of_bounds(case: Case, history: History) -> list[Symptom]:
-    """Mean rewards of the expert's and the learner's rows; offline, where φ can fall, the largest of a batch."""
+    """Mean rewards of the expert's and the learner's rows; offline, where φ can fall, a batch's largest."""
     names = ["iq/reward_expert"] + ["iq/reward_policy"] * case.online
     low, high = case.reward_range
     slack = REWARD_SLACK * case.large_reward

@@ -1,11 +1,21 @@
 """Methods of imitation: a module for each, `METHODS` the only catalogue."""
 
+from collections.abc import Iterable
 from typing import Any
 
-from iqlearn_jax.config.schema import FEEDS
-from iqlearn_jax.methods.catalogue import FORWARD_RL, METHODS, check_keys, register_method
-from iqlearn_jax.methods.checks import check_values, require, values_of
-from iqlearn_jax.methods.method import Method, MethodEntry, default_leaves, with_defaults
+from iqlearn_jax.config.schema import FEEDS, KEYS, Key
+from iqlearn_jax.errors import Catalogue, InputError, unknown
+from iqlearn_jax.methods.catalogue import FORWARD_RL, METHODS, readers, register_method
+from iqlearn_jax.methods.method import (
+    DEMOS,
+    Method,
+    MethodEntry,
+    check_values,
+    default_leaves,
+    require,
+    values_of,
+    with_defaults,
+)
 from iqlearn_jax.methods.parts import make_parts
 from iqlearn_jax.methods.wrappers import annealed, averaged
 from iqlearn_jax.types import EnvSpec
@@ -35,8 +45,9 @@ def make_method(config, spec: EnvSpec, networks: Any = None, optimizer: Any = No
         f"{' or '.join(sorted(entry.feeds))}; set --config.feed={min(entry.feeds)}",
     )
     check_values(config, entry)
-    parts = make_parts(config, spec, entry, networks, optimizer)
-    method = entry.make(config, spec, parts) if entry.parts else entry.make(config, spec)
+    given = networks is not None or optimizer is not None
+    parts = (make_parts(config, spec, entry, networks, optimizer),) if given and entry.parts else ()
+    method = entry.make(config, spec, *parts)
     if any(values_of(config, "lr_decay")):
         method = annealed(config, method)
     if any(rate != 1.0 for rate in values_of(config, "average_rate")):
@@ -44,6 +55,39 @@ def make_method(config, spec: EnvSpec, networks: Any = None, optimizer: Any = No
     return with_defaults(method, default_leaves(config, spec))
 
 
+def check_keys(config, names: Iterable[str]) -> None:
+    """Refuses keys that the chosen method, or the chosen feed, does not read: setting them changes nothing.
+
+    Args:
+      names: dotted keys that were set on purpose; "grid.X" counts as X.
+    Raises:
+      InputError: names the key, its value and who reads it.
+    """
+    for name in names:
+        plain = name.removeprefix("grid.")
+        if plain not in KEYS:
+            raise unknown("config key", plain, KEYS)
+        row, values = KEYS[plain], values_of(config, plain)
+        setting = f"config.{name} is {repr(values[0]) if len(values) == 1 else values}"
+        if row.of_method and plain not in METHODS[config.method].keys:
+            raise InputError(
+                f"{setting}, but method '{config.method}' does not read it; {readers(config.method, plain)}"
+            )
+        if row.feeds and config.feed not in row.feeds:
+            remedy = " or ".join(f"--config.feed={feed}" for feed in row.feeds)
+            raise InputError(f"{setting}, but config.feed '{config.feed}' does not read it; set {remedy}")
+
+
 __all__ = [
-    "FEEDS", "FORWARD_RL", "METHODS", "Method", "MethodEntry", "check_keys", "make_method", "register_method",
+    "DEMOS",
+    "FEEDS",
+    "FORWARD_RL",
+    "METHODS",
+    "Catalogue",
+    "Key",
+    "Method",
+    "MethodEntry",
+    "check_keys",
+    "make_method",
+    "register_method",
 ]  # fmt: skip

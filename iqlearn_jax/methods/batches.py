@@ -9,16 +9,7 @@ from iqlearn_jax.agents.common import STANDARD_PARTS, Parts, make_preprocess
 from iqlearn_jax.agents.soft_q import make_network
 from iqlearn_jax.nets.tanh_gaussian import EDGE
 from iqlearn_jax.ops.iq.objectives import weighted_mean
-from iqlearn_jax.types import Batch, EnvSpec, Transition
-
-
-def join(batch: Batch) -> tuple[Transition, jax.Array]:
-    """Policy and expert transitions as one batch, and the mask [B] float32 that marks the expert's."""
-    parts = [part for part in (batch.policy, batch.expert) if part is not None]
-    rows = jax.tree.map(lambda *x: jnp.concatenate(x), *parts)
-    sizes = [part.reward.shape[0] for part in parts]
-    is_expert = [float(part is batch.expert) for part in parts]
-    return rows, jnp.concatenate([jnp.full(n, e) for n, e in zip(sizes, is_expert, strict=True)])
+from iqlearn_jax.types import EnvSpec
 
 
 def with_next_rows(batch, here: jax.Array, of_pairs: Callable) -> jax.Array:

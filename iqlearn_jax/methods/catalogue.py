@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Mapping
 
 from iqlearn_jax.config.schema import FEEDS, KEYS, Key
 from iqlearn_jax.errors import Catalogue, InputError, unknown
-from iqlearn_jax.methods.checks import values_of
 from iqlearn_jax.methods.forward_rl import ppo, rl
 from iqlearn_jax.methods.imitation import adril, airl, asaf, dac, gail, max_entropy_deep, sqil
 from iqlearn_jax.methods.iq import method as iq
@@ -77,30 +76,7 @@ def register_method(
     METHODS.register(name, entry)
 
 
-def check_keys(config, names: Iterable[str]) -> None:
-    """Refuses keys that the chosen method, or the chosen feed, does not read: setting them changes nothing.
-
-    Args:
-      names: dotted keys that were set on purpose; "grid.X" counts as X.
-    Raises:
-      InputError: names the key, its value and who reads it.
-    """
-    for name in names:
-        plain = name.removeprefix("grid.")
-        if plain not in KEYS:
-            raise unknown("config key", plain, KEYS)
-        row, values = KEYS[plain], values_of(config, plain)
-        setting = f"config.{name} is {repr(values[0]) if len(values) == 1 else values}"
-        if row.of_method and plain not in METHODS[config.method].keys:
-            raise InputError(
-                f"{setting}, but method '{config.method}' does not read it; {_readers(config.method, plain)}"
-            )
-        if row.feeds and config.feed not in row.feeds:
-            remedy = " or ".join(f"--config.feed={feed}" for feed in row.feeds)
-            raise InputError(f"{setting}, but config.feed '{config.feed}' does not read it; set {remedy}")
-
-
-def _readers(method: str, name: str) -> str:
+def readers(method: str, name: str) -> str:
     """Which methods read a key, and keys of similar names that this one reads."""
     readers = ", ".join(reader for reader, entry in METHODS.items() if name in entry.keys)
     near = difflib.get_close_matches(name, METHODS[method].keys, n=3, cutoff=0.5)

@@ -16,9 +16,10 @@ import jax
 import numpy as np
 from jax.extend.core import Var
 
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.checks import Source, problem
-from iqlearn_jax.data.npz import read_arrays, write_arrays
+from iqlearn_jax.data.demos import read_arrays
+from iqlearn_jax.data.save import write_arrays
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, Method, make_method
 from iqlearn_jax.methods.method import default_leaves
@@ -27,6 +28,7 @@ from iqlearn_jax.types import EnvSpec
 
 Arrays = dict[str, np.ndarray]
 MDP_ARRAYS = ("transition", "initial")
+NETWORKS = "a run with networks of its user's own is loaded with networks=..."
 SPACES = ("obs_shape", "num_actions", "action_low", "action_high")
 
 
@@ -238,12 +240,14 @@ def fill(like: Any, is_read: Any, arrays: Arrays, path: Source, kind: FileKind) 
     if needed != held:
         missing, extra = sorted(needed - held), sorted(held - needed)
         said = f"{len(missing)} missing ({', '.join(missing[:3])}), {len(extra)} unknown"
-        raise problem(path, "arrays", f"the {len(needed)} that its config's method reads", said, kind.remedy)
+        expected, remedy = f"the {len(needed)} that its config's method reads", f"{kind.remedy}; {NETWORKS}"
+        raise problem(path, "arrays", expected, said, remedy)
     for name in sorted(needed):
         actual, expected = arrays[name], wanted[name]
         if (actual.shape, actual.dtype) != (expected.shape, expected.dtype):
             form = f"{expected.dtype} {list(expected.shape)}"
-            raise problem(path, name, form, f"{actual.dtype} {list(actual.shape)}", kind.remedy)
+            said, remedy = f"{actual.dtype} {list(actual.shape)}", f"{kind.remedy}; {NETWORKS}"
+            raise problem(path, name, form, said, remedy)
 
     def leaf(name: str, x: Any) -> Any:
         if name in needed:

@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from iqlearn_jax.agents import Parts
+from iqlearn_jax.agents.common import Parts
 from iqlearn_jax.errors import InputError, unknown
-from iqlearn_jax.methods.checks import require
-from iqlearn_jax.methods.method import MethodEntry
+from iqlearn_jax.methods.method import MethodEntry, require
 from iqlearn_jax.nets import Network
 from iqlearn_jax.types import EnvSpec
 

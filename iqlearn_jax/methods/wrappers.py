@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from iqlearn_jax.config.schema import TINY, rates
-from iqlearn_jax.methods.checks import require
-from iqlearn_jax.methods.method import Method
+from iqlearn_jax.config.schema import TINY
+from iqlearn_jax.config.values import rates
+from iqlearn_jax.methods.method import Method, require
 from iqlearn_jax.types import EnvSpec
 
 

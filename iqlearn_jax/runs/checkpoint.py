@@ -12,7 +12,6 @@ import orbax.checkpoint as ocp
 from absl import logging
 
 from iqlearn_jax.devices.placement import Placement, is_main, wait_for_all
-from iqlearn_jax.diagnostics import hush_orbax
 from iqlearn_jax.errors import InputError, StorageError
 from iqlearn_jax.runs.files import REMEDY
 from iqlearn_jax.runs.manifest import MANIFEST, damage, describe, misfit, saved_slots, write_manifest
@@ -227,3 +226,14 @@ def _first_words(error: Exception, limit: int = 150) -> str:
     if len(text) > 2 * limit:
         text = f"{text[:limit]} ... {text[-limit:]}"
     return f"{type(error).__name__}: {text}"
+
+
+def hush_orbax() -> None:
+    """Drops what orbax writes to the same logger: every save, and tracebacks of what it raises as well."""
+    logger = logging.get_absl_logger()
+    if _not_orbax not in logger.filters:
+        logger.addFilter(_not_orbax)
+
+
+def _not_orbax(record: Any) -> bool:
+    return "orbax" not in record.pathname

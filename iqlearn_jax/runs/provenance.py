@@ -15,7 +15,7 @@ import jax
 from absl import logging
 
 import iqlearn_jax
-from iqlearn_jax.config.load import as_plain, base_config
+from iqlearn_jax.config.values import as_plain, base_config
 from iqlearn_jax.data.demos import absolute
 from iqlearn_jax.devices.placement import cores
 from iqlearn_jax.errors import InputError

@@ -12,9 +12,7 @@ from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
-from iqlearn_jax.config.checks import check, number_of_runs
-from iqlearn_jax.config.load import assign
-from iqlearn_jax.config.schema import traced_keys
+from iqlearn_jax.config.values import assign, check, number_of_runs, traced_keys
 from iqlearn_jax.errors import InputError
 
 

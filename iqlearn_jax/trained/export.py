@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from iqlearn_jax.config.load import as_plain
+from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.errors import unknown
 from iqlearn_jax.rewards import RecoveredReward, save_reward
 from iqlearn_jax.runs.provenance import collect, read_provenance

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from iqlearn_jax.data.normalization import NORMALIZATION
+from iqlearn_jax.data.sampling import NORMALIZATION
 from iqlearn_jax.methods.function_file import Arrays, spec_to_json
 from iqlearn_jax.nets.networks import conv_layers
 from iqlearn_jax.trained.numpy_policy import NumpyPolicy

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState, runs_of

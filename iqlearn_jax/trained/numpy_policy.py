@@ -136,7 +136,7 @@ def table(x, layer, values):
     return values[x]
 
 
-LAYERS = {
+LAYERS: dict = {
     "dense": dense,
     "conv": conv,
     "layer_norm": layer_norm,

@@ -45,8 +45,8 @@ def policy_returns(policy: Policy, handle: EnvHandle, episodes: int) -> np.ndarr
     def act(obs, key):
         return policy(obs, key, deterministic=not sampled)
 
-    if handle.device is not None:
-        return np.asarray(jax.jit(lambda key: episode_returns(handle.device, act, key, episodes))(base))
+    if (env := handle.device) is not None:
+        return np.asarray(jax.jit(lambda key: episode_returns(env, act, key, episodes))(base))
     steps = count()
     played = evaluate_host(
         handle, lambda obs: act(obs, jax.random.fold_in(base, next(steps))), [seed], episodes

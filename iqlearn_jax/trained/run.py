@@ -12,9 +12,9 @@ import numpy as np
 from absl import logging
 
 from iqlearn_jax import methods
-from iqlearn_jax.config.checks import check
-from iqlearn_jax.config.load import as_plain, assign, base_config, load_config
+from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.schema import FEEDS
+from iqlearn_jax.config.values import as_plain, assign, base_config, check
 from iqlearn_jax.data.demos import Demos
 from iqlearn_jax.envs.api import Environment
 from iqlearn_jax.envs.handle import EnvHandle
@@ -27,7 +27,7 @@ from iqlearn_jax.runs.files import read_json
 from iqlearn_jax.runs.folder import RunFolder
 from iqlearn_jax.runs.history import History, read_history
 from iqlearn_jax.training.problem import Problem, concrete, make_problem
-from iqlearn_jax.training.session import Clock, Session, Stopped, begin, run_session
+from iqlearn_jax.training.train import Clock, Session, Stopped, begin, run_session
 from iqlearn_jax.types import EnvSpec
 
 
@@ -55,7 +55,7 @@ class Run:
 
     @property
     def history(self) -> dict[str, np.ndarray]:
-        """Metrics as columns: "update", "env_steps", "wall_seconds" [T]; all others [T, R], NaN where unknown."""
+        """Metrics as columns: "update", "env_steps", "wall_seconds" [T]; others [T, R], NaN if unknown."""
         return self._history.columns()
 
     @cached_property
@@ -195,7 +195,7 @@ def load(folder: str | PathLike, at: str = "final") -> Run:
     """The runs of a folder that `train` or `iqlearn train` wrote.
 
     Args:
-      at: "final", "likeness" (of each run the first snapshot like the demonstrations) or a snapshot's updates.
+      at: "final", "likeness" (of each run the first snapshot like the demonstrations) or some updates.
     Raises:
       InputError: no trained run in the folder, or what it needs has changed or gone.
     """
@@ -279,7 +279,7 @@ def _factory(env: Any) -> tuple[str, Callable]:
     if callable(env):
         return f"given:{getattr(env, '__name__', type(env).__name__)}", env
     raise InputError(
-        f"env is a {type(env).__name__}; expected a name, a gymnasium environment, a function that makes one, "
+        f"env is a {type(env).__name__}; expected a name, a gymnasium environment, a function making one, "
         "a JAX environment, or None"
     )
 

@@ -196,7 +196,8 @@ class GifWriter:
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], fps: float):
-        self._path, self._frames = path, []
+        self._path = path
+        self._frames: list[Any] = []
         self._skip = max(1, math.ceil(fps / FASTEST_GIF))  # every so many frames one is kept
         self._fps, self._seen = fps, 0
 

@@ -14,9 +14,10 @@ from absl import logging
 
 from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.doctor.findings import Finding, sentence
+from iqlearn_jax.training.problem import Problem
 
 if TYPE_CHECKING:
-    from iqlearn_jax.training.problem import Problem
+    pass
 
 INTERVAL = 10.0  # seconds between lines where there is no terminal
 RETURNS = ("eval/return", "train/return")  # the first that a chunk has is shown
@@ -212,3 +213,21 @@ def interruptible() -> Iterator[Callable[[], int]]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def warn_of_failures(
+    problem: Problem, metrics: dict[str, np.ndarray], failed_at: np.ndarray, failed: np.ndarray
+) -> None:
+    """Says which metrics of the runs `failed` were not finite in their last chunk."""
+    for run in failed if is_main() else ():
+        names = ", ".join(sorted(name for name, value in metrics.items() if not np.isfinite(value[run])))
+        logging.warning(
+            f"run {run} ({name_run(problem, int(run))}): {names} not finite at update {failed_at[run]}; its "
+            "parameters stay as they were before, the other runs go on"
+        )
+
+
+def name_run(problem: Problem, run: int) -> str:
+    """A run by its seed and what the grid gave it."""
+    varied = [f"{name} {values[run]:g}" for name, values in problem.varied.items()]
+    return ", ".join([f"seed {problem.seeds[run]}", *varied])

@@ -8,10 +8,18 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.config.checks import check
+from iqlearn_jax.config.values import check
 from iqlearn_jax.data import demos as demos_lib
-from iqlearn_jax.data.normalization import check_normalization, identity_normalization, measure_normalization
-from iqlearn_jax.data.sampling import DemoIndices, Rows, demonstrated_obs, make_rows, pick_demos
+from iqlearn_jax.data.sampling import (
+    DemoIndices,
+    Rows,
+    check_normalization,
+    demonstrated_obs,
+    identity_normalization,
+    make_rows,
+    measure_normalization,
+    pick_demos,
+)
 from iqlearn_jax.devices.placement import Placement, fit, place_runs
 from iqlearn_jax.envs.api import Environment
 from iqlearn_jax.envs.handle import EnvHandle
@@ -114,7 +122,11 @@ def make_problem(
     demos = usable_demos(config, spec, demos)
     seeds, varied = runs_of(config)
     picks = None if demos is None else pick_demos(config, demos, seeds)
-    rows = None if demos is None else jax.tree.map(jnp.asarray, make_rows(demos, spec, config.demos.path or "demos"))
+    rows = (
+        None
+        if demos is None
+        else jax.tree.map(jnp.asarray, make_rows(demos, spec, config.demos.path or "demos"))
+    )
     if normalization is None:
         normalization = find_normalization(config, handle, demos, picks, len(seeds))
     expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
@@ -181,6 +193,7 @@ def make_loop(problem: Problem) -> Loop:
         return make_offline(config, method, map_runs)
     # imported here: learning offline needs no environment
     if config.feed == "rollout":
+        assert problem.env is not None  # `check_inputs`
         from iqlearn_jax.loops.rollout import make_rollout
 
         return make_rollout(config, method, problem.env, map_runs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import jax
 
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.replay.grow import grow
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.registry import ENVIRONMENTS, handle_from_spec, open_env
@@ -15,10 +15,7 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.runs.checkpoint import Checkpoints
 from iqlearn_jax.runs.folder import CHECKPOINTS, SNAPSHOTS, read_config, read_normalization, read_spec
-from iqlearn_jax.runs.provenance import (
-    check_same_config,
-    check_same_demos,
-)
+from iqlearn_jax.runs.provenance import check_same_config, check_same_demos
 from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_loop, make_problem, updates_done
 
 

@@ -1,6 +1,7 @@
 """Training that goes on from a folder's newest checkpoint."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.runs.folder import read_normalization
@@ -13,7 +14,9 @@ from iqlearn_jax.runs.provenance import (
 )
 from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_problem
 from iqlearn_jax.training.reopen import folder_handle, restore_newest
-from iqlearn_jax.training.session import Session
+
+if TYPE_CHECKING:
+    from iqlearn_jax.training.train import Session
 
 
 def open_stopped(config, workdir: Path, force: bool) -> tuple[Problem, list[str]]:
@@ -35,7 +38,7 @@ def record_changes(problem: Problem, workdir: Path, forced: list[str]) -> None:
     record_resumption(workdir, problem.config, data_digest(problem), forced)
 
 
-def restore(session: Session) -> RunState:
+def restore(session: "Session") -> RunState:
     """The newest whole checkpoint's state, or a fresh one where none was ever saved.
 
     Raises:

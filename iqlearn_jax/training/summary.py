@@ -1,6 +1,6 @@
 """What trained runs leave: returns of their final policies, recovered rewards, the summary."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -12,14 +12,16 @@ from iqlearn_jax.statistics import iqm_and_ci, normalize, pearson, spearman
 from iqlearn_jax.training.evaluation import random_return
 from iqlearn_jax.training.problem import Problem
 from iqlearn_jax.training.rewards import map_arrays, reward_arrays
-from iqlearn_jax.training.session import Clock, Session
+
+if TYPE_CHECKING:
+    from iqlearn_jax.training.train import Clock, Session
 
 SCORES = ("expert_return", "normalized", "normalized_iqm", "normalized_ci95")
 NOT_CAUSES = {"eval/return", "eval/likeness", "train/return"}  # may well be unknown in a chunk
 FINAL_EPISODES = 10  # at least so many of each run enter a reported return
 
 
-def finish(session: Session, run: RunState, clock: Clock) -> dict[str, Any]:
+def finish(session: "Session", run: RunState, clock: "Clock") -> dict[str, Any]:
     """Evaluates the final policies, recovers the reward and sums up; writes it if there is a folder."""
     problem, config, place = session.problem, session.problem.config, session.problem.placement
     updates, env_steps, failed_at = place.get((run.updates, run.env_steps, run.failed_at))
@@ -56,7 +58,7 @@ def recovered(problem: Problem, state: Any) -> dict[str, dict[str, np.ndarray]]:
     return arrays | ({"maps": map_arrays(problem, state)} if problem.handle.backend == "gridworld" else {})
 
 
-def final_scores(session: Session, state: Any) -> dict[str, Any]:
+def final_scores(session: "Session", state: Any) -> dict[str, Any]:
     """Returns of the final policies, how they compare, and how much they are like the demonstrations [R]."""
     problem = session.problem
     if not problem.has_simulator:

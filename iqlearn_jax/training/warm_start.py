@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.runs.folder import read_config

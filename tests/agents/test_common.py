@@ -6,8 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import bootstrap_critic, critic_step, descend
+from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.errors import InputError
 from tests.common import configure, hyper, spec_of
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from iqlearn_jax.agents import make_agent
+from iqlearn_jax.agents.soft_q import make_agent
 from tests.common import configure, hyper, spec_of
 
 LOW, HIGH = np.float32([-2.0]), np.float32([1.0])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from iqlearn_jax.agents import make_agent
+from iqlearn_jax.agents.soft_q import make_agent
 from tests.common import configure, deterministic_mdp, hyper, spec_of, table_spec
 
 OBS = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)

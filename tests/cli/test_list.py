@@ -5,7 +5,7 @@ import pytest
 from iqlearn_jax.cli import main as cli
 from iqlearn_jax.cli.keys import GROUPS, grouped, range_text, short_help, value_text
 from iqlearn_jax.cli.list import all_configs, first_sentence, keys_of
-from iqlearn_jax.config.load import load_config, shipped_configs
+from iqlearn_jax.config.files import load_config, shipped_configs
 from iqlearn_jax.config.schema import KEYS
 from iqlearn_jax.methods import METHODS
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES

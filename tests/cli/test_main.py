@@ -65,7 +65,7 @@ def test_training_loads_no_statistics_before_its_end():
 @pytest.mark.parametrize("arguments", [["list", "keys"], ["list", "configs"], ["demos", "inspect", "FILE"]])
 def test_output_that_nobody_reads_is_no_error(arguments, tmp_path):
     """The reader of `iqlearn ... | head -1` is gone; here it is from the start."""
-    from iqlearn_jax.data.demos import save
+    from iqlearn_jax.data.save import save
 
     save(tmp_path / "a.npz", make_demos())
     arguments = [str(tmp_path / "a.npz") if word == "FILE" else word for word in arguments]

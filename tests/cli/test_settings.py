@@ -6,7 +6,7 @@ import pytest
 
 from iqlearn_jax.cli import main as cli
 from iqlearn_jax.cli import train as train_cli
-from iqlearn_jax.config.load import as_plain
+from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.training import train as train_lib
 from tests.cli.small import CARTPOLE, SMALL

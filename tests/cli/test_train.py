@@ -141,7 +141,7 @@ def test_a_finished_run_goes_on_for_more_updates(trained, tmp_path):
 
 def test_saved_normalization_is_what_a_policy_is_used_with(trained, tmp_path, capsys, monkeypatch):
     """A later version may measure observations otherwise; that may not change what a saved run does."""
-    from iqlearn_jax.data import normalization as state_lib
+    from iqlearn_jax.data import sampling as state_lib
 
     def printed():
         assert cli.main(["evaluate", f"--workdir={trained.folder}", "--episodes=10"]) == 0

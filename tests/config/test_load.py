@@ -3,17 +3,8 @@
 import numpy as np
 import pytest
 
-from iqlearn_jax.config.load import (
-    as_plain,
-    assign,
-    base_config,
-    from_flat,
-    keys,
-    load_config,
-    override,
-    shipped_configs,
-)
-from iqlearn_jax.config.schema import traced_keys
+from iqlearn_jax.config.files import load_config, shipped_configs
+from iqlearn_jax.config.values import as_plain, assign, base_config, from_flat, keys, override, traced_keys
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.training.problem import make_problem
 from tests.common import ROOT, configure

@@ -2,8 +2,8 @@
 
 import pytest
 
-from iqlearn_jax.config.checks import check
-from iqlearn_jax.config.load import load_module, shipped_configs
+from iqlearn_jax.config.files import load_module, shipped_configs
+from iqlearn_jax.config.values import check
 
 MADE = {
     f"{file}:{name}": make()

@@ -11,7 +11,8 @@ from iqlearn_jax.cli.demos import COMMANDS
 from iqlearn_jax.cli.describe import inspect_demos
 from iqlearn_jax.cli.main import main
 from iqlearn_jax.data.convert.convert import convert
-from iqlearn_jax.data.demos import load, save
+from iqlearn_jax.data.demos import load
+from iqlearn_jax.data.save import save
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 from tests.data.made_up import arrays_of, assert_same, make_demos

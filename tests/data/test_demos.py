@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.cli.describe import inspect_demos
-from iqlearn_jax.data.demos import BUNDLED, absolute, from_arrays, load, resolve, save, transitions, validate
+from iqlearn_jax.data.demos import BUNDLED, absolute, from_arrays, load, resolve, transitions, validate
+from iqlearn_jax.data.save import save
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 from tests.data.made_up import arrays_of, assert_same, make_demos

@@ -14,8 +14,8 @@ import numpy as np
 
 from benchmarks.probe import collectives_of
 from iqlearn_jax.devices.placement import AXIS
-from iqlearn_jax.training import session as session_lib
 from iqlearn_jax.training import train as run_lib
+from iqlearn_jax.training import train as session_lib
 from iqlearn_jax.training.problem import make_loop, make_problem
 from tests.common import made_up_config, made_up_environments
 

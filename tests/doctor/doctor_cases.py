@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.doctor.rules import WATCHED, History, make_case
 from tests.common import configure, spec_of
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.cli import main as cli
-from iqlearn_jax.config.load import as_plain
+from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.doctor.doctor import Doctor, diagnose, examine_folder
 from iqlearn_jax.doctor.remedies import DIAGNOSES
 from iqlearn_jax.doctor.rules import History

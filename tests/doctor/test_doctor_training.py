@@ -6,8 +6,10 @@ import json
 import numpy as np
 import pytest
 
-from iqlearn_jax.config.load import assign, load_config
-from iqlearn_jax.data.demos import load, save
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import assign
+from iqlearn_jax.data.demos import load
+from iqlearn_jax.data.save import save
 from iqlearn_jax.doctor.rules import UNLIKE
 from iqlearn_jax.training.train import train
 from tests.common import ROOT

@@ -8,13 +8,7 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.data.demos import transitions
-from iqlearn_jax.doctor.likeness import (
-    as_rows,
-    expert_mass,
-    expert_rows,
-    likeness,
-    make_reference,
-)
+from iqlearn_jax.doctor.likeness import as_rows, expert_mass, expert_rows, likeness, make_reference
 from iqlearn_jax.envs.api import Step
 from iqlearn_jax.loops.play import Played, play_episodes, uniform_policy
 from iqlearn_jax.training.evaluation import KEPT_STEPS, uniform_play

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.values import base_config
 from iqlearn_jax.envs import api
 from iqlearn_jax.envs.api import Environment, Step
 from iqlearn_jax.envs.host import HostEnvs, evaluate_host

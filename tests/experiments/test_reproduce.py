@@ -10,8 +10,8 @@ from experiments.lib.command import chosen
 from experiments.lib.table import duration
 from experiments.studies import divergences
 from experiments.tables import figure2, table1, table3
-from iqlearn_jax.config.checks import check_schedule
-from iqlearn_jax.config.load import assign, load_config
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import assign, check_schedule
 from tests.common import ROOT
 
 

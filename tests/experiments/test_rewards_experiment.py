@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from experiments.studies import changed, reward_measures, reward_pages, rewards
-from iqlearn_jax.config.load import assign, base_config, load_config
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import assign, base_config
 from iqlearn_jax.data.demos import load
 from iqlearn_jax.envs.registry import open_by_name
 from iqlearn_jax.errors import InputError

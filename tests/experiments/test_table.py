@@ -13,7 +13,7 @@ from experiments.lib.markdown import full_markdown
 from experiments.lib.table import Row, Table, run_table
 from iqlearn_jax.cli.common import PREEMPTED
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.training.session import Stopped
+from iqlearn_jax.training.train import Stopped
 from tests.common import ROOT, cartpole_demos
 
 SMALL = {
@@ -120,7 +120,8 @@ def test_force_reaches_training_and_a_signal_the_exit_code(small, monkeypatch, c
 def test_every_table_names_configurations_and_rows_that_exist(module, monkeypatch):
     from importlib import import_module
 
-    from iqlearn_jax.config.load import assign, load_config
+    from iqlearn_jax.config.files import load_config
+    from iqlearn_jax.config.values import assign
 
     monkeypatch.chdir(ROOT)
     named = import_module(f"experiments.{module}").TABLE

@@ -8,9 +8,8 @@ import pytest
 
 from experiments.lib.table import run_row, write_results
 from experiments.tables import figure2, table1, tuning
-from iqlearn_jax.config.checks import check_schedule
-from iqlearn_jax.config.load import load_config
-from iqlearn_jax.config.schema import traced_keys
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import check_schedule, traced_keys
 from iqlearn_jax.methods import METHODS
 from tests.common import ROOT
 

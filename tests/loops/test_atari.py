@@ -6,7 +6,8 @@ import json
 import numpy as np
 import pytest
 
-from iqlearn_jax.data.demos import Demos, save
+from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.data.save import save
 from iqlearn_jax.envs.host import evaluate_host
 from iqlearn_jax.envs.registry import open_by_name
 from iqlearn_jax.rewards.recover import join_episodes

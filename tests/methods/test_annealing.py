@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.config.schema import rates as rate_names
+from iqlearn_jax.config.values import rates as rate_names
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.types import Batch
 from tests.common import configure, hyper, random_rows, spec_of

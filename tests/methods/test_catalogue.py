@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from iqlearn_jax.config.load import base_config
-from iqlearn_jax.config.schema import KEYS, Key, traced_keys
+from iqlearn_jax.config.schema import KEYS, Key
+from iqlearn_jax.config.values import base_config, traced_keys
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, Method, catalogue, check_keys, make_method, register_method
 from iqlearn_jax.methods.method import DEMOS
@@ -146,7 +146,8 @@ def test_the_catalogue_is_complete_and_says_what_is_in_it():
 
 
 @pytest.mark.parametrize(
-    ("method", "name"), [(method, name) for method, entry in METHODS.items() for name in entry.refuses]
+    ("method", "name"),
+    [(method, name) for method, entry in METHODS.items() for name in sorted(entry.refuses)],
 )
 def test_refused_keys_must_have_their_defaults(method, name):
     feed, spec = min(METHODS[method].feeds), SETTINGS[method][0][0]

@@ -9,9 +9,8 @@ import pytest
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import FEEDS, METHODS, make_method
-from iqlearn_jax.methods.batches import join
 from iqlearn_jax.methods.iq.bounds import value_bounds
-from iqlearn_jax.types import Batch, discount
+from iqlearn_jax.types import Batch, discount, join
 from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 SPEC = spec_of(obs_shape=(2,), num_actions=3)
@@ -216,7 +215,7 @@ def test_methods_of_linear_features_refuse_continuous_actions_and_images(name):
             {"critics": 2},
             "config.critics is 2, but method '{}' is defined for 1 only; set --config",
         ),
-        ({"state_only": True, "feed": "replay"}, "config.state_only is True, but method '{}'"),
+        ({"state_only": True}, "config.state_only is True, but method '{}'"),
         ({"feed": "replay"}, "config.feed is 'replay', but method '{}' learns from demos"),
     ],
 )
@@ -283,7 +282,7 @@ def test_discount_knows_only_termination():
 )
 def test_value_bounds_follow_from_reward_bounds(changes, lower, upper):
     """[r_min, r_max + τ log|A|]/(1−γ)."""
-    from iqlearn_jax.agents import make_agent
+    from iqlearn_jax.agents.soft_q import make_agent
 
     config = configure(gamma=0.9, **changes)
     actual = value_bounds(config, make_agent(config, SPEC), hyper(config, SPEC), 0.2)
@@ -292,7 +291,7 @@ def test_value_bounds_follow_from_reward_bounds(changes, lower, upper):
 
 def test_value_bounds_count_the_entropy_that_values_count():
     """With `excess_entropy` [r_min, r_max + τ(log|A| − target)]/(1−γ)."""
-    from iqlearn_jax.agents import make_agent
+    from iqlearn_jax.agents.soft_q import make_agent
 
     config = configure(
         gamma=0.9, regularize="both", learn_temperature=True, excess_entropy=True, target_entropy=0.5
@@ -303,8 +302,8 @@ def test_value_bounds_count_the_entropy_that_values_count():
 
 def test_gradient_penalty_of_w1_is_that_of_a_known_network():
     """A Q linear in its input has a gradient that does not depend on where: (‖w_a‖ − α)²."""
-    from iqlearn_jax.agents import make_agent
     from iqlearn_jax.agents.common import Learner
+    from iqlearn_jax.agents.soft_q import make_agent
     from iqlearn_jax.methods.iq.loss import lipschitz_penalty
 
     config = configure(divergence="w1", gradient_penalty=10.0, hidden=(), alpha=0.7)

@@ -5,7 +5,7 @@ from functools import partial
 import jax
 import pytest
 
-from iqlearn_jax.config.load import load_config
+from iqlearn_jax.config.files import load_config
 from iqlearn_jax.loops.play import episode_returns
 from iqlearn_jax.training.problem import make_loop, make_problem
 from iqlearn_jax.training.rewards import table_reward

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.agents import make_agent
+from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import Learner
+from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.iq.loss import critic_loss
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import Batch, Transition

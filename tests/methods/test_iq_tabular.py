@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.agents import make_agent
 from iqlearn_jax.agents.common import Learner
+from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.iq.loss import critic_loss
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES

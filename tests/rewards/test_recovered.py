@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.agents import make_agent
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.agents.soft_q import make_agent
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.rewards import load_reward, save_reward
 from tests.common import spec_of

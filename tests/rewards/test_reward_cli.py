@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.cli import main as cli
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.rewards import load_reward
 from iqlearn_jax.runs.folder import read_config
 from iqlearn_jax.training.reopen import load_run, load_snapshot

@@ -1,6 +1,6 @@
 """The tiny run of the tests of durability, and a way to do something in the middle of it."""
 
-from iqlearn_jax.training import session as session_lib
+from iqlearn_jax.training import train as session_lib
 from iqlearn_jax.training.reopen import load_run
 from tests.common import made_up_config
 from tests.runs.comparing import assert_no_gap, assert_same_state, lines

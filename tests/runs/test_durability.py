@@ -15,10 +15,10 @@ from iqlearn_jax.runs import checkpoint as checkpoint_lib
 from iqlearn_jax.runs.checkpoint import Checkpoints
 from iqlearn_jax.runs.files import MetricsFile
 from iqlearn_jax.runs.manifest import MANIFEST
-from iqlearn_jax.training import session as session_lib
+from iqlearn_jax.training import train as session_lib
 from iqlearn_jax.training.console import interruptible
 from iqlearn_jax.training.reopen import load_run
-from iqlearn_jax.training.session import Stopped
+from iqlearn_jax.training.train import Stopped
 from iqlearn_jax.training.train import train
 from tests.common import ROOT
 from tests.runs.comparing import assert_same_state, lines
@@ -85,7 +85,7 @@ def test_a_signal_saves_the_chunk_in_progress(number, code, whole, tmp_path, mon
     config, folder = small(checkpoint_every=0), tmp_path / "run"
     with monkeypatch.context() as patch:
         at_chunk(patch, 2, lambda: os.kill(os.getpid(), number))
-        patch.setattr("iqlearn_jax.config.load.load_config", lambda _: config)
+        patch.setattr("iqlearn_jax.config.files.load_config", lambda _: config)
         assert cli.main(["train", "--config=any", f"--workdir={folder}"]) == code
     printed = capsys.readouterr()
     assert f"go on with: iqlearn train --workdir={folder} --resume" in printed.out

@@ -9,7 +9,7 @@ from collections import Counter
 
 import pytest
 
-from iqlearn_jax.config.load import from_flat
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.runs.folder import read_config
 from iqlearn_jax.training.reopen import load_run
 from tests.common import ROOT

@@ -12,10 +12,10 @@ from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.methods import METHODS
 from iqlearn_jax.runs.provenance import check_same_config
 from iqlearn_jax.training import evaluation
-from iqlearn_jax.training import session as session_lib
+from iqlearn_jax.training import train as session_lib
 from iqlearn_jax.training.problem import concrete, make_loop, make_problem
 from iqlearn_jax.training.reopen import load_run, load_snapshot
-from iqlearn_jax.training.session import Stopped
+from iqlearn_jax.training.train import Stopped
 from iqlearn_jax.training.train import claimed, train
 from tests.common import cartpole_demos, configure, made_up_config, made_up_environments
 from tests.runs.comparing import assert_no_gap, assert_same_state, lines, summary

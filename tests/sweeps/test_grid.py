@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from iqlearn_jax.config.checks import number_of_runs
-from iqlearn_jax.config.load import base_config
+from iqlearn_jax.config.values import base_config, number_of_runs
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import runs_of
 from iqlearn_jax.sweeps.grid import parse_grid, parts_of, plan

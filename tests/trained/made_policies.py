@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.config.load import as_plain
+from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.methods import make_method
 from tests.common import configure, deterministic_mdp, hyper, spec_of, table_spec
 

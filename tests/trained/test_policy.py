@@ -2,17 +2,19 @@
 
 import json
 
+import flax.linen as nn
 import gymnasium
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import METHODS
+from iqlearn_jax.methods import METHODS, make_method
 from iqlearn_jax.methods.function_file import digest
-from iqlearn_jax.trained.policy import load_policy, save_policy
-from tests.common import cartpole_demos, spec_of
+from iqlearn_jax.trained.policy import load_policy, make_policy, save_policy
+from tests.common import cartpole_demos, configure, hyper, spec_of
 from tests.trained.made_policies import BOX, CASES, PUSH, made, observations
 
 SLOW = ("iq, frames",)
@@ -148,6 +150,29 @@ def test_it_says_where_it_comes_from_and_can_be_saved_again(saved, tmp_path):
     assert again.metadata == policy.metadata
     obs = observations(PUSH, 5)
     np.testing.assert_array_equal(again(obs), policy(obs))
+
+
+def test_networks_of_the_users_own_are_given_again(tmp_path):
+    config, networks = configure(method="iq", critics=2), {"critic": nn.Dense(3, name="mine")}
+    method = make_method(config, PUSH, networks)
+    hparams = hyper(config, PUSH)
+    state = jax.jit(method.init)(jax.random.key(0), hparams)
+    save_policy(tmp_path / "policy.npz", method, PUSH, hparams, state, as_plain(config), {})
+    policy, obs = load_policy(tmp_path / "policy.npz", networks), observations(PUSH, 20)
+    np.testing.assert_array_equal(
+        policy(obs), jax.jit(method.act, static_argnums=4)(hparams, state, obs, None, True)
+    )
+    assert policy.metadata["network"] is None  # NumPy knows the library's layers
+    with pytest.raises(InputError, match=r"arrays: expected the .* loaded with networks="):
+        load_policy(tmp_path / "policy.npz")
+
+
+def test_a_policy_in_memory_is_the_one_in_its_file(tmp_path):
+    policy, obs = make_policy(*made("iq")[:-1], {"run": {"seed": 7}}), observations(PUSH, 20)
+    policy.save(tmp_path / "policy.npz")
+    kept = load_policy(tmp_path / "policy.npz")
+    np.testing.assert_array_equal(kept(obs), policy(obs))
+    assert kept.metadata["run"] == policy.metadata["run"] == {"seed": 7}
 
 
 def rewrite(path, out, arrays=None, **metadata):

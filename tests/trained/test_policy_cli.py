@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageSequence
 
 from iqlearn_jax.cli import main as cli
-from iqlearn_jax.config.load import load_config
+from iqlearn_jax.config.files import load_config
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.trained import video
 from iqlearn_jax.trained.export import export_policy, policy_of

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.cli import main as cli
-from iqlearn_jax.config.load import from_flat, load_config
+from iqlearn_jax.config.files import load_config
+from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.demos import load
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs.folder import read_config
@@ -30,7 +31,9 @@ def workdir(request, tmp_path_factory):
     config.updates, config.log_every, config.snapshot_every = 100, 50, 50
     config.eval_every = config.checkpoint_every = 0
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("iqlearn_jax.training.summary.finish", lambda *_: {})  # summary and rewards cost more than training
+        patch.setattr(
+            "iqlearn_jax.training.summary.finish", lambda *_: {}
+        )  # summary and rewards cost more than training
         train(config, folder / "run")
     return folder / "run"
 

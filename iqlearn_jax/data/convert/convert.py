@@ -12,8 +12,7 @@ from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, out_of_range, 
 from iqlearn_jax.data.convert.frames import frames_to_arrays
 from iqlearn_jax.data.convert.minari import read_minari
 from iqlearn_jax.data.convert.pickles import read_pickle
-from iqlearn_jax.data.demos import Demos, from_arrays, parse_metadata, resolve
-from iqlearn_jax.data.npz import read_arrays
+from iqlearn_jax.data.demos import Demos, from_arrays, parse_metadata, read_arrays, resolve
 from iqlearn_jax.types import EnvSpec
 
 Read = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays with dtypes as found, metadata

@@ -1,9 +1,8 @@
 """PPO on the environment's reward: forward RL that learns from rollouts; it trains experts."""
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, Parts
 from iqlearn_jax.agents.ppo import PPO_KEYS, make_ppo_agent
-from iqlearn_jax.methods.checks import require
-from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry, require
 
 KEYS = PPO_KEYS | {"reward_path"}
 

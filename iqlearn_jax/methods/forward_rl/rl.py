@@ -1,7 +1,7 @@
 """Plain forward RL on the environment's reward: soft Q-learning or SAC. It trains the experts."""
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts, make_agent
-from iqlearn_jax.agents.common import AGENT_KEYS, Learner
+from iqlearn_jax.agents.common import AGENT_KEYS, STANDARD_PARTS, Learner, Parts
+from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.forward_rl.soft_rl import soft_rl_step
 from iqlearn_jax.methods.method import Method, MethodEntry
 

@@ -24,12 +24,17 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts
-from iqlearn_jax.agents.common import NETWORK_KEYS, check_observations, descend, make_preprocess
+from iqlearn_jax.agents.common import (
+    NETWORK_KEYS,
+    STANDARD_PARTS,
+    Parts,
+    check_observations,
+    descend,
+    make_preprocess,
+)
 from iqlearn_jax.agents.ppo import make_policy, one_pass
 from iqlearn_jax.methods.batches import inside
-from iqlearn_jax.methods.checks import require
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require
 from iqlearn_jax.ops.baselines.adversarial import logistic_loss
 from iqlearn_jax.ops.iq.objectives import weighted_mean
 

@@ -22,8 +22,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts, make_agent
-from iqlearn_jax.agents.common import AgentState, Learner
+from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts
+from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.imitation.discriminator import (
     JUDGE_KEYS,

@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, Parts
 from iqlearn_jax.agents.ppo import PPO_KEYS, PpoState, flat, make_ppo_agent, one_pass
 from iqlearn_jax.methods.forward_rl.ppo import check_rollout
 from iqlearn_jax.methods.forward_rl.soft_rl import check_terminal

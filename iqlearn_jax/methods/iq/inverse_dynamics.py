@@ -16,8 +16,7 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import AgentState, box, descend
-from iqlearn_jax.methods.checks import require
-from iqlearn_jax.methods.method import Method
+from iqlearn_jax.methods.method import Method, require
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Metrics, Transition
 

@@ -13,9 +13,9 @@ import jax.numpy as jnp
 
 from iqlearn_jax.agents.common import Learner, bootstrap_critic
 from iqlearn_jax.methods import terminal
-from iqlearn_jax.methods.batches import join, with_next_rows
-from iqlearn_jax.methods.checks import values_of
+from iqlearn_jax.methods.batches import with_next_rows
 from iqlearn_jax.methods.iq.bounds import reward_bounds, value_bounds
+from iqlearn_jax.methods.method import values_of
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES, domain_penalty, guarded_phi
 from iqlearn_jax.ops.iq.objectives import (
     difference_value_term,
@@ -27,6 +27,7 @@ from iqlearn_jax.ops.iq.objectives import (
 )
 from iqlearn_jax.ops.iq.penalties import gradient_penalty
 from iqlearn_jax.ops.iq.soft import inverse_bellman
+from iqlearn_jax.types import join
 
 BOX_WEIGHT = 10.0  # weight of total variation's |r| ≤ R over all samples, above any likely ratio ρ/ρ_E
 Phi = Callable[[jax.Array], jax.Array]  # of rewards [E, N]

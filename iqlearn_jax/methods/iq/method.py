@@ -18,15 +18,14 @@ Departures from the authors' code, each with the switch that restores their choi
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts, make_agent
-from iqlearn_jax.agents.common import AGENT_KEYS, Learner, critic_step
-from iqlearn_jax.methods.batches import join
-from iqlearn_jax.methods.checks import require, require_differentiable, values_of
+from iqlearn_jax.agents.common import AGENT_KEYS, STANDARD_PARTS, Learner, Parts, critic_step
+from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring
 from iqlearn_jax.methods.iq.loss import critic_loss, reward_eq11
-from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry, require, require_differentiable, values_of
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
+from iqlearn_jax.types import join
 
 KEYS = DEMOS | AGENT_KEYS | {
     "divergence", "alpha", "phi_slope", "gradient_penalty", "regularize", "value_term", "gamma", "terminal",

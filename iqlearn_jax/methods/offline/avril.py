@@ -3,12 +3,17 @@
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts, make_agent
-from iqlearn_jax.agents.common import CRITIC_KEYS, NETWORK_KEYS, critic_step, make_preprocess
-from iqlearn_jax.agents.soft_q import make_network
+from iqlearn_jax.agents.common import (
+    CRITIC_KEYS,
+    NETWORK_KEYS,
+    STANDARD_PARTS,
+    Parts,
+    critic_step,
+    make_preprocess,
+)
+from iqlearn_jax.agents.soft_q import make_agent, make_network
 from iqlearn_jax.methods.batches import action_values, taken
-from iqlearn_jax.methods.checks import require_discrete
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require_discrete
 from iqlearn_jax.ops.baselines.variational import kl_to_standard_normal, normal_log_density
 from iqlearn_jax.ops.iq.objectives import weighted_mean
 from iqlearn_jax.ops.iq.soft import inverse_bellman, log_policy

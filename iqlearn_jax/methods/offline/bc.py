@@ -6,11 +6,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts, make_agent
-from iqlearn_jax.agents.common import NETWORK_KEYS, descend
+from iqlearn_jax.agents.common import NETWORK_KEYS, STANDARD_PARTS, Parts, descend
+from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.batches import with_next_rows
-from iqlearn_jax.methods.checks import require
-from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry, require
 
 KEYS = DEMOS | NETWORK_KEYS | {"critics", "critic_lr", "actor_lr", "weight_decay", "next_actions"}
 

@@ -21,20 +21,20 @@ import jax.numpy as jnp
 import optax
 from flax import struct
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts
 from iqlearn_jax.agents.common import (
     CRITIC_KEYS,
     NETWORK_KEYS,
+    STANDARD_PARTS,
     TARGET_KEYS,
     AgentState,
+    Parts,
     critic_step,
     descend,
     initial_state,
     make_preprocess,
 )
 from iqlearn_jax.methods.batches import taken
-from iqlearn_jax.methods.checks import require
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require
 from iqlearn_jax.methods.offline.lstd_mu import better, check_linear, with_constant
 from iqlearn_jax.methods.tabular.max_margin import nearer
 from iqlearn_jax.nets import QNetwork, TransitionEncoder

@@ -4,12 +4,17 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts, make_agent
-from iqlearn_jax.agents.common import CRITIC_KEYS, NETWORK_KEYS, AgentState, critic_step
-from iqlearn_jax.agents.soft_q import make_network
+from iqlearn_jax.agents.common import (
+    CRITIC_KEYS,
+    NETWORK_KEYS,
+    STANDARD_PARTS,
+    AgentState,
+    Parts,
+    critic_step,
+)
+from iqlearn_jax.agents.soft_q import make_agent, make_network
 from iqlearn_jax.methods.batches import taken
-from iqlearn_jax.methods.checks import require, require_discrete
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require, require_discrete
 from iqlearn_jax.ops.baselines.langevin import langevin
 
 KEYS = DEMOS | NETWORK_KEYS | CRITIC_KEYS | {

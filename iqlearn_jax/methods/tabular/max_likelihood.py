@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents import STANDARD_PARTS, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, Parts
 from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry
 from iqlearn_jax.methods.tabular.common import (
     LEARNED_TABLE_KEYS,

@@ -1,0 +1,96 @@
+"""Configurations that come with the library, a user's own files, and modules that register more."""
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from types import ModuleType
+
+from ml_collections import ConfigDict
+
+import iqlearn_jax
+from iqlearn_jax.errors import InputError, unknown
+
+_PACKAGE = Path(iqlearn_jax.__file__).parent
+
+
+# in an installed package the repository's configs/ lies inside it, in a checkout beside it
+SHIPPED = _PACKAGE / "configs" if (_PACKAGE / "configs").is_dir() else _PACKAGE.parent / "configs"
+
+
+def load_config(source: str) -> ConfigDict:
+    """One of the configurations that come with the library, or of a file of the user's own.
+
+    Args:
+      source: "cartpole:offline", or "FILE.py:NAME" for a file whose dictionary CONFIGS holds functions that
+        return configurations.
+    Raises:
+      InputError: no such file or name, or a file without CONFIGS.
+    """
+    place, _, name = source.partition(":")
+    known = getattr(load_module(_config_file(source, place)), "CONFIGS", None)
+    if known is None:
+        raise InputError(
+            f"--config={source}: {place} has no dictionary CONFIGS of functions that return a config"
+        )
+    if name not in known:
+        raise unknown(f"config in {place}", name, known)
+    return known[name]()
+
+
+def shipped_configs() -> dict[str, Path]:
+    """Files of the configurations that come with the library, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.py")) if path.stem != "__init__"}
+
+
+def _config_file(source: str, place: str) -> Path:
+    if place.endswith(".py"):
+        if not Path(place).is_file():
+            raise InputError(
+                f"--config={source}: no file '{place}'; those that come with the library are named without "
+                f".py: {', '.join(shipped_configs())}"
+            )
+        return Path(place)
+    if place not in shipped_configs():
+        raise unknown("config", place, shipped_configs())
+    return shipped_configs()[place]
+
+
+def load_module(path: Path, name: str | None = None) -> ModuleType:
+    """Runs a Python file as a module."""
+    spec = importlib.util.spec_from_file_location(name or f"iqlearn_config_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    if name is not None:
+        sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def import_modules(names: Iterable[str]) -> tuple[str, ...]:
+    """Imports the modules that register a user's environments and methods.
+
+    Args:
+      names: modules, or Python files; a module in the working folder will do.
+    Returns:
+      the names under which they are imported again from anywhere: files by their absolute path.
+    Raises:
+      InputError: no such module or file.
+    """
+    return tuple(_import(name) for name in names)
+
+
+def _import(name: str) -> str:
+    path = Path(name if name.endswith(".py") else f"{name}.py").absolute()
+    if not path.is_file():
+        try:
+            importlib.import_module(name)
+        except ModuleNotFoundError as error:
+            raise InputError(
+                f"--import={name}: {error}; expected a Python file, or a module on Python's path"
+            ) from error
+        return name
+    if getattr(sys.modules.get(path.stem), "__file__", None) != str(path):
+        load_module(path, path.stem)
+    return str(path)
