@@ -29,7 +29,7 @@ def shorten(config):
 
 
 def shortened(make_config: Callable) -> Callable:
-    """`cli.settings.make_config` of a short training; what goes on has the sizes of its folder."""
+    """`cli.common.make_config` of a short training; what goes on has the sizes of its folder."""
 
     def make(options, overrides):
         config, names = make_config(options, overrides)

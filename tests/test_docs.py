@@ -7,6 +7,8 @@ marks in the source: `<!-- first: COMMAND -->` runs COMMAND before the block (wh
 as a skip. Pages that train are behind `make test-slow`; here their commands are read as `iqlearn` reads them.
 """
 
+import ast
+import importlib
 import os
 import re
 import shlex
@@ -19,8 +21,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 import iqlearn_jax
-from iqlearn_jax.cli import common as settings
-from iqlearn_jax.cli import sweep, train
+from iqlearn_jax.cli import common, sweep, train
 from iqlearn_jax.config.schema import KEYS
 from iqlearn_jax.envs.registry import ENVIRONMENTS
 from iqlearn_jax.methods import METHODS, check_keys
@@ -34,6 +35,8 @@ MARK = re.compile(r"^<!-- (first|file|not run): (.+?) -->$")
 FIELDS = {"first": "first", "file": "file", "not run": "reason"}
 TRAINS = re.compile(r"iqlearn (train|sweep)|make ")
 PYTHON_TRAINS = re.compile(r"\b(iq|iqlearn_jax)\.train\(|method\.update\(")
+NAMED = re.compile(r"`((?:iqlearn_jax|configs|examples|experiments|tests|benchmarks)/[\w/.]+)`")
+MODULES = re.compile(r"python -m ((?:experiments|tests|benchmarks)[\w.]*)")
 REGISTRIES = METHODS, KEYS, ENVIRONMENTS, DIVERGENCES
 CONFIGURATION = configuration_page.page()  # before any test registers keys of its own
 
@@ -198,7 +201,7 @@ def test_what_the_commands_set_exists_and_is_read(words, monkeypatch):
     if command is sweep:
         sweep.read_plan(options, overrides)
     else:
-        check_keys(*settings.make_config(options, overrides))
+        check_keys(*common.make_config(options, overrides))
 
 
 def test_the_page_of_keys_is_what_the_table_gives():
@@ -208,6 +211,28 @@ def test_the_page_of_keys_is_what_the_table_gives():
 def test_the_pages_name_every_public_name():
     text = "".join(path.read_text("utf-8") for path in (ROOT / "docs").glob("*.md"))
     assert [name for name in iqlearn_jax.__all__ if name not in text] == []
+
+
+def imports(code):
+    """(module, name) of what a block imports from the library."""
+    for node in ast.walk(ast.parse(code)):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("iqlearn_jax"):
+            yield from ((node.module, alias.name) for alias in node.names)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if kept(page, "python")])
+def test_what_the_pages_import_exists(page):
+    named = [pair for block in kept(page, "python") for pair in imports(block.code)]
+    assert [pair for pair in named if not hasattr(importlib.import_module(pair[0]), pair[1])] == []
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_files_and_modules_that_the_pages_name_exist(page):
+    text = (ROOT / page).read_text("utf-8")
+    modules = [ROOT / name.replace(".", "/") for name in MODULES.findall(text)]
+    paths = [ROOT / name for name in NAMED.findall(text)]
+    missing = [path for path in modules if not (path.is_dir() or path.with_suffix(".py").is_file())]
+    assert missing + [path for path in paths if not path.exists()] == []
 
 
 def test_an_unknown_kind_a_missing_kind_and_marks_are_seen():

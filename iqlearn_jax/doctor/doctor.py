@@ -69,6 +69,8 @@ class Doctor:
 
     def conclude(self) -> None:
         """Says again what has spread to further runs since it was first said."""
+        if self._path is not None and not self._written and self._case.config.method in METHODS:
+            write_json(self._path, as_content(self._found, self._runs))
         spread = [found for kind, found in self._found.items() if len(found.runs) > self._said[kind]]
         warn_of_findings(spread, self._runs)
 

@@ -20,16 +20,14 @@ from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.demos import read_arrays
 from iqlearn_jax.data.save import write_arrays
+from iqlearn_jax.envs.facts import spec_from_json, spec_to_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, Method, make_method
 from iqlearn_jax.methods.method import default_leaves
-from iqlearn_jax.ops.tabular.mdp import MDP
 from iqlearn_jax.types import EnvSpec
 
 Arrays = dict[str, np.ndarray]
-MDP_ARRAYS = ("transition", "initial")
 NETWORKS = "a run with networks of its user's own is loaded with networks=..."
-SPACES = ("obs_shape", "num_actions", "action_low", "action_high")
 
 
 class FileKind(NamedTuple):
@@ -176,7 +174,7 @@ def rebuild(
       InputError: metadata that this version cannot use.
     """
     try:
-        config, spec = read_config(metadata, path, kind), spec_from_json(metadata["spec"], arrays, path, kind)
+        config, spec = read_config(metadata, path, kind), spec_from_json(metadata["spec"], arrays)
     except (KeyError, TypeError, AttributeError) as error:  # whole, but not written by us
         said = repr(error)[:120]
         raise problem(path, "metadata", "config and spec of a run", said, kind.remedy) from error
@@ -275,60 +273,3 @@ def require_finite(arrays: Arrays, path: Source) -> None:
         if x.dtype.kind == "f" and not np.isfinite(x).all():
             said = f"{int((~np.isfinite(x)).sum())} of {x.size} that are not"
             raise problem(path, name, "finite numbers", said, "train again; `failed` in summary.json")
-
-
-def spec_to_json(spec: EnvSpec) -> tuple[dict[str, Any], Arrays]:
-    """Facts of an environment as JSON, and the tables of its exact model, where there is one."""
-    facts = spec._asdict() | {"obs_dtype": np.dtype(spec.obs_dtype).name, "obs_shape": list(spec.obs_shape)}
-    for name in ("action_low", "action_high"):
-        facts[name] = None if spec.discrete else np.asarray(facts[name]).tolist()
-    mdp = facts.pop("mdp")
-    if mdp is None:
-        return facts, {}
-    tables = {f"spec/{name}": np.asarray(getattr(mdp, name)) for name in MDP_ARRAYS}
-    return facts | {"gamma": float(mdp.gamma)}, tables
-
-
-def spec_from_json(facts: dict[str, Any], arrays: Arrays, path: Source, kind: FileKind) -> EnvSpec:
-    """The inverse of `spec_to_json`."""
-    facts = dict(facts)
-    gamma = facts.pop("gamma", None)
-    for name in ("action_low", "action_high"):
-        facts[name] = None if facts[name] is None else np.asarray(facts[name], np.float32)
-    facts["obs_shape"], facts["obs_dtype"] = tuple(facts["obs_shape"]), np.dtype(facts["obs_dtype"])
-    tables = {name: arrays.get(f"spec/{name}") for name in MDP_ARRAYS}
-    if gamma is not None and any(table is None for table in tables.values()):
-        raise problem(path, "spec", f"arrays {', '.join(MDP_ARRAYS)}", "none", kind.remedy)
-    return EnvSpec(**facts, mdp=None if gamma is None else MDP(**tables, gamma=gamma))
-
-
-def require_fit(learned_in: EnvSpec, env: EnvSpec, what: str) -> None:
-    """Refuses an environment with other observations or actions than the one that `what` was learned in.
-
-    Raises:
-      InputError: names what differs.
-    """
-    for name, (before, now) in spaces_of(learned_in, env).items():
-        if not same(before, now):
-            raise InputError(
-                f"{name} of environment '{env.id}' is {now}, but the {what} was learned in '{learned_in.id}' "
-                f"with {before}; use an environment with the same observations and actions"
-            )
-
-
-def spaces_of(learned_in: EnvSpec, env: EnvSpec) -> dict[str, tuple[Any, Any]]:
-    """What must agree, of both; the scale of images goes by their dtype, tables by their states."""
-    both = (learned_in, env)
-    facts = {name: tuple(getattr(spec, name) for spec in both) for name in SPACES}
-    if len(learned_in.obs_shape) == 3:
-        facts["obs_dtype"] = tuple(str(np.dtype(spec.obs_dtype)) for spec in both)
-    if learned_in.obs_shape == ():
-        facts["states"] = tuple(None if spec.mdp is None else len(spec.mdp.initial) for spec in both)
-    return facts
-
-
-def same(a: Any, b: Any) -> bool:
-    """Whether two facts of an EnvSpec are equal; arrays by shape and value."""
-    if a is None or b is None:
-        return a is b
-    return np.shape(a) == np.shape(b) and np.array_equal(a, b)

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Any
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.envs.facts import spec_to_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import Method
 from iqlearn_jax.methods.function_file import (
@@ -13,7 +14,6 @@ from iqlearn_jax.methods.function_file import (
     leaves_read,
     read_function,
     rebuild,
-    spec_to_json,
     write_function,
 )
 from iqlearn_jax.rewards.recovered import DRAWS, RecoveredReward, what_is_read

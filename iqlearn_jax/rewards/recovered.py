@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.envs.api import clip_action
+from iqlearn_jax.envs.facts import require_fit
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import Method
-from iqlearn_jax.methods.function_file import live_inputs, require_fit
+from iqlearn_jax.methods.function_file import live_inputs
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
 DRAWS = 16  # of an action in s', over which a deterministic reward averages where V(s') is sampled

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.sampling import NORMALIZATION
-from iqlearn_jax.methods.function_file import Arrays, spec_to_json
+from iqlearn_jax.envs.facts import spec_to_json
+from iqlearn_jax.methods.function_file import Arrays
 from iqlearn_jax.nets.networks import conv_layers
 from iqlearn_jax.trained.numpy_policy import NumpyPolicy
 from iqlearn_jax.types import EnvSpec

@@ -12,10 +12,10 @@ import jax
 import numpy as np
 
 from iqlearn_jax.config.values import from_flat
+from iqlearn_jax.envs.facts import require_fit
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState, runs_of
-from iqlearn_jax.methods.function_file import require_fit
 from iqlearn_jax.runs.files import whole_lines
 from iqlearn_jax.runs.folder import SNAPSHOTS, read_config
 from iqlearn_jax.training.evaluation import make_evaluator

@@ -10,6 +10,7 @@ import numpy as np
 
 from iqlearn_jax.data.checks import Source
 from iqlearn_jax.envs.api import clip_action
+from iqlearn_jax.envs.facts import require_fit, spec_to_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import Method
 from iqlearn_jax.methods.function_file import (
@@ -21,8 +22,6 @@ from iqlearn_jax.methods.function_file import (
     live_inputs,
     read_function,
     rebuild,
-    require_fit,
-    spec_to_json,
     write_function,
 )
 from iqlearn_jax.trained.layers import describe

@@ -9,9 +9,10 @@ import jax
 import numpy as np
 
 from iqlearn_jax.envs.api import clip_action
+from iqlearn_jax.envs.facts import spec_to_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import Method
-from iqlearn_jax.methods.function_file import leaves_read, spec_to_json
+from iqlearn_jax.methods.function_file import leaves_read
 from iqlearn_jax.runs.files import write_json, writing
 from iqlearn_jax.trained.policy import Policy, what_acting_reads
 from iqlearn_jax.types import EnvSpec, Hparams
@@ -78,7 +79,7 @@ def serialized(method: Method, spec: EnvSpec, hparams: Hparams, state: Any) -> b
         return bytes(export.export(jax.jit(act), platforms=PLATFORMS)(obs).serialize())
     except ImportError as error:
         raise InputError(
-            f"a StableHLO program needs flatbuffers ({error}): pip install flatbuffers"
+            f"a StableHLO program needs flatbuffers ({error}): pip install iqlearn_jax[stablehlo]"
         ) from error
 
 

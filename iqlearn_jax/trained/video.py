@@ -8,7 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -99,7 +99,7 @@ def ffmpeg() -> str:
         import imageio_ffmpeg
 
         return imageio_ffmpeg.get_ffmpeg_exe()
-    raise InputError("an mp4 needs ffmpeg, which is not here: pip install imageio-ffmpeg, or name a .gif")
+    raise InputError("an mp4 needs ffmpeg, which is not here: pip install iqlearn_jax[video], or name a .gif")
 
 
 def open_to_film(env_config: Any) -> EnvHandle:
@@ -233,10 +233,8 @@ class Mp4Writer:
     def add(self, frame: np.ndarray) -> None:
         """Takes a frame."""
         assert self._process.stdin is not None
-        try:
+        with suppress(BrokenPipeError):  # it has failed, and `close` says why
             self._process.stdin.write(frame.tobytes())
-        except BrokenPipeError:
-            self.close()
 
     def close(self) -> None:
         """Waits until the file is whole.

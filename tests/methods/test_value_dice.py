@@ -157,8 +157,8 @@ def samples(nu, v, theta, row):
     """(x, weight, drop of E_π[ν]) of a transition, and of the self-loop after it where it ends the task."""
     s, a, after, end = row
     after_end = theta / (1 - GAMMA) if end else v[after]
-    actual = [(nu[s, a] - GAMMA * after_end, 1.0, v[s] - GAMMA * after_end)]
-    return [*actual, (theta, GAMMA / (1 - GAMMA), theta)] if end else actual
+    row = (nu[s, a] - GAMMA * after_end, 1.0, v[s] - GAMMA * after_end)
+    return [row, (theta, GAMMA / (1 - GAMMA), theta)] if end else [row]
 
 
 def objective_by_hand(nu, theta, batch, term, treatment):
@@ -168,7 +168,7 @@ def objective_by_hand(nu, theta, batch, term, treatment):
 
     def columns(rows):
         each = zip(*map(np.asarray, (rows.obs, rows.action, rows.next_obs, rows.terminated)), strict=True)
-        x, weight, drop = np.array([actual for row in each for actual in samples(nu, v, theta, row)]).T
+        x, weight, drop = np.array([x for row in each for x in samples(nu, v, theta, row)]).T
         return x, weight / weight.sum(), drop
 
     (x, w, drop), (other, u, _) = columns(batch.expert), columns(batch.policy)
@@ -189,8 +189,8 @@ def test_the_objective_is_that_of_the_paper(term, treatment):
     flat = np.random.default_rng(5).normal(size=STATES * ACTIONS + 1)
     state, batch = holding(state, flat), whole_batch("replay", ENDS)
     batch = batch.replace(initial=jnp.array([0, 2]))
-    whole = jax.jit(partial(objective, config, players))
-    actual, _ = whole(hparams, state, state.critic, state.actor, batch, jax.random.key(0))
+    whole = jax.jit(partial(objective, Game(config, players, hparams, state)))
+    actual, _ = whole(state.critic, state.actor, batch, jax.random.key(0))
     nu = flat[:-1].reshape(STATES, ACTIONS)
     assert float(actual) == pytest.approx(objective_by_hand(nu, flat[-1], batch, term, treatment), abs=1e-9)
 

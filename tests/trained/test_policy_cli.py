@@ -150,8 +150,17 @@ def test_mp4_is_what_ffmpeg_makes_of_the_frames(tmp_path):
     assert b"ftyp" in (tmp_path / "short.mp4").read_bytes()[:16]
 
 
+def test_what_ffmpeg_says_is_passed_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(video, "ffmpeg", lambda: "false")  # a program that fails at once
+    writer = video.Mp4Writer(tmp_path / "short.mp4", (400, 400, 3), fps=25)
+    for _ in range(10):
+        writer.add(np.zeros((400, 400, 3), np.uint8))
+    with pytest.raises(InputError, match="ffmpeg failed"):
+        writer.close()
+
+
 def test_mp4_without_ffmpeg_names_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setattr(video.shutil, "which", lambda name: None)
     monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(InputError, match="pip install imageio-ffmpeg, or name a "):
+    with pytest.raises(InputError, match=r"pip install iqlearn_jax\[video\], or name a "):
         video.check_path(tmp_path / "episode.mp4")

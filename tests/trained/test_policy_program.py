@@ -47,6 +47,6 @@ def test_without_flatbuffers_the_remedy_is_named(tmp_path, monkeypatch):
         raise ImportError("Please install 'flatbuffers'")
 
     monkeypatch.setattr(jax.export.Exported, "serialize", missing)
-    with pytest.raises(InputError, match="pip install flatbuffers"):
+    with pytest.raises(InputError, match=r"pip install iqlearn_jax\[stablehlo\]"):
         stablehlo.save_program(tmp_path / "policy.stablehlo", *made("iq"))
     assert not list(tmp_path.iterdir())

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from iqlearn_jax.agents.common import AgentState, box, descend
+from iqlearn_jax.agents.common import ADAM, AgentState, box, descend
 from iqlearn_jax.methods.method import Method, require
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Metrics, Transition
@@ -45,7 +45,11 @@ def check(config, spec: EnvSpec) -> None:
 
 
 def inferring(
-    config, spec: EnvSpec, preprocess: Callable, method: Method, optimizer: optax.GradientTransformation
+    config,
+    spec: EnvSpec,
+    preprocess: Callable,
+    method: Method,
+    optimizer: optax.GradientTransformation = ADAM,
 ) -> Method:
     """`method` with the demonstrations' actions drawn from the inverse model; those in the file go unread.
 
