@@ -20,12 +20,12 @@ CHUNK = 50
 def device_loop() -> list[Row]:
     """A brax task on its cheapest backend, one environment step per update, beside the update alone."""
     problem = make_problem(_pendulum())
-    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
     state = {"run": loop.init(*problem.inputs)}
     alone = _updates_alone(problem)
 
     def whole():
-        state["run"], metrics = loop.chunk(hparams, rows, picks, state["run"])
+        state["run"], metrics = loop.chunk(hparams, rows, demo_indices, state["run"])
         return metrics
 
     times = alternate({"loop": whole, "update": alone}, 7)
@@ -87,11 +87,11 @@ def host_loop(demos: str) -> list[Row]:
     config.log_every = config.eval_every = config.checkpoint_every = CHUNK
     config.snapshot_every = 0
     problem = make_problem(config)
-    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
     held = {"run": loop.init(*problem.inputs)}
 
     def whole():
-        held["run"], metrics = loop.chunk(hparams, rows, picks, held["run"])
+        held["run"], metrics = loop.chunk(hparams, rows, demo_indices, held["run"])
         return metrics
 
     times = alternate({"loop": whole, "update": _learning_alone(problem)}, 7)
@@ -108,7 +108,7 @@ def host_loop(demos: str) -> list[Row]:
 
 def _learning_alone(problem: Problem):
     """A call of `CHUNK` updates as the host's loop makes them: sampled from a replay, each waited for."""
-    config, (hparams, seeds, rows, picks) = problem.config, problem.inputs
+    config, (hparams, seeds, rows, demo_indices) = problem.config, problem.inputs
     replay = online_replay(config, problem.spec)
     learn = vmap(make_learner(config, problem.method, replay), in_axes=(0, None, 0, 0, 0))
 
@@ -121,7 +121,7 @@ def _learning_alone(problem: Problem):
 
     def call():
         for key in keys:
-            held["run"], metrics = learn(hparams, rows, picks, held["run"], key)
+            held["run"], metrics = learn(hparams, rows, demo_indices, held["run"], key)
             jax.block_until_ready(metrics)
 
     return call

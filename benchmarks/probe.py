@@ -33,7 +33,7 @@ def compiling() -> dict:
     loop = make_loop(problem)
     run = with_sharding(loop.like(*problem.inputs), problem)
     begun = time.perf_counter()
-    lowered = loop.chunk.lower(problem.hparams, problem.rows, problem.picks, run)
+    lowered = loop.chunk.lower(problem.hparams, problem.rows, problem.demo_indices, run)
     traced = time.perf_counter()
     lowered.compile()
     return {"trace": traced - begun, "compile": time.perf_counter() - traced}
@@ -42,13 +42,13 @@ def compiling() -> dict:
 def devices() -> dict:
     """Kinds of collectives in the loop's compiled text, and seconds of a chunk of 8 runs."""
     problem = make_problem(config_of(8))
-    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
     run = loop.init(*problem.inputs)
-    compiled = loop.chunk.lower(hparams, rows, picks, run).compile()
+    compiled = loop.chunk.lower(hparams, rows, demo_indices, run).compile()
     seconds = []
     for _ in range(4):
         begun = time.perf_counter()
-        run, metrics = compiled(hparams, rows, picks, run)
+        run, metrics = compiled(hparams, rows, demo_indices, run)
         jax.block_until_ready(metrics)
         seconds.append(time.perf_counter() - begun)
     return {"collectives": len(collectives_of(compiled)), "seconds": min(seconds[1:])}
@@ -65,10 +65,10 @@ def memory() -> dict:
     jax.block_until_ready(jax.numpy.zeros(8))
     idle = peak()
     problem = make_problem(config_of(*LARGE))
-    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
     run = loop.init(*problem.inputs)
     for _ in range(2):
-        run, metrics = loop.chunk(hparams, rows, picks, run)
+        run, metrics = loop.chunk(hparams, rows, demo_indices, run)
         jax.block_until_ready(metrics)
     return {"bytes": peak() - idle}
 

@@ -41,7 +41,7 @@ def held_out_accuracy(folder: Path) -> str:
     """How often the greedy action is the expert's on the episodes that the first run has not seen."""
     problem: Any
     problem, run = load_run(folder, from_flat(read_config(folder)))
-    seen = np.unique(np.asarray(problem.picks.indices)[0][: int(problem.picks.count[0])])
+    seen = np.unique(np.asarray(problem.demo_indices.indices)[0][: int(problem.demo_indices.count[0])])
     hidden = np.setdiff1d(np.arange(len(problem.demos)), seen)
     hparams, state = jax.tree.map(lambda x: x[0], (problem.hparams, run.state))
 

@@ -127,11 +127,11 @@ def rewards_out_of_bounds(case: Case, history: History) -> list[Symptom]:
     names = ["iq/reward_expert"] + ["iq/reward_policy"] * case.online
     low, high = case.reward_range
     slack = REWARD_SLACK * case.large_reward
-    found = [_stays_outside(history, name, low - slack, high + slack) for name in names]
+    symptoms = [_stays_outside(history, name, low - slack, high + slack) for name in names]
     if not (case.online or DIVERGENCES[case.config.divergence].monotone):
         times = np.where(history.unlike(), SINGLE_SLACK_UNLIKE, SINGLE_SLACK)
-        found.append(_stays_outside(history, "iq/reward_max", low, times * high))
-    return found
+        symptoms.append(_stays_outside(history, "iq/reward_max", low, times * high))
+    return symptoms
 
 
 def _stays_outside(history: History, name: str, low: NDArray, high: NDArray) -> Symptom:

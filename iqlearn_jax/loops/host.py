@@ -25,7 +25,7 @@ class Compiled(NamedTuple):
       begin: (hparams, seeds) -> run.
       act: (hparams, run, obs [R, E, ...]) -> actions [R, E, ...].
       store: (run, transition [R, E, ...]) -> run.
-      learn: (hparams, rows, picks, run, transition, obs) -> (run, metrics, actions).
+      learn: (hparams, rows, demo_indices, run, transition, obs) -> (run, metrics, actions).
       explore: (seeds, number of the step) -> uniformly random actions.
     """
 
@@ -44,22 +44,22 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     """
     compiled = _compile(config, method, envs.spec)
 
-    def init(hparams, seeds, rows, picks):
+    def init(hparams, seeds, rows, demo_indices):
         run = compiled.begin(hparams, seeds)
         for number in range(exploration_steps(config)):
             run = compiled.store(run, envs.step(np.asarray(compiled.explore(seeds, number))))
         return run.replace(env=envs.state())
 
-    def chunk(hparams, rows, picks, run):
+    def chunk(hparams, rows, demo_indices, run):
         run, seen = run.replace(env=None), []
         action = compiled.act(hparams, run, envs.obs)
         for _ in range(config.log_every // config.online.updates_per_step):
             transition = envs.step(np.asarray(action))
-            run, metrics, action = compiled.learn(hparams, rows, picks, run, transition, envs.obs)
+            run, metrics, action = compiled.learn(hparams, rows, demo_indices, run, transition, envs.obs)
             seen.append(metrics | episode_counts(transition, envs.last_return))
         return run.replace(env=envs.state()), jax.tree.map(lambda *x: np.mean(x, axis=0), *seen)
 
-    def like(hparams, seeds, rows, picks):
+    def like(hparams, seeds, rows, demo_indices):
         return jax.eval_shape(compiled.begin, hparams, seeds).replace(env=envs.state())
 
     def restore(run):
@@ -84,9 +84,9 @@ def _compile(config, method: Method, spec: EnvSpec) -> Compiled:
         ring = replay.add(run.replay, in_round(method, run, transition))
         return run.replace(replay=ring, env_steps=run.env_steps + num_envs)
 
-    def learn(hparams, rows, picks, run, transition, obs):  # and acts: calls are what takes the time
+    def learn(hparams, rows, demo_indices, run, transition, obs):  # and acts: calls are what takes the time
         _, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
-        run, metrics = learner(hparams, rows, picks, store(run, transition), learn_key)
+        run, metrics = learner(hparams, rows, demo_indices, store(run, transition), learn_key)
         return run, metrics, act(hparams, run, obs)
 
     def explore(seed, number):

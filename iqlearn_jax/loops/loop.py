@@ -42,8 +42,8 @@ class Loop(NamedTuple):
     """Training of R runs at once. Arrays have the leading axis R; the demonstrations `rows` are shared.
 
     Attributes:
-      init: (hparams, seeds, rows, picks) -> RunState.
-      chunk: (hparams, rows, picks, run) -> (run, metrics): `log_every` updates; metrics are means [R].
+      init: (hparams, seeds, rows, demo_indices) -> RunState.
+      chunk: (hparams, rows, demo_indices, run) -> (run, metrics): `log_every` updates; metrics are means [R].
       like: as `init`, but shapes and dtypes only: what a checkpoint is read into.
       restore: (run) -> None: puts what lies outside the run's arrays (simulators) where the run left off.
     """
@@ -57,13 +57,13 @@ class Loop(NamedTuple):
 def make_offline(config, method: Method, map_runs: Callable = vmap) -> Loop:
     """Learning from demonstrations alone: no environment is touched."""
 
-    def init(hparams, seed, rows, picks):
+    def init(hparams, seed, rows, demo_indices):
         init_key, run_key = jax.random.split(jax.random.key(seed))
         return start_run(method.init(init_key, hparams), run_key)
 
-    def step(hparams, rows, picks, run):
+    def step(hparams, rows, demo_indices, run):
         sample_key, update_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
-        batch = sample_expert(rows, picks, sample_key, config.batch_size)
+        batch = sample_expert(rows, demo_indices, sample_key, config.batch_size)
         return update_run(method, hparams, run, batch, update_key)
 
     return compile_loop(init, step, config.log_every, map_runs)
@@ -94,8 +94,8 @@ def compile_loop(init: Callable, step: Callable, steps: int, map_runs: Callable)
       map_runs: as `placement.vmap`; on several devices it gives each its share of the runs.
     """
 
-    def chunk(hparams, rows, picks, run):
-        run, metrics = jax.lax.scan(lambda run, _: step(hparams, rows, picks, run), run, length=steps)
+    def chunk(hparams, rows, demo_indices, run):
+        run, metrics = jax.lax.scan(lambda run, _: step(hparams, rows, demo_indices, run), run, length=steps)
         return run, jax.tree.map(lambda x: jnp.mean(x, axis=0), metrics)
 
     mapped_init = map_runs(init, in_axes=(0, 0, None, 0))

@@ -31,7 +31,7 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
         )
         return run, counts
 
-    def init(hparams, seed, rows, picks):
+    def init(hparams, seed, rows, demo_indices):
         init_key, env_key, run_key, explore_key = jax.random.split(jax.random.key(seed), 4)
         envs = jax.vmap(partial(start, env))(jax.random.split(env_key, online.num_envs))
         state = method.init(init_key, hparams)
@@ -42,11 +42,11 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
 
         return jax.lax.scan(explore, run, jnp.arange(exploration_steps(config)))[0]
 
-    def step(hparams, rows, picks, run):
+    def step(hparams, rows, demo_indices, run):
         collect_key, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
         act = partial(method.act, hparams, run.state, deterministic=False)
         run, counts = collect(run, act, collect_key)
-        run, metrics = learn(hparams, rows, picks, run, learn_key)
+        run, metrics = learn(hparams, rows, demo_indices, run, learn_key)
         return run, metrics | counts
 
     return compile_loop(init, step, config.log_every // online.updates_per_step, map_runs)
@@ -92,18 +92,18 @@ def exploration_steps(config) -> int:
 
 
 def make_learner(config, method: Method, replay: Replay) -> Callable:
-    """(hparams, rows, picks, run, key) -> (run, metrics): `updates_per_step` updates from the replay."""
+    """(hparams, rows, demo_indices, run, key) -> (run, metrics): `updates_per_step` updates of the replay."""
     updates = config.online.updates_per_step
 
-    def update(hparams, rows, picks, replayed, run, key):
+    def update(hparams, rows, demo_indices, replayed, run, key):
         policy_key, expert_key, update_key = jax.random.split(key, 3)
-        expert = Batch() if rows is None else sample_expert(rows, picks, expert_key, config.batch_size)
+        expert = Batch() if rows is None else sample_expert(rows, demo_indices, expert_key, config.batch_size)
         batch = expert.replace(policy=replay.sample(replayed, policy_key))
         return update_run(method, hparams, run, batch, update_key)
 
-    def learn(hparams, rows, picks, run, key):
+    def learn(hparams, rows, demo_indices, run, key):
         def body(light, number):  # without the replay: the scan would carry it along
-            return update(hparams, rows, picks, run.replay, light, jax.random.fold_in(key, number))
+            return update(hparams, rows, demo_indices, run.replay, light, jax.random.fold_in(key, number))
 
         light = run.replace(replay=None, env=None)
         light, metrics = jax.lax.scan(body, light, jnp.arange(updates))

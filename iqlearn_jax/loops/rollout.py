@@ -25,7 +25,7 @@ def make_rollout(config, method: Method, env: Environment, map_runs: Callable = 
     """
     steps, size = config.online.rollout_steps, config.online.num_envs
 
-    def init(hparams, seed, rows, picks):
+    def init(hparams, seed, rows, demo_indices):
         init_key, env_key, run_key = jax.random.split(jax.random.key(seed), 3)
         envs = jax.vmap(partial(start, env))(jax.random.split(env_key, size))
         return start_run(method.init(init_key, hparams), run_key, env=envs)
@@ -40,18 +40,18 @@ def make_rollout(config, method: Method, env: Environment, map_runs: Callable = 
         envs, (policy, counts) = jax.lax.scan(body, run.env, jnp.arange(steps))
         return envs, policy, jax.tree.map(jnp.sum, counts)
 
-    def demonstrated(rows, picks, key):
+    def demonstrated(rows, demo_indices, key):
         if rows is None:
             return Batch()
         if method.window:
             count, length = steps * size // method.window, method.window
-            return sample_windows(rows, picks, key, count, length, method.from_start)
-        return sample_expert(rows, picks, key, steps * size)
+            return sample_windows(rows, demo_indices, key, count, length, method.from_start)
+        return sample_expert(rows, demo_indices, key, steps * size)
 
-    def step(hparams, rows, picks, run):
+    def step(hparams, rows, demo_indices, run):
         play_key, expert_key, update_key = jax.random.split(jax.random.fold_in(run.key, run.updates), 3)
         envs, policy, counts = play(hparams, run, play_key)
-        expert = demonstrated(rows, picks, expert_key)
+        expert = demonstrated(rows, demo_indices, expert_key)
         run, metrics = update_run(method, hparams, run, expert.replace(policy=policy), update_key)
         return run.replace(env=envs, env_steps=run.env_steps + steps * size), metrics | counts
 

@@ -45,8 +45,8 @@ def make_method(config, spec: EnvSpec, networks: Any = None, optimizer: Any = No
         f"{' or '.join(sorted(entry.feeds))}; set --config.feed={min(entry.feeds)}",
     )
     check_values(config, entry)
-    given = networks is not None or optimizer is not None
-    parts = (make_parts(config, spec, entry, networks, optimizer),) if given and entry.parts else ()
+    given = networks or optimizer is not None
+    parts = (make_parts(config, spec, entry, networks, optimizer),) if given else ()
     method = entry.make(config, spec, *parts)
     if any(values_of(config, "lr_decay")):
         method = annealed(config, method)

@@ -25,7 +25,7 @@ def on_recovered(method: Method, reward: RecoveredReward, spec: EnvSpec) -> Meth
     def update(hparams, state, batch, key):
         reward_key, own_key = jax.random.split(key)
         rows = batch.policy
-        found = reward.with_ends(rows.obs, rows.action, rows.next_obs, rows.terminated, reward_key)
-        return method.update(hparams, state, batch.replace(policy=rows.replace(reward=found)), own_key)
+        recovered = reward.with_ends(rows.obs, rows.action, rows.next_obs, rows.terminated, reward_key)
+        return method.update(hparams, state, batch.replace(policy=rows.replace(reward=recovered)), own_key)
 
     return method._replace(update=update)

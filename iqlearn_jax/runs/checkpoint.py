@@ -4,7 +4,6 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic
 from typing import Any
 
 import jax
@@ -48,7 +47,6 @@ class Checkpoints:
         self._folder, self._reading = folder, reading
         self._aside = folder.with_name(folder.name + "-damaged")
         self._saving: tuple[int, dict[str, str]] | None = None
-        self._saved_at = monotonic()
         with self._one_line():
             self._manager = ocp.CheckpointManager(folder.absolute(), options=options)
 
@@ -79,11 +77,6 @@ class Checkpoints:
         self._saving = updates, describe(state)
         with self._one_line():
             self._manager.save(updates, args=ocp.args.StandardSave(state))
-        self._saved_at = monotonic()
-
-    def overdue(self, minutes: float) -> bool:
-        """Whether the last save (or the opening) is so many minutes ago; never for 0."""
-        return minutes > 0 and monotonic() - self._saved_at >= 60 * minutes
 
     def wait(self) -> None:
         """Returns when everything is on the disk.
@@ -137,9 +130,9 @@ class Checkpoints:
                 self._set_aside(faults)
                 return state
             faults[updates] = fault
-        found = "; ".join(f"{updates}: {fault}" for updates, fault in faults.items()) or f"see {self._aside}"
+        details = "; ".join(f"{updates}: {fault}" for updates, fault in faults.items()) or f"see {self._aside}"
         raise InputError(
-            f"{self._folder}: no checkpoint is left that can be read ({found}); put one back from a copy, or "
+            f"{self._folder}: no checkpoint is left that can be read ({details}); put one back from a copy, or "
             "start a new folder"
         )
 
@@ -212,9 +205,9 @@ def hush_closed_loops() -> None:
     if getattr(before, "hushes", False):
         return
 
-    def hook(found):
-        if str(found.exc_value) != "Event loop is closed":
-            before(found)
+    def hook(details):
+        if str(details.exc_value) != "Event loop is closed":
+            before(details)
 
     hook.hushes = True  # type: ignore[attr-defined]
     sys.unraisablehook = hook

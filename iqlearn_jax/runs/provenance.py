@@ -40,11 +40,11 @@ def collect(demos_digest: str | None) -> dict[str, Any]:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    content = {}
     for name in PACKAGES:
         with suppress(metadata.PackageNotFoundError):  # some are optional
-            found[name] = metadata.version(name)
-    return found
+            content[name] = metadata.version(name)
+    return content
 
 
 def _hardware() -> str:
@@ -159,19 +159,19 @@ def read_provenance(workdir: Path) -> dict[str, Any]:
     """
     path = workdir / "provenance.json"
     try:
-        found = json.loads(path.read_text())
-        code_version(found), found["demos_digest"]
+        content = json.loads(path.read_text())
+        code_version(content), content["demos_digest"]
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise InputError(
             f"{path}: missing or damaged ({error!r}); restore it or start a new folder"
         ) from error
-    return found
+    return content
 
 
 def last_start(workdir: Path) -> dict[str, Any]:
     """`commit, versions, demos_digest, ...` of the newest resumption, or of the start."""
-    found = read_provenance(workdir)
-    return (found.get("resumed") or [found])[-1]
+    content = read_provenance(workdir)
+    return (content.get("resumed") or [content])[-1]
 
 
 def record_resumption(workdir: Path, config, demos_digest: str | None, forced: list[str]) -> None:
@@ -180,7 +180,7 @@ def record_resumption(workdir: Path, config, demos_digest: str | None, forced: l
     Args:
       forced: what changed, in words; empty without --force.
     """
-    found = read_provenance(workdir)
+    content = read_provenance(workdir)
     entry = collect(demos_digest) | {"forced": forced}
-    write_json(workdir / "provenance.json", found | {"resumed": [*found.get("resumed", []), entry]})
+    write_json(workdir / "provenance.json", content | {"resumed": [*content.get("resumed", []), entry]})
     write_json(workdir / "config.json", as_plain(config))

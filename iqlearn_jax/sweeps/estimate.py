@@ -57,7 +57,7 @@ def memory_needed(problem: Problem) -> int:
     """
     loop = make_loop(problem)
     run = with_sharding(loop.like(*problem.inputs), problem)
-    arguments = (problem.hparams, problem.rows, problem.picks, run)
+    arguments = (problem.hparams, problem.rows, problem.demo_indices, run)
     if not hasattr(loop.chunk, "lower"):
         return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(arguments))
     found = loop.chunk.lower(*arguments).compile().memory_analysis()
@@ -91,11 +91,11 @@ def seconds_per_update(problem: Problem) -> float:
     short.eval_every = short.checkpoint_every = short.snapshot_every = 0
     short.online.learning_starts = min(short.online.learning_starts, short.batch_size)
     problem = problem._replace(config=short)
-    loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
     run = loop.init(*problem.inputs)
     for _ in range(2):
         begun = time.perf_counter()
-        run, metrics = loop.chunk(hparams, rows, picks, run)
+        run, metrics = loop.chunk(hparams, rows, demo_indices, run)
         problem.placement.get(metrics)
         seconds = time.perf_counter() - begun
     return seconds / short.log_every

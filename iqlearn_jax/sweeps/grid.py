@@ -84,12 +84,12 @@ def parts_of(program: Program, runs_at_once: int) -> list[Program]:
     count = -(-program.runs // runs_at_once)
     if count == 1:
         return [program]
-    found = []
+    pieces = []
     for number in range(count):
         config = program.config.copy_and_resolve_references()
         config.part = (number, count)
-        found.append(program._replace(name=f"{program.name}-part-{number}", config=config))
-    return found
+        pieces.append(program._replace(name=f"{program.name}-part-{number}", config=config))
+    return pieces
 
 
 def _values(text: str) -> tuple:

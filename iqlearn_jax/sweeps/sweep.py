@@ -51,9 +51,9 @@ def run_sweep(
             wait_for_all(f"{piece.name} looked for")
             train(piece.config, folder, resume=begun, force=begun and force)
         wait_for_all(piece.name)
-        found = result(workdir, pieces, grid)
-        write_json(workdir / "sweep.json", found)
-    return found
+        content = result(workdir, pieces, grid)
+        write_json(workdir / "sweep.json", content)
+    return content
 
 
 def cut(program: Program, runs_per_device: int | None) -> list[Program]:

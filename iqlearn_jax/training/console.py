@@ -159,9 +159,9 @@ def environment_text(problem: "Problem") -> str:
 def demos_text(problem: "Problem") -> str:
     """`1 of 10 episodes, 500 of 5000 transitions; all: --config.demos.trajectories=all`"""
     demos, chosen = problem.demos, problem.config.demos
-    assert demos is not None and problem.picks is not None
+    assert demos is not None and problem.demo_indices is not None
     episodes = chosen.trajectories or demos.num_episodes
-    counts = np.asarray(problem.placement.get(problem.picks.count))
+    counts = np.asarray(problem.placement.get(problem.demo_indices.count))
     low, high = int(counts.min()), int(counts.max())
     kept = f"{low}" if low == high else f"{low} to {high}"  # seeds may see episodes of other lengths
     text = f"{episodes} of {demos.num_episodes} episodes, {kept} of {len(demos)} transitions"

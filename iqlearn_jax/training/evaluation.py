@@ -65,8 +65,8 @@ def make_initial_value(problem: Problem) -> Callable[[Any], dict[str, np.ndarray
     if value is None:
         return lambda state: {}
 
-    def mean_value(hparams, state, rows, picks):
-        index = picks.initial[:STARTS]
+    def mean_value(hparams, state, rows, demo_indices):
+        index = demo_indices.initial[:STARTS]
         index = jnp.tile(index, -(-STARTS // len(index)))  # an actor draws one action for each row
         key = jax.random.key(0)  # the same draws at each call
         return jnp.mean(value(hparams, state, take_rows(rows, index).obs, key))
@@ -74,7 +74,7 @@ def make_initial_value(problem: Problem) -> Callable[[Any], dict[str, np.ndarray
     mapped = jax.jit(place.map_runs(mean_value, in_axes=(0, 0, None, 0)))
 
     def measure(state):
-        values = mapped(problem.hparams, state, problem.rows, problem.picks)
+        values = mapped(problem.hparams, state, problem.rows, problem.demo_indices)
         return {"iq/initial_value": place.get(values)}
 
     return measure

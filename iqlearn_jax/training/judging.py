@@ -23,9 +23,9 @@ def make_judge(problem: Problem) -> Callable[[Played], np.ndarray | None]:
 
 def demonstrated(problem: Problem) -> likeness.Demonstrated:
     """What each run saw of the demonstrations."""
-    assert problem.demos is not None and problem.picks is not None
-    picks = problem.placement.get(problem.picks)
-    rows = [index[:count] for index, count in zip(picks.indices, picks.count, strict=True)]
+    assert problem.demos is not None and problem.demo_indices is not None
+    demo_indices = problem.placement.get(problem.demo_indices)
+    rows = [index[:count] for index, count in zip(demo_indices.indices, demo_indices.count, strict=True)]
     return likeness.Demonstrated(
-        problem.spec, problem.demos, rows, list(np.asarray(picks.initial)), problem.config.state_only
+        problem.spec, problem.demos, rows, list(np.asarray(demo_indices.initial)), problem.config.state_only
     )

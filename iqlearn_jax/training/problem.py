@@ -39,18 +39,18 @@ class Problem(NamedTuple):
       handle: the environment; `env` is the compiled one, None where it steps on the host or there is none.
       demos: the whole demonstration file, or None for plain RL.
       rows: its transitions on the device, shared by all runs.
-      picks: which of them each run may see [R].
+      demo_indices: which of them each run may see [R].
       hparams: traced leaves [R].
       seeds: [R].
       varied: {name: [R]} of the hyperparameters in which the runs differ.
-      placement: where the runs lie; `picks` and `hparams` have its R' slots.
+      placement: where the runs lie; `demo_indices` and `hparams` have its R' slots.
     """
 
     config: Any
     handle: EnvHandle
     demos: demos_lib.Demos | None
     rows: Rows | None
-    picks: DemoIndices | None
+    demo_indices: DemoIndices | None
     hparams: Hparams
     method: Method
     seeds: np.ndarray
@@ -75,7 +75,7 @@ class Problem(NamedTuple):
     @property
     def inputs(self) -> tuple:
         """What `Loop.init` takes."""
-        return self.hparams, self.placement.put(self.seeds), self.rows, self.picks
+        return self.hparams, self.placement.put(self.seeds), self.rows, self.demo_indices
 
 
 def concrete(config) -> Any:
@@ -121,19 +121,19 @@ def make_problem(
     method = on_reward(config, spec, make_method(config, spec, networks, optimizer))
     demos = usable_demos(config, spec, demos)
     seeds, varied = runs_of(config)
-    picks = None if demos is None else pick_demos(config, demos, seeds)
+    demo_indices = None if demos is None else pick_demos(config, demos, seeds)
     rows = (
         None
         if demos is None
         else jax.tree.map(jnp.asarray, make_rows(demos, spec, config.demos.path or "demos"))
     )
     if normalization is None:
-        normalization = find_normalization(config, handle, demos, picks, len(seeds))
+        normalization = find_normalization(config, handle, demos, demo_indices, len(seeds))
     expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
     hparams = make_hparams(config, check_normalization(normalization, expected))
     place = place_runs(len(seeds), host_env=handle.device is None and config.feed == "replay")
-    hparams, picks, rows = place.put(hparams), place.put(picks), place.put_shared(rows)
-    return Problem(config, handle, demos, rows, picks, hparams, method, seeds, varied, place)
+    hparams, demo_indices, rows = place.put(hparams), place.put(demo_indices), place.put_shared(rows)
+    return Problem(config, handle, demos, rows, demo_indices, hparams, method, seeds, varied, place)
 
 
 def on_reward(config, spec: EnvSpec, method: Method) -> Method:
@@ -154,7 +154,7 @@ def on_reward(config, spec: EnvSpec, method: Method) -> Method:
     return on_recovered(method, load_reward(config.reward_path), spec)
 
 
-def find_normalization(config, handle: EnvHandle, demos, picks, runs: int) -> dict[str, np.ndarray]:
+def find_normalization(config, handle: EnvHandle, demos, demo_indices, runs: int) -> dict[str, np.ndarray]:
     """What standardises each run's inputs: its demonstrations and, where it will act, random play, half each.
 
     An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
@@ -168,7 +168,9 @@ def find_normalization(config, handle: EnvHandle, demos, picks, runs: int) -> di
         return {name: fit(x, len(x), runs) for name, x in statistics.items()}
     if not config.normalize_obs or len(spec.obs_shape) != 1:
         return identity_normalization(runs, spec.obs_shape, config.whiten)
-    sources = [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, picks)]
+    sources = (
+        [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, demo_indices)]
+    )
     if config.feed != "demos" and config.normalize_by == "both":
         play = random_play(handle)
         sources = [[*parts, play] for parts in sources]

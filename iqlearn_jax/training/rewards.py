@@ -47,8 +47,8 @@ def recovered_arrays(
     rows, number = join_episodes(episodes)
     hparams, own = problem.placement.one((problem.hparams, state), run)
     key = jax.random.key(int(problem.seeds[run]))
-    found = recover(problem.method, hparams, own, rows, key)
-    return {"recovered": found, "true": rows.reward, "episode": number, "source": np.array(names)}
+    recovered = recover(problem.method, hparams, own, rows, key)
+    return {"recovered": recovered, "true": rows.reward, "episode": number, "source": np.array(names)}
 
 
 def expert_episodes(problem: Problem, most: int) -> list[Transition]:
@@ -84,8 +84,8 @@ def map_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.ndarr
         }
     grid = partial(to_grid, problem.spec.id)
     renamed = {"recovered_value": "value"}
-    found = {f"{name}_{kind}": value for name, pair in maps.items() for kind, value in pair.items()}
-    return {renamed.get(name, name): grid(np.asarray(value)) for name, value in found.items()}
+    arrays = {f"{name}_{kind}": value for name, pair in maps.items() for kind, value in pair.items()}
+    return {renamed.get(name, name): grid(np.asarray(value)) for name, value in arrays.items()}
 
 
 def table_reward(problem: Problem, state: Any, run: int = 0) -> np.ndarray:
@@ -97,8 +97,8 @@ def table_reward(problem: Problem, state: Any, run: int = 0) -> np.ndarray:
         obs=s, action=a, reward=blank, next_obs=following, terminated=blank > 0, truncated=blank > 0
     )
     hparams, own = problem.placement.one((problem.hparams, state), run)
-    found = recover(problem.method, hparams, own, rows, jax.random.key(int(problem.seeds[run])))
-    return np.einsum("sat,sat->sa", transition, found.reshape(transition.shape))
+    arrays = recover(problem.method, hparams, own, rows, jax.random.key(int(problem.seeds[run])))
+    return np.einsum("sat,sat->sa", transition, arrays.reshape(transition.shape))
 
 
 def state_maps(mdp, reward, temperature):

@@ -210,7 +210,7 @@ def save_if_due(session: Session, run: RunState, done: int, stop: int) -> None:
 def one_chunk(session: Session, run: RunState, clock: Clock) -> tuple[RunState, Chunk, Clock]:
     """One compiled chunk, what the host sees of it, and the clock moved on."""
     problem, begun = session.problem, time.perf_counter()
-    run, metrics = session.loop.chunk(problem.hparams, problem.rows, problem.picks, run)
+    run, metrics = session.loop.chunk(problem.hparams, problem.rows, problem.demo_indices, run)
     metrics, env_steps, failed_at = problem.placement.get((metrics, run.env_steps, run.failed_at))
     chunk = Chunk(averages(metrics), int(env_steps[0]), failed_at)
     seconds, updates = time.perf_counter() - begun, problem.config.log_every

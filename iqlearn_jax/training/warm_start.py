@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.config.values import from_flat
+from iqlearn_jax.envs.facts import require_fit
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.runs.folder import read_config
@@ -28,10 +29,7 @@ def warm_start(problem: Problem, run: RunState) -> RunState:
     """
     folder = Path(problem.config.init_from)
     source, before = load_run(folder, from_flat(read_config(folder)))
-    for name in ("obs_shape", "num_actions", "action_low", "action_high"):
-        theirs, ours = getattr(source.spec, name), getattr(problem.spec, name)
-        if not np.array_equal(theirs, ours):
-            raise InputError(f"config.init_from is {folder}, whose {name} is {theirs}; this run has {ours}")
+    require_fit(source.spec, problem.spec, "run in config.init_from")
     taken = {name: _network(source, before.state, run.state, name, problem) for name in ("critic", "actor")}
     taken = {name: network for name, network in taken.items() if network is not None}
     if not taken:

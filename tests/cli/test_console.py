@@ -103,7 +103,7 @@ def made_up_problem(trajectories=1, subsample=1, counts=(5, 5), env=True, backen
         has_simulator=backend != "none",
         handle=SimpleNamespace(backend=backend),
         demos=make_demos((5, 3), (False, True)) if demos else None,
-        picks=DemoIndices(indices=None, count=np.array(counts), initial=None) if demos else None,
+        demo_indices=DemoIndices(indices=None, count=np.array(counts), initial=None) if demos else None,
         placement=SimpleNamespace(get=lambda tree: tree),
         config=SimpleNamespace(demos=SimpleNamespace(trajectories=trajectories, subsample=subsample)),
     )

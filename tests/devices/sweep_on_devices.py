@@ -59,9 +59,9 @@ def main():
     with made_up_environments():
         config = config_of()
         problem = make_problem(config)
-        loop, (hparams, _, rows, picks) = make_loop(problem), problem.inputs
+        loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
         run = loop.init(*problem.inputs)
-        found = collectives_of(loop.chunk.lower(hparams, rows, picks, run).compile())
+        found = collectives_of(loop.chunk.lower(hparams, rows, demo_indices, run).compile())
         print("devices", jax.device_count(), "slots", problem.placement.slots, "collectives", found)
         if jax.device_count() > 1:
             print("control", control(problem.placement))

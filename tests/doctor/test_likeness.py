@@ -63,8 +63,8 @@ def test_it_reads_no_reward(problem, played):
 
 def test_rows_and_mass_are_those_of_the_runs_own_demonstrations(problem):
     rows, data = transitions(demos_of(problem.config.env.id)), demonstrated(problem)
-    picks = problem.picks.indices[0][: int(problem.picks.count[0])]
-    own = jax.tree.map(lambda x: x[np.asarray(picks)], rows)
+    demo_indices = problem.demo_indices.indices[0][: int(problem.demo_indices.count[0])]
+    own = jax.tree.map(lambda x: x[np.asarray(demo_indices)], rows)
     np.testing.assert_array_equal(expert_rows(data, 0), as_rows(data, own.obs, own.action))
     lengths = demos_of(problem.config.env.id).episode_lengths  # all six trajectories are chosen
     assert expert_mass(data, 0) == pytest.approx(lengths.mean() / problem.spec.max_episode_steps)

@@ -77,20 +77,20 @@ class Setup:
         self.problem = made._replace(method=made.method._replace(update=counting))
         self.config, self.spec, self.method = made.config, made.spec, made.method
         self.loop = make_loop(self.problem)
-        self.inputs = (made.hparams, made.seeds, made.rows, made.picks)
+        self.inputs = (made.hparams, made.seeds, made.rows, made.demo_indices)
 
     def init(self):
         return self.loop.init(*self.inputs)
 
     def chunk(self, run):
-        hparams, _, rows, picks = self.inputs
-        return self.loop.chunk(hparams, rows, picks, run)
+        hparams, _, rows, demo_indices = self.inputs
+        return self.loop.chunk(hparams, rows, demo_indices, run)
 
     def only(self, number):
         """Inputs of one run of the same problem, with a leading axis of 1."""
         cut = lambda tree: jax.tree.map(lambda x: x[number : number + 1], tree)  # noqa: E731
-        hparams, seeds, rows, picks = self.inputs
-        return cut(hparams), seeds[number : number + 1], rows, cut(picks)
+        hparams, seeds, rows, demo_indices = self.inputs
+        return cut(hparams), seeds[number : number + 1], rows, cut(demo_indices)
 
 
 @pytest.fixture(scope="module", params=CASES)
@@ -105,10 +105,10 @@ def played(request):
         seen.append(jax.device_get(metrics))
     assert COMPILED  # the listener hears
     # before other tests trace it again
-    hparams, _, rows, picks = setup.inputs
+    hparams, _, rows, demo_indices = setup.inputs
     warmer, fresh = hparams | {"temperature": hparams["temperature"] + 1}, setup.init()
     before = len(COMPILED)
-    assert jax.tree.leaves(setup.loop.chunk(warmer, rows, picks, fresh))
+    assert jax.tree.leaves(setup.loop.chunk(warmer, rows, demo_indices, fresh))
     setup.compiled = (setup.calls, len(COMPILED) - before)
     return setup, first, run, seen
 
@@ -169,10 +169,10 @@ def test_environment_steps_are_counted(played):
 def test_vmapped_runs_equal_runs_alone(played):
     """In float32 XLA orders sums differently for other batch shapes; nothing else may differ."""
     setup, _, run, seen = played
-    hparams, seed, rows, picks = setup.only(1)
-    alone = setup.loop.init(hparams, seed, rows, picks)
+    hparams, seed, rows, demo_indices = setup.only(1)
+    alone = setup.loop.init(hparams, seed, rows, demo_indices)
     for _ in range(2):
-        alone, metrics = setup.loop.chunk(hparams, rows, picks, alone)
+        alone, metrics = setup.loop.chunk(hparams, rows, demo_indices, alone)
     for together, apart in zip(jax.tree.leaves(plain(run)), jax.tree.leaves(plain(alone)), strict=True):
         np.testing.assert_allclose(together[1:2], apart, rtol=2e-4, atol=2e-5)
     for name, value in metrics.items():
@@ -182,11 +182,13 @@ def test_vmapped_runs_equal_runs_alone(played):
 def test_a_run_depends_neither_on_its_neighbours_nor_on_its_place(played):
     """Three copies of run 1 in the program that held three different runs."""
     setup, _, run, seen = played
-    hparams, seeds, rows, picks = setup.inputs
-    hparams, seeds, picks = jax.tree.map(lambda x: x[np.array([1, 1, 1])], (hparams, seeds, picks))
-    copies = setup.loop.init(hparams, seeds, rows, picks)
+    hparams, seeds, rows, demo_indices = setup.inputs
+    hparams, seeds, demo_indices = jax.tree.map(
+        lambda x: x[np.array([1, 1, 1])], (hparams, seeds, demo_indices)
+    )
+    copies = setup.loop.init(hparams, seeds, rows, demo_indices)
     for _ in range(2):
-        copies, metrics = setup.loop.chunk(hparams, rows, picks, copies)
+        copies, metrics = setup.loop.chunk(hparams, rows, demo_indices, copies)
     before, after = (jax.tree.leaves(plain(found)) for found in ((run, seen[1]), (copies, metrics)))
     for own, copied in zip(before, after, strict=True):
         np.testing.assert_array_equal(own[1], copied[1])
@@ -201,8 +203,8 @@ def test_one_compile_for_all_chunks_and_hyperparameters(played):
 
 def test_nothing_in_the_loop_returns_to_the_host(played):
     setup, _, run, _ = played
-    hparams, _, rows, picks = setup.inputs
-    jaxpr = jax.make_jaxpr(setup.loop.chunk)(hparams, rows, picks, run)
+    hparams, _, rows, demo_indices = setup.inputs
+    jaxpr = jax.make_jaxpr(setup.loop.chunk)(hparams, rows, demo_indices, run)
     names = {equation.primitive.name for equation in primitives(jaxpr.jaxpr)}
     assert "scan" in names
     assert "dot_general" in names  # the walk does see inside
@@ -299,8 +301,8 @@ def test_no_select_over_the_replay():
     setup = Setup("iq", "replay", "walk", online__capacity=capacity, updates=40_000)
     run = jax.eval_shape(setup.init)
     assert jax.tree.leaves(run.replay.experience)[0].shape[2] == capacity
-    hparams, _, rows, picks = setup.inputs
-    jaxpr = jax.make_jaxpr(setup.loop.chunk)(hparams, rows, picks, run)
+    hparams, _, rows, demo_indices = setup.inputs
+    jaxpr = jax.make_jaxpr(setup.loop.chunk)(hparams, rows, demo_indices, run)
     large = {
         e.primitive.name
         for e in primitives(jaxpr.jaxpr)

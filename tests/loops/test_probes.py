@@ -33,10 +33,10 @@ def trained(config):
     with made_up_environments():
         problem = make_problem(config)
     loop = make_loop(problem)
-    inputs = (problem.hparams, problem.seeds, problem.rows, problem.picks)
+    inputs = (problem.hparams, problem.seeds, problem.rows, problem.demo_indices)
     run = loop.init(*inputs)
     for _ in range(config.updates // config.log_every):
-        run, _ = loop.chunk(problem.hparams, problem.rows, problem.picks, run)
+        run, _ = loop.chunk(problem.hparams, problem.rows, problem.demo_indices, run)
     return problem, jax.device_get(run.state)
 
 

@@ -48,11 +48,11 @@ def seen():
     )
     loop = make_rollout(config, recorder(env), env)
     rows = jax.tree.map(jnp.asarray, transitions(demos_of("bandit")))
-    picks = DemoIndices(jnp.arange(6)[None], jnp.full(1, 6), jnp.zeros((1, 1), jnp.int32))
+    demo_indices = DemoIndices(jnp.arange(6)[None], jnp.full(1, 6), jnp.zeros((1, 1), jnp.int32))
     hparams = {"gamma": jnp.ones(1)}
-    run, found = loop.init(hparams, np.array([3]), rows, picks), []
+    run, found = loop.init(hparams, np.array([3]), rows, demo_indices), []
     for _ in range(4):
-        run, metrics = loop.chunk(hparams, rows, picks, run)
+        run, metrics = loop.chunk(hparams, rows, demo_indices, run)
         batch = jax.tree.map(lambda x: np.array(x[0]), run.state["batch"])
         found.append((batch, {name: float(value[0]) for name, value in metrics.items()}))
     return found, run
@@ -89,8 +89,8 @@ def test_as_many_demonstrated_rows_as_own_ones_from_what_the_run_may_see(seen):
 def test_windows_are_successive_steps_that_start_at_what_the_run_may_see(from_start):
     demos = demos_of("bandit")
     rows = jax.tree.map(jnp.asarray, transitions(demos))
-    picks = DemoIndices(jnp.array([2, 30, len(demos) - 1]), jnp.int32(3), jnp.array([1, 7]))
-    found = sample_windows(rows, picks, jax.random.key(0), 50, 3, from_start).expert
+    demo_indices = DemoIndices(jnp.array([2, 30, len(demos) - 1]), jnp.int32(3), jnp.array([1, 7]))
+    found = sample_windows(rows, demo_indices, jax.random.key(0), 50, 3, from_start).expert
     starts = [int(np.flatnonzero((demos.observations == window[0]).all(axis=1))[0]) for window in found.obs]
     assert set(starts) == ({1, 7} if from_start else {2, 30, len(demos) - 1})
     for start, obs, cut in zip(starts, found.obs, found.truncated, strict=True):

@@ -105,9 +105,9 @@ def stored_rounds(method, env, **changes):
     with made_up_environments():
         problem = make_problem(made_up_config(method, "replay", env, **changes))
     loop = make_loop(problem)
-    run = loop.init(problem.hparams, problem.seeds, problem.rows, problem.picks)
+    run = loop.init(problem.hparams, problem.seeds, problem.rows, problem.demo_indices)
     for _ in range(2):
-        run, _ = loop.chunk(problem.hparams, problem.rows, problem.picks, run)
+        run, _ = loop.chunk(problem.hparams, problem.rows, problem.demo_indices, run)
     kept = run.replay.facts if env == "picture" else run.replay.experience
     return np.asarray(kept.round).reshape(len(problem.seeds), -1) if hasattr(kept, "round") else None
 

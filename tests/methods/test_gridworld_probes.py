@@ -21,7 +21,7 @@ def learned(name, monkeypatch, **changes):
     loop = make_loop(problem)
     run = loop.init(*problem.inputs)
     for _ in range(config.updates // config.log_every):
-        run, metrics = loop.chunk(problem.hparams, problem.rows, problem.picks, run)
+        run, metrics = loop.chunk(problem.hparams, problem.rows, problem.demo_indices, run)
     assert (run.failed_at == -1).all()
     return problem, run.state, {name: value[0] for name, value in metrics.items()}
 

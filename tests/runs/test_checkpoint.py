@@ -14,7 +14,9 @@ from iqlearn_jax.devices.placement import Placement
 from iqlearn_jax.errors import InputError, StorageError
 from iqlearn_jax.runs import checkpoint as checkpoint_lib
 from iqlearn_jax.runs.checkpoint import Checkpoints
+from iqlearn_jax.runs.folder import RunFolder
 from iqlearn_jax.runs.manifest import MANIFEST, read_manifest
+from tests.common import configure
 from tests.runs.comparing import assert_same_state
 
 ANYWHERE = Placement(40, 40, None)  # as many slots as `state` has rows
@@ -230,14 +232,16 @@ def test_nothing_is_committed_without_its_manifest(tmp_path, monkeypatch):
 
 def test_overdue_counts_from_the_last_save(tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(checkpoint_lib, "monotonic", lambda: now[0])
-    with closing(Checkpoints(tmp_path)) as checkpoints:
-        assert not checkpoints.overdue(1.0)
+    monkeypatch.setattr("iqlearn_jax.runs.folder.monotonic", lambda: now[0])
+    folder = RunFolder(tmp_path, configure())
+    with closing(folder):
+        folder.rewind(0)
+        assert not folder.overdue(1.0)
         now[0] = 60.0
-        assert checkpoints.overdue(1.0)
-        assert not checkpoints.overdue(0.0)
-        checkpoints.save(4, state(4))
-        assert not checkpoints.overdue(1.0)
+        assert folder.overdue(1.0)
+        assert not folder.overdue(0.0)
+        folder.save(4, state(4))
+        assert not folder.overdue(1.0)
 
 
 def test_what_tensorstore_says_to_closed_event_loops_is_not_printed(monkeypatch):

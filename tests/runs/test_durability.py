@@ -46,7 +46,7 @@ def saved(monkeypatch):
 @pytest.mark.parametrize(("minutes", "numbers"), [(0.0, [12]), (1.5, [8, 12]), (0.5, [4, 8, 12])])
 def test_saves_by_time_change_no_result(minutes, numbers, whole, tmp_path, monkeypatch):
     now = [0.0]
-    monkeypatch.setattr(checkpoint_lib, "monotonic", lambda: now[0])
+    monkeypatch.setattr("iqlearn_jax.runs.folder.monotonic", lambda: now[0])
     original = session_lib.one_chunk
 
     def minute_long(*arguments):

@@ -183,7 +183,7 @@ def test_host_exploration_and_learning_use_different_keys(tmp_path, monkeypatch)
 
     monkeypatch.setattr(host_lib, "random_actions", spy)
     problem = make_problem(host_config(tmp_path))
-    run = make_loop(problem).init(problem.hparams, problem.seeds, problem.rows, problem.picks)
+    run = make_loop(problem).init(problem.hparams, problem.seeds, problem.rows, problem.demo_indices)
     jax.effects_barrier()
     data = jax.random.key_data(run.key)
     folded = [jax.random.fold_in(jax.random.wrap_key_data(own), n) for own in data for n in range(5)]

@@ -22,7 +22,7 @@ def problem():
 
 def first_rows(problem, run):
     """The start observations [2, 2] of one run's demonstrations."""
-    return demos_of("walk").observations[np.asarray(problem.picks.initial)[run]]
+    return demos_of("walk").observations[np.asarray(problem.demo_indices.initial)[run]]
 
 
 def watched(problem, value):

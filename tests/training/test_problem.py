@@ -42,8 +42,8 @@ def test_offline_by_the_demonstrations_and_online_by_random_play_too(tmp_path):
     offline, online = of("offline", path), of("online", path)
     assert not np.allclose(online.hparams["obs_std"][0], offline.hparams["obs_std"][0], rtol=0.05)
     for problem in (offline, of("online", path, normalize_by="demos")):
-        picks = np.asarray(problem.picks.indices[0])[: int(problem.picks.count[0])]
-        seen = (problem.demos.observations[picks], problem.demos.next_observations[picks])
+        demo_indices = np.asarray(problem.demo_indices.indices[0])[: int(problem.demo_indices.count[0])]
+        seen = (problem.demos.observations[demo_indices], problem.demos.next_observations[demo_indices])
         spread = np.concatenate(seen).std(axis=0)
         np.testing.assert_allclose(problem.hparams["obs_std"][0], spread, rtol=1e-5)
     raw = of("online", path, normalize_obs=False)
@@ -60,8 +60,8 @@ def test_statistics_of_demonstrations_need_them(tmp_path):
 def test_whitened_inputs_are_uncorrelated(tmp_path):
     problem = of("online", cartpole_demos(tmp_path / "cartpole.npz"), normalize_by="demos", whiten=True)
     for run in range(2):
-        picks = np.asarray(problem.picks.indices[run])[: int(problem.picks.count[run])]
-        seen = (problem.demos.observations[picks], problem.demos.next_observations[picks])
+        demo_indices = np.asarray(problem.demo_indices.indices[run])[: int(problem.demo_indices.count[run])]
+        seen = (problem.demos.observations[demo_indices], problem.demos.next_observations[demo_indices])
         own = {name: values[run] for name, values in problem.hparams.items()}
         inputs = standardised(own, np.concatenate(seen))
         np.testing.assert_allclose(np.cov(inputs.T, bias=True), np.eye(4), atol=1e-3)
