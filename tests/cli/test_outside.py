@@ -92,8 +92,6 @@ def test_every_command_finds_what_a_module_registers(tmp_path):
     assert "outside-walk" in iqlearn(*train, "--import=mine", run, "--config.laziness=0.1", cwd=tmp_path)
     unread = "--config.clip_range=0.3"
     refused = iqlearn(*train, "--import=mine", "--workdir=no", unread, cwd=tmp_path, code=2)
-        *train, "--import=mine", "--workdir=no", "--config.clip_range=0.3", cwd=tmp_path, code=2
-    )
     assert "clip_range" in refused and "ppo" in refused
     # from another folder and without --import: the run's folder remembers
     assert "seed 5001" in iqlearn("evaluate", run, "--episodes=2")
