@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from flax import struct
 
 from iqlearn_jax.data.frames import Facts, newest, to_facts, to_transitions
+from iqlearn_jax.data.replay.scatter import write
 from iqlearn_jax.types import Transition
 
 SPARE = 8  # one slot for last frames per so many transitions; with shorter episodes fewer are kept
@@ -77,10 +78,11 @@ def _add(sizes: Sizes, ring: FrameRing, batch: Transition) -> FrameRing:
     frame = jnp.where(ring.fresh, ring.head, ring.head - 1)  # the last one written, but for a new episode
     before = ring.facts.age[(ring.count - 1) % rows]
     age = jnp.where(ring.fresh, 0, jnp.minimum(before + 1, stack - 1)).astype(jnp.int32)
-    frames = ring.frames.at[every, frame % length].set(newest(batch.obs, stack))
-    frames = frames.at[every, (frame + 1) % length].set(newest(batch.next_obs, stack))
+    frames = write(ring.frames, (every, frame % length), newest(batch.obs, stack))
+    frames = write(frames, (every, (frame + 1) % length), newest(batch.next_obs, stack))
     facts = to_facts(batch, frame, age)
-    facts = jax.tree.map(lambda kept, new: kept.at[ring.count % rows].set(new), ring.facts, facts)
+    row = (ring.count % rows)[None]
+    facts = jax.tree.map(lambda kept, new: write(kept, (row,), new[None]), ring.facts, facts)
     count, head = ring.count + 1, frame + 2
     oldest = jnp.maximum(ring.oldest, count - rows)
     for _ in range(2):  # a step writes at most two frames, and a row less frees at least one

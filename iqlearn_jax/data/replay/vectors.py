@@ -4,8 +4,10 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import flashbax as fbx
+import jax
 import jax.numpy as jnp
 
+from iqlearn_jax.data.replay.scatter import write
 from iqlearn_jax.types import EnvSpec, RoundTransition, Transition
 
 
@@ -31,9 +33,22 @@ def make_vector_replay(example: Transition, capacity: int, batch_size: int) -> R
         sample_batch_size=batch_size,
         add_batches=True,
     )
+
+    def add(state, batch):
+        """As flashbax's, in place for one run as for many (`scatter.write`)."""
+        count = batch.reward.shape[0]
+        place = (state.current_index + jnp.arange(count)) % capacity
+        index = jnp.zeros_like(place), place
+        following = state.current_index + count
+        return state.replace(
+            experience=jax.tree.map(lambda kept, new: write(kept, index, new), state.experience, batch),
+            current_index=following % capacity,
+            is_full=state.is_full | (following >= capacity),
+        )
+
     return Replay(
         init=lambda: buffer.init(example),
-        add=buffer.add,
+        add=add,
         sample=lambda state, key: buffer.sample(state, key).experience,
     )
 
