@@ -8,7 +8,7 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from iqlearn_jax.config.schema import Key
     from iqlearn_jax.data.demos import Demos, load_demos
-    from iqlearn_jax.envs.api import Environment
+    from iqlearn_jax.envs.api import Environment, Step
     from iqlearn_jax.envs.gymnax import from_gymnax
     from iqlearn_jax.envs.registry import register_env
     from iqlearn_jax.errors import InputError
@@ -25,7 +25,7 @@ _PUBLIC = {
     "train": "trained.run", "load": "trained.run", "Run": "trained.run", "make_method": "trained.run",
     "Demos": "data.demos", "load_demos": "data.demos",
     "load_policy": "trained.policy", "load_reward": "rewards",
-    "register_env": "envs.registry", "from_gymnax": "envs.registry", "Environment": "envs.api",
+    "register_env": "envs.registry", "from_gymnax": "envs.registry", "Environment": "envs.api", "Step": "envs.api",
     "register_method": "methods", "Method": "methods", "Key": "config.schema",
     "register_divergence": "ops.iq.divergences", "Divergence": "ops.iq.divergences",
     "iq_loss": "ops.iq.objectives",
@@ -34,7 +34,7 @@ _PUBLIC = {
 
 __all__ = [
     "Batch", "Demos", "Divergence", "EnvSpec", "Environment", "InputError", "Key", "Method", "Run",
-    "Transition",
+    "Step", "Transition",
     "from_gymnax", "iq_loss", "load", "load_demos", "load_policy", "load_reward", "make_method",
     "register_divergence", "register_env", "register_method", "train",
 ]  # fmt: skip

@@ -10,6 +10,11 @@ from website.text import Resolve, relative
 
 HOW_TO = (
     "install",
+    "python",
+    "command_line",
+    "configuration",
+    "policies",
+    "pipelines",
     "own_environment",
     "demonstrations",
     "own_method",

@@ -178,6 +178,8 @@ def _read_summary(folder: Path) -> dict[str, Any]:
         remedy = f"runs lie below it: {', '.join(below)}" if below else "finish or resume the run first"
         raise InputError(f"{path}: no such file; a report needs the summary that training writes ({remedy})")
     summary = _read_json(path)
+    if summary.get("returns") is None and summary.get("agreement"):  # trained without a simulator
+        summary["returns"] = [float("nan")] * len(summary.get("seeds", ()))
     missing = [key for key in REQUIRED if summary.get(key) is None]
     if missing:
         raise InputError(f"{path}: no value for {', '.join(missing)}; was it written by another version?")

@@ -2,6 +2,7 @@
 
 import html
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,7 +121,9 @@ def _result_row(row: Mapping[str, Any]) -> Row:
 
 
 def _scores(returns: Sequence[float], value: float | None, interval: Sequence[float] | None) -> Row:
-    if len(returns) < MIN_SEEDS_FOR_INTERVAL:
+    if any(math.isnan(each) for each in returns):
+        spread = "not known"
+    elif len(returns) < MIN_SEEDS_FOR_INTERVAL:
         spread = ", ".join(f"{each:,.4g}" for each in returns)
     else:
         spread = f"{iqm(returns):,.4g} ({min(returns):,.4g} to {max(returns):,.4g})"

@@ -141,7 +141,7 @@ def demo_facts(problem: Problem) -> dict[str, Any]:
 
 def episode_correlations(arrays: dict[str, np.ndarray] | None) -> dict[str, float | None]:
     """Pearson and Spearman correlation of episode sums of recovered and true reward, None where not known."""
-    if arrays is None:
+    if arrays is None or not np.isfinite(arrays["true"]).all():
         return {"pearson": None, "spearman": None}
     sums = [np.bincount(arrays["episode"], arrays[name]) for name in ("recovered", "true")]
     return {"pearson": pearson(*sums), "spearman": spearman(*sums)}

@@ -11,15 +11,13 @@ import pytest
 from iqlearn_jax.cli import main as cli
 from iqlearn_jax.cli.common import PREEMPTED
 from iqlearn_jax.errors import InputError, StorageError
-from iqlearn_jax.runs import checkpoint as checkpoint_lib
 from iqlearn_jax.runs.checkpoint import Checkpoints
 from iqlearn_jax.runs.files import MetricsFile
 from iqlearn_jax.runs.manifest import MANIFEST
 from iqlearn_jax.training import train as session_lib
 from iqlearn_jax.training.console import interruptible
 from iqlearn_jax.training.reopen import load_run
-from iqlearn_jax.training.train import Stopped
-from iqlearn_jax.training.train import train
+from iqlearn_jax.training.train import Stopped, train
 from tests.common import ROOT
 from tests.runs.comparing import assert_same_state, lines
 from tests.runs.durable import assert_same_run, at_chunk, small

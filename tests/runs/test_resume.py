@@ -15,8 +15,7 @@ from iqlearn_jax.training import evaluation
 from iqlearn_jax.training import train as session_lib
 from iqlearn_jax.training.problem import concrete, make_loop, make_problem
 from iqlearn_jax.training.reopen import load_run, load_snapshot
-from iqlearn_jax.training.train import Stopped
-from iqlearn_jax.training.train import claimed, train
+from iqlearn_jax.training.train import Stopped, claimed, train
 from tests.common import cartpole_demos, configure, made_up_config, made_up_environments
 from tests.runs.comparing import assert_no_gap, assert_same_state, lines, summary
 

@@ -157,10 +157,26 @@ def test_without_a_simulator_scores_are_not_known(tmp_path):
     run.save(tmp_path / "run")
     loaded = iq.load(tmp_path / "run")
     np.testing.assert_array_equal(loaded.policy(0)(demos.observations), run.policy(0)(demos.observations))
+    assert main(["report", str(tmp_path / "run"), f"--out={tmp_path / 'page'}"]) == 0
+    assert "not known" in (tmp_path / "page" / "report.html").read_text()
     with pytest.raises(iq.InputError, match="no simulator"):
         iq.train(None, demos, method="dac", spaces=spaces, updates=8, progress=False, **SMALL)
     with pytest.raises(iq.InputError, match="expected spaces"):
         iq.train(None, demos)
+
+
+def test_demonstrations_without_rewards_give_no_score():
+    demos = demos_of("walk")
+    bare = iq.Demos(
+        observations=demos.observations,
+        actions=demos.actions,
+        next_observations=demos.next_observations,
+        terminals=demos.terminals,
+        truncations=demos.truncations,
+    )
+    run = iq.train("walk", bare, updates=8, progress=False, **SMALL)
+    unknown = ("expert_return", "normalized_iqm", "pearson", "spearman")
+    assert all(run.summary[name] is None for name in unknown) and np.isfinite(run.returns).all()
 
 
 @pytest.mark.slow

@@ -1,0 +1,242 @@
+"""The folder of one run (docs/formats.md): made, locked while training, and read again."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from time import monotonic
+from typing import IO, TYPE_CHECKING, Any
+from zipfile import BadZipFile
+
+import numpy as np
+from absl import logging
+
+from iqlearn_jax.config.values import as_plain
+from iqlearn_jax.devices.placement import is_main, wait_for_all
+from iqlearn_jax.envs.facts import spec_from_json, spec_to_json
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.runs.files import (
+    MetricsFile,
+    last_wall_seconds,
+    open_tensorboard,
+    read_json,
+    write_arrays,
+    write_json,
+    writing,
+)
+from iqlearn_jax.types import EnvSpec
+
+if TYPE_CHECKING:
+    from iqlearn_jax.runs.checkpoint import Checkpoints
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
+CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"  # folders in a run's
+LOCK = "lock"  # file in a run's folder; it stays there, for only the kernel's lock on it counts
+
+
+def claim(
+    workdir: Path, config, spec: EnvSpec, provenance: dict[str, Any], normalization: dict[str, np.ndarray]
+) -> None:
+    """Makes the folder a new run's.
+
+    Args:
+      spec: of the environment; kept, so that a policy can be used without one.
+      provenance: what was run, with what, on what (`runs.provenance.collect`).
+      normalization: what standardises its observations; kept, since a saved policy means nothing without it.
+
+    Raises:
+      InputError: the folder already holds a run or cannot be made.
+    """
+    refuse_taken(workdir)
+    wait_for_all(f"claim {workdir}")  # all have looked before one writes
+    make_folder(workdir)
+    write_json(workdir / "provenance.json", provenance)
+    write_json(workdir / "spec.json", spec_to_json(spec._replace(mdp=None))[0])
+    write_arrays(workdir / "normalization.npz", normalization)
+    write_json(workdir / "config.json", as_plain(config))  # last: with it the folder is a run's
+    wait_for_all(f"claimed {workdir}")
+
+
+def refuse_taken(workdir: Path) -> None:
+    """Raises InputError where the folder holds a run already."""
+    if (workdir / "config.json").exists():
+        raise InputError(
+            f"workdir {workdir} already holds a run; add --resume to go on, or name another folder"
+        )
+
+
+def make_folder(workdir: Path) -> None:
+    """Makes the folder unless it is there.
+
+    Raises:
+      InputError: it cannot be made.
+    """
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--workdir={workdir} cannot be made a folder ({error.strerror})") from error
+
+
+def read_config(workdir: Path) -> dict[str, Any]:
+    """The flat configuration that a folder was started with.
+
+    Raises:
+      InputError: there is none.
+    """
+    path = workdir / "config.json"
+    if not path.exists():
+        raise InputError(
+            f"{path}: no such file; is --workdir the folder of a run that `iqlearn train` started?"
+        )
+    return read_json(path)
+
+
+def read_spec(workdir: Path) -> EnvSpec:
+    """The facts of the environment that a folder was trained in, without its model.
+
+    Raises:
+      InputError: the file is missing or damaged.
+    """
+    path = workdir / "spec.json"
+    try:
+        return spec_from_json(read_json(path), {})
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: damaged ({error!r}); restore it or start a new folder") from error
+
+
+def read_normalization(workdir: Path) -> dict[str, np.ndarray]:
+    """The statistics that standardise a run's observations, as `claim` wrote them.
+
+    Raises:
+      InputError: the file is missing or damaged.
+    """
+    path = workdir / "normalization.npz"
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, BadZipFile) as error:
+        raise InputError(
+            f"{path}: missing or damaged ({error}); the policies of {workdir} cannot be used without it: "
+            "restore it or start a new folder"
+        ) from error
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training in an existing folder. Readers (evaluation, reports) need no lock.
+
+    Of the processes of one training (`devices.placement`) the first holds it for all.
+
+    Raises:
+      InputError: another process holds the folder; names it.
+    """
+    if not is_main():
+        yield
+        return
+    path = folder / LOCK
+    with writing(path):
+        stream = path.open("a+")
+    with stream:
+        _take(stream, folder)
+        with writing(path):
+            stream.truncate(0)
+            stream.write(json.dumps(_self()))
+            stream.flush()
+        yield
+
+
+def _take(stream: IO[str], folder: Path) -> None:
+    if fcntl is None:
+        return
+    try:
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise InputError(
+            f"workdir {folder} is in use by {_holder(stream)}; wait for it, end it, or name another folder"
+        ) from error
+    except OSError as error:  # some network file systems
+        logging.warning("%s cannot be locked (%s); train once there", folder, error.strerror)
+
+
+def _self() -> dict[str, str | int]:
+    started = datetime.now(UTC).isoformat(timespec="seconds")
+    return {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
+
+
+def _holder(stream: IO[str]) -> str:
+    """Whoever wrote into the file last; a holder writes as soon as it has the lock."""
+    stream.seek(0)
+    try:
+        holder = json.loads(stream.read())
+        return f"process {holder['pid']} on {holder['host']} (since {holder['started']})"
+    except (ValueError, TypeError, KeyError):
+        return "another process"
+
+
+class RunFolder:
+    """What training writes into a run's folder while it goes on. Checkpoints are opened when first needed."""
+
+    def __init__(self, workdir: Path, config):
+        """Takes a folder that `claim` made a run's."""
+        self.workdir, self.metrics, self._config = workdir, workdir / "metrics.jsonl", config
+        self._saved_at = monotonic()
+
+    @cached_property
+    def checkpoints(self) -> "Checkpoints":
+        """The newest states of the whole run, to resume from."""
+        from iqlearn_jax.runs.checkpoint import Checkpoints  # imported here: orbax takes a second
+
+        return Checkpoints(self.workdir / CHECKPOINTS)
+
+    @cached_property
+    def snapshots(self) -> "Checkpoints":
+        """States of the method that are kept for good."""
+        from iqlearn_jax.runs.checkpoint import Checkpoints
+
+        return Checkpoints(self.workdir / SNAPSHOTS, keep=None)
+
+    @cached_property
+    def _tensorboard(self):
+        return open_tensorboard(self._config, self.workdir)
+
+    def rewind(self, updates: int) -> float:
+        """Drops metrics that lie after so many updates; returns the seconds of training until then."""
+        self._lines = MetricsFile(self.metrics, upto=updates)
+        return last_wall_seconds(self.metrics)
+
+    def write(self, update: int, env_steps: int, wall_seconds: float, seeds, metrics: dict) -> None:
+        """Appends a chunk's metrics [R]."""
+        self._lines.write(update, env_steps, wall_seconds, seeds, metrics)
+        if self._tensorboard is not None:
+            for name, value in metrics.items():
+                self._tensorboard.add_scalar(name, float(np.mean(value)), update)
+
+    def save_snapshot(self, updates: int, state: Any) -> None:
+        """Keeps a state of the method for good."""
+        self.snapshots.save(updates, state)
+
+    def save(self, updates: int, run: Any) -> None:
+        """Saves a checkpoint; resuming writes nothing again that lies before it."""
+        if "snapshots" in vars(self):
+            self.snapshots.wait()
+        self._lines.sync()
+        self.checkpoints.save(updates, run)
+        self._saved_at = monotonic()
+
+    def overdue(self, minutes: float) -> bool:
+        """Whether the last save (or the opening) is so many minutes ago; never for 0."""
+        return minutes > 0 and monotonic() - self._saved_at >= 60 * minutes
+
+    def close(self) -> None:
+        """Returns when everything is on the disk."""
+        for name in ("checkpoints", "snapshots"):
+            if name in vars(self):
+                getattr(self, name).close()
