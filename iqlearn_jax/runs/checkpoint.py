@@ -130,12 +130,10 @@ class Checkpoints:
                 self._set_aside(faults)
                 return state
             faults[updates] = fault
-        details = (
-            "; ".join(f"{updates}: {fault}" for updates, fault in faults.items()) or f"see {self._aside}"
-        )
+        details = "; ".join(f"{updates}: {fault}" for updates, fault in faults.items())
         raise InputError(
-            f"{self._folder}: no checkpoint is left that can be read ({details}); put one back from a copy, or "
-            "start a new folder"
+            f"{self._folder}: no checkpoint is left that can be read ({details or f'see {self._aside}'}); put "
+            "one back from a copy, or start a new folder"
         )
 
     def require(self, updates: int | None = None) -> None:
