@@ -132,8 +132,8 @@ class Checkpoints:
             faults[updates] = fault
         details = "; ".join(f"{updates}: {fault}" for updates, fault in faults.items())
         raise InputError(
-            f"{self._folder}: no checkpoint is left that can be read ({details or f'see {self._aside}'}); put "
-            "one back from a copy, or start a new folder"
+            f"{self._folder}: no checkpoint is left that can be read "
+            f"({details or f'see {self._aside}'}); put one back from a copy, or start a new folder"
         )
 
     def require(self, updates: int | None = None) -> None:
