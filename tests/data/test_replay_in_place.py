@@ -45,7 +45,7 @@ def program(spec, runs, steps):
 
 
 @pytest.mark.parametrize("kind", SPECS)
-@pytest.mark.parametrize("runs", [1, 2, 4])
+@pytest.mark.parametrize("runs", [1, 2, pytest.param(4, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("steps", [0, 8], ids=["host", "device"])
 def test_no_array_of_its_size_is_copied(kind, runs, steps):
     assert not copies(program(SPECS[kind], runs, steps))
