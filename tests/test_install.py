@@ -23,7 +23,7 @@ policy = run.policy(seed=0)
 print(policy(demos.observations[0]), iq.load_policy("policy.npz")(demos.observations[0]))
 """
 ALL_CONFIGS = """
-from iqlearn_jax.config.load import load_module, shipped_configs
+from iqlearn_jax.config.files import load_module, shipped_configs
 
 for path in shipped_configs().values():
     for make in load_module(path).CONFIGS.values():
