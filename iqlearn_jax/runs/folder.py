@@ -51,13 +51,7 @@ def claim(
       spec: of the environment; kept, so that a policy can be used without one.
       provenance: what was run, with what, on what (`runs.provenance.collect`).
       normalization: what standardises its observations; kept, since a saved policy means nothing without it.
-
-    Raises:
-      InputError: the folder already holds a run or cannot be made.
     """
-    refuse_taken(workdir)
-    wait_for_all(f"claim {workdir}")  # all have looked before one writes
-    make_folder(workdir)
     write_json(workdir / "provenance.json", provenance)
     write_json(workdir / "spec.json", spec_to_json(spec._replace(mdp=None))[0])
     write_arrays(workdir / "normalization.npz", normalization)
@@ -66,11 +60,12 @@ def claim(
 
 
 def refuse_taken(workdir: Path) -> None:
-    """Raises InputError where the folder holds a run already."""
+    """Raises InputError where the folder holds a run already; returns when all processes have looked."""
     if (workdir / "config.json").exists():
         raise InputError(
             f"workdir {workdir} already holds a run; add --resume to go on, or name another folder"
         )
+    wait_for_all(f"claim {workdir}")  # before one of them writes
 
 
 def make_folder(workdir: Path) -> None:

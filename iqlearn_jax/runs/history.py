@@ -34,8 +34,8 @@ class History:
     def add(self, update: int, env_steps: int, seconds: float, metrics: Mapping[str, np.ndarray]) -> None:
         """One more chunk; `metrics` are [R], `seconds` those of training so far."""
         blank = np.full(self.runs, np.nan)
-        for name in metrics.keys() - self.metrics.keys():
-            self.metrics[name] = [blank] * len(self)
+        for name in metrics:
+            self.metrics.setdefault(name, [blank] * len(self))
         for name, column in self.metrics.items():
             value = np.asarray(metrics.get(name, blank), float)
             column.append(np.where(np.isfinite(value), value, np.nan))
@@ -46,7 +46,7 @@ class History:
         """(update, env_steps, wall_seconds, metrics [R]) of each chunk, as `add` took them."""
         for i in range(len(self)):
             update, env_steps, seconds = (self.clocks[name][i] for name in CLOCKS)
-            metrics = {name: column[i] for name, column in self.metrics.items()}
+            metrics = {name: x[i] for name, x in self.metrics.items() if not np.isnan(x[i]).all()}
             yield int(update), int(env_steps), seconds, metrics
 
     def columns(self) -> dict[str, np.ndarray]:

@@ -6,7 +6,7 @@ from contextlib import closing
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from absl import logging
@@ -29,6 +29,10 @@ from iqlearn_jax.runs.history import History, read_history
 from iqlearn_jax.training.problem import Problem, concrete, make_problem
 from iqlearn_jax.training.train import Clock, Session, Stopped, begin, run_session
 from iqlearn_jax.types import EnvSpec
+
+if TYPE_CHECKING:
+    from iqlearn_jax.rewards import RecoveredReward
+    from iqlearn_jax.trained.policy import Policy
 
 
 class Run:
@@ -63,7 +67,7 @@ class Run:
         """The content of `summary.json` (docs/formats.md): returns, scores, correlations."""
         from iqlearn_jax.training.summary import finish
 
-        return finish(self._session(), self._state, self._clock)
+        return finish(self._session(self._problem), self._state, self._clock)
 
     @property
     def returns(self) -> np.ndarray | None:
@@ -71,7 +75,7 @@ class Run:
         returns = self.summary["returns"]
         return None if returns is None else np.asarray(returns)
 
-    def policy(self, seed: int = 0):
+    def policy(self, seed: int = 0) -> "Policy":
         """The final policy of run number `seed`, counted from 0: observation(s) -> action(s); see `Policy`.
 
         Raises:
@@ -81,7 +85,7 @@ class Run:
 
         return make_policy(*self._one(seed))
 
-    def reward(self, seed: int = 0):
+    def reward(self, seed: int = 0) -> "RecoveredReward":
         """The recovered reward of run number `seed`: (obs, action, next_obs, terminated) -> r; see
         `RecoveredReward`.
 
@@ -101,17 +105,18 @@ class Run:
         from iqlearn_jax.training.summary import finish
         from iqlearn_jax.training.train import claimed
 
-        with claimed(self._problem, Path(folder)) as run_folder, closing(run_folder):
+        problem = self._problem._replace(config=copy.deepcopy(self.config))  # which gets the folder's paths
+        with claimed(problem, Path(folder)) as run_folder, closing(run_folder):
             run_folder.rewind(0)
             for chunk in self._history.chunks():
                 run_folder.write(*chunk[:3], self.seeds, chunk[3])
             run_folder.save(int(self._state.updates[0]), self._state)
-            session = self._session(run_folder)
+            session = self._session(problem, run_folder)
             session.doctor.conclude()
             finish(session, self._state, self._clock)
 
-    def _session(self, folder: RunFolder | None = None) -> Session:
-        session = Session(self._problem, folder, progress=False)
+    def _session(self, problem: Problem, folder: RunFolder | None = None) -> Session:
+        session = Session(problem, folder, progress=False)
         session.history = self._history
         return session
 
@@ -245,8 +250,8 @@ def _fit_schedule(config: Any, settings: Mapping[str, Any]) -> None:
         unit = config.online.updates_per_step if config.feed == "replay" else 1
         steps = range(min(config.log_every, config.updates) // unit * unit, 0, -unit)
         config.log_every = next((step for step in steps if config.updates % step == 0), config.log_every)
-    for name in ("eval_every", "checkpoint_every"):
-        if name not in settings:
+    for name in ("eval_every", "checkpoint_every", "snapshot_every"):
+        if name not in settings and config[name]:
             config[name] = max(1, round(config[name] / config.log_every)) * config.log_every
 
 
@@ -274,14 +279,29 @@ def _factory(env: Any) -> tuple[str, Callable]:
         return f"given:{env.spec.id}", lambda **_: env
     spec = getattr(env, "spec", None)
     if hasattr(env, "reset") and hasattr(env, "action_space") and not isinstance(env, type):
-        name = f"given:{getattr(spec, 'id', type(env).__name__)}"
-        return name, lambda **_: copy.deepcopy(env)
+        return f"given:{getattr(spec, 'id', type(env).__name__)}", _copies(env)
     if callable(env):
         return f"given:{getattr(env, '__name__', type(env).__name__)}", env
     raise InputError(
         f"env is a {type(env).__name__}; expected a name, a gymnasium environment, a function making one, "
         "a JAX environment, or None"
     )
+
+
+def _copies(env: Any) -> Callable:
+    """A function that makes more of one environment: copies, or what its spec makes where it has none."""
+    try:
+        copy.deepcopy(env)
+    except (TypeError, ValueError, RuntimeError) as error:  # simulators outside of Python
+        if getattr(env, "spec", None) is None:
+            raise InputError(
+                f"env is a {type(env).__name__} that cannot be copied ({error}); expected a function that "
+                "makes one, e.g. train(lambda: MyEnv(), ...)"
+            ) from error
+        import gymnasium
+
+        return lambda **_: gymnasium.make(env.spec)
+    return lambda **_: copy.deepcopy(env)
 
 
 def make_method(

@@ -32,10 +32,10 @@ def restore_newest(problem: Problem, loop, checkpoints: Checkpoints, workdir: Pa
     if checkpoints.empty:
         return loop.init(*problem.inputs)
     before = from_flat(read_config(workdir)).updates
-    shorter = problem._replace(config=_with_updates(problem.config, before))
-    saved = loop if before == problem.config.updates else make_loop(shorter)
+    longer = problem.config.updates > before
+    saved = make_loop(problem._replace(config=_with_updates(problem.config, before))) if longer else loop
     run = checkpoints.restore_newest(saved.like(*problem.inputs), problem.placement)
-    if saved is not loop and run.replay is not None:  # there is room for more steps now
+    if longer and run.replay is not None:  # there may be room for more steps now
         run = run.replace(replay=grow(run.replay, loop.like(*problem.inputs).replay))
     done, every = updates_done(problem, run), problem.config.log_every
     if done % every:  # by force only

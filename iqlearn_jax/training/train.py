@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from iqlearn_jax.data.save import save
-from iqlearn_jax.devices.placement import largest_of_all
+from iqlearn_jax.devices.placement import is_main, largest_of_all
 from iqlearn_jax.loops.loop import Loop, RunState
 from iqlearn_jax.runs.folder import RunFolder, claim, locked, make_folder, read_config, refuse_taken
 from iqlearn_jax.runs.history import History, read_history
@@ -113,7 +113,8 @@ def run_session(
       start: (session) -> the run state to go on from.
       started: called once the state is there, before anything is written.
     """
-    with interruptible() as interrupted, _closing(session.folder):  # also while it compiles
+    folder = nullcontext() if session.folder is None else closing(session.folder)
+    with interruptible() as interrupted, folder:  # also while it compiles
         if session.progress:
             announce(session.problem)
         run = start(session)
@@ -130,15 +131,6 @@ def begin(session: Session) -> RunState:
     from iqlearn_jax.training.warm_start import warm_start
 
     return warm_start(session.problem, run)
-
-
-@contextmanager
-def _closing(folder: RunFolder | None) -> Iterator[None]:
-    if folder is None:
-        yield
-        return
-    with closing(folder):
-        yield
 
 
 def _rewind(session: Session, run: RunState) -> Clock:
@@ -160,12 +152,13 @@ def go_on(
     with progress_bar(title, last, done) if session.progress else nullcontext(lambda *_: None) as show:
         while done < last:
             run, chunk, clock = one_chunk(session, run, clock)
+            doctor = session.doctor  # made before this chunk is recorded, on what was logged before
             done += config.log_every
             metrics = chunk.metrics | session.initial_value(run.state) | evaluation(session, run, done)
             record(session, chunk, done, clock, metrics)
             show(done, metrics)
             session.latest = run, clock
-            session.doctor.see(done, metrics)
+            doctor.see(done, metrics)
             save_if_due(session, run, done, stop=largest_of_all(interrupted()))
     session.doctor.conclude()
     return run, clock
@@ -283,10 +276,17 @@ def claimed(problem: Problem, workdir: Path) -> Iterator[RunFolder]:
     make_folder(workdir)
     with locked(workdir):
         refuse_taken(workdir)
-        if problem.demos is not None and not problem.config.demos.path:
-            problem.config.demos.path = str((workdir / "demos.npz").absolute())
-            save(problem.config.demos.path, problem.demos)
+        _keep_demos(problem, workdir)
         statistics = {name: problem.hparams[name] for name in NORMALIZATION if name in problem.hparams}
         made = collect(data_digest(problem))
         claim(workdir, problem.config, problem.spec, made, problem.placement.get(statistics))
         yield RunFolder(workdir, problem.config)
+
+
+def _keep_demos(problem: Problem, workdir: Path) -> None:
+    """Demonstrations in memory become a file of the folder."""
+    if problem.demos is None or problem.config.demos.path:
+        return
+    problem.config.demos.path = str((workdir / "demos.npz").absolute())
+    if is_main():
+        save(problem.config.demos.path, problem.demos)

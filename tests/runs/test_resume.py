@@ -265,12 +265,17 @@ def test_a_key_that_came_after_a_folder_was_made_has_its_default(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("env", ["walk", "picture"])
-def test_a_replay_grows_when_a_finished_run_goes_on_for_more_updates(tmp_path, monkeypatch, env):
-    """The shorter run's replay had room for its steps alone; the longer one's state is that of one life."""
+@pytest.mark.parametrize(("env", "capacity"), [("walk", 64), ("picture", 64), ("walk", 20), ("walk", 50)])
+def test_a_replay_grows_when_a_finished_run_goes_on_for_more_updates(tmp_path, monkeypatch, env, capacity):
+    """The longer run's state is that of one life.
+
+    The shorter one's replay had room for its 34 steps alone (capacity 64, 50), or for less and was written over.
+    """
     monkeypatch.setattr("iqlearn_jax.training.summary.finish", lambda *_: {})
     short, long = (
-        made_up_config("iq", "replay", env, seeds=2, updates=updates, checkpoint_every=0)
+        made_up_config(
+            "iq", "replay", env, seeds=2, updates=updates, checkpoint_every=0, online__capacity=capacity
+        )
         for updates in (12, 24)
     )
     with made_up_environments():

@@ -87,6 +87,9 @@ def test_loaded_runs_are_the_saved_ones(run, tmp_path):
         np.testing.assert_array_equal(loaded.history[name], column, err_msg=name)
     with pytest.raises(iq.InputError, match="already holds a run"):
         run.save(tmp_path / "run")
+    run.save(tmp_path / "again")  # with its demonstrations, not with the first folder's
+    assert iq.load(tmp_path / "again").config.demos.path == str(tmp_path / "again" / "demos.npz")
+    assert run.config.demos.path == ""
 
 
 def test_a_callback_sees_every_chunk():
@@ -117,6 +120,34 @@ def test_settings_that_mean_nothing_are_refused_in_one_line(settings, words):
     with pytest.raises(iq.InputError, match=words) as error:
         iq.train("walk", demos_of("walk"), progress=False, **settings)
     assert "\n" not in str(error.value)
+
+
+def test_the_doctor_sees_each_chunk_once(monkeypatch):
+    """While training as afterwards: what it judges is the metrics that were logged."""
+    from iqlearn_jax.doctor.doctor import Doctor
+
+    seen, original = [], Doctor.see
+
+    def see(self, update, metrics):
+        original(self, update, metrics)
+        seen.append(self._history.updates[: self._chunks].tolist())
+
+    monkeypatch.setattr(Doctor, "see", see)
+    iq.train("walk", demos_of("walk"), updates=8, progress=False, **SMALL)
+    assert seen == [[4], [4, 8]]
+
+
+@pytest.mark.slow
+def test_what_cannot_be_copied_is_made_as_its_spec_says():
+    class Stubborn(gymnasium.Env):
+        observation_space = gymnasium.spaces.Box(-1, 1, (2,))
+        action_space = gymnasium.spaces.Discrete(3)
+
+        def __deepcopy__(self, memo):
+            raise TypeError("cannot pickle 'SwigPyObject' object")
+
+    with pytest.raises(iq.InputError, match="expected a function that makes one"):
+        iq.train(Stubborn(), demos_of("walk"), updates=8, **SMALL)
 
 
 @pytest.mark.slow
@@ -204,8 +235,9 @@ def test_networks_of_another_run_are_taken_and_everything_else_is_new(tmp_path):
         ):
             np.testing.assert_array_equal(ours[run], theirs[origin])
             np.testing.assert_array_equal(target[run], theirs[origin])
+        for name in ("obs_mean", "obs_std"):  # networks mean nothing without the statistics they saw
+            np.testing.assert_array_equal(problem.hparams[name][run], source.hparams[name][origin])
     assert not any(np.any(leaf) for leaf in jax.tree.leaves(fresh.critic_opt))
-    np.testing.assert_array_equal(problem.hparams["obs_mean"][0], source.hparams["obs_mean"][0])
     with pytest.raises(iq.InputError, match="has other arrays"):
         iq.train("walk", demos_of("walk"), init_from=str(tmp_path / "bc"), hidden=(9,), progress=False)
 

@@ -9,15 +9,18 @@ from iqlearn_jax.data.replay.frames import FrameRing
 
 
 def grow(replay: Any, like: Any) -> Any:
-    """The same content in arrays of the shapes of `like`, as if there had been room from the start.
+    """The same content in arrays of the shapes of `like`.
 
-    A replay is only ever smaller than asked for because the run was to take no more steps, so nothing in it
-    was written over.
+    A replay that is smaller than `config.online.capacity` has room for all steps that the run was to take, so
+    nothing in it was written over, and it goes on as one with room from the start. (Frames of very short
+    episodes may have been given up before, see `data.replay.frames`.) One of full capacity stays as it is.
 
     Args:
       replay: state [R, ...] of a replay of vectors or frames.
       like: shapes [R, ...] of the larger one.
     """
+    if all(x.shape == y.shape for x, y in zip(jax.tree.leaves(replay), jax.tree.leaves(like), strict=True)):
+        return replay
     widen = _frames if isinstance(replay, FrameRing) else _vectors
     return jax.jit(lambda state: widen(state, like))(replay)
 

@@ -8,9 +8,8 @@ def write(kept: jax.Array, index: tuple[jax.Array, ...], new: jax.Array) -> jax.
     """kept.at[index].set(new), which XLA never copies `kept` for.
 
     One row alone XLA writes by a dynamic-update-slice, and where the same program then gathers from the array
-    (a sample of the replay) it copies the whole array first: 900 ms an update on Humanoid with room for
-    300,000 steps. A scatter of two rows is done in place, so a second one goes with it, outside the array,
-    where it is dropped.
+    (a sample of the replay) it copies the whole array first, at each update. A scatter of two rows is done in
+    place, so a second one goes with it, outside the array, where it is dropped.
 
     Args:
       kept: [S, ...].
