@@ -269,7 +269,7 @@ def test_a_key_that_came_after_a_folder_was_made_has_its_default(tmp_path):
 def test_a_replay_grows_when_a_finished_run_goes_on_for_more_updates(tmp_path, monkeypatch, env, capacity):
     """The longer run's state is that of one life.
 
-    The shorter one's replay had room for its 34 steps alone (capacity 64, 50), or for less and was written over.
+    The shorter one's replay had room for its 34 steps (capacity 64, 50), or for less and was written over.
     """
     monkeypatch.setattr("iqlearn_jax.training.summary.finish", lambda *_: {})
     short, long = (
