@@ -132,10 +132,11 @@ def whitened(config):
 
 
 def offline(task, method="iq"):
-    """IQ-Learn or behavioral cloning from the demonstration alone. No target network, rates that fall to 0,
-    the mean of the actors plays; IQ-Learn's inputs are whitened (what each is worth: docs/results/notes.md).
+    """IQ-Learn or behavioral cloning from the demonstration alone: a Gaussian around a squashed mean, rates
+    that fall to 0; IQ-Learn's inputs are whitened (what that is worth: docs/results/notes.md).
     """
     config = whitened(online(task))
+    config.average_rate, config.critics = 1.0, 1
     config.method, config.feed = method, "demos"
     config.value_term, config.regularize, config.terminal = "expert", "expert", "absorbing"
     config.target_network = False

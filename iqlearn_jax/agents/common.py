@@ -25,6 +25,17 @@ TEMPERATURE_KEYS = frozenset(
 AGENT_KEYS = NETWORK_KEYS | CRITIC_KEYS | TARGET_KEYS | TEMPERATURE_KEYS | {"critics", "actor_lr"}
 
 
+# of a policy over continuous actions that may be a quadratic soft Q-function
+POLICY_KEYS = frozenset({"policy_class", "policy_std", "learn_std"})
+
+
+def policy_class(config) -> str:
+    """The policy class of continuous actions that the configuration chooses, "gaussian_q" or "sac"."""
+    if config.policy_class != "auto":
+        return config.policy_class
+    return "gaussian_q" if config.feed == "demos" else "sac"
+
+
 class Parts(NamedTuple):
     """What a method is built of instead of the library's own; see `methods.make_method`.
 
@@ -70,8 +81,8 @@ class AgentState(struct.PyTreeNode):
 
 
 class Agent(NamedTuple):
-    """Soft Q-learning and SAC behind one interface; `critic` is given apart from the state, because
-    losses are differentiated in it and targets replace it. E critics, batch B.
+    """Soft Q-learning, the quadratic soft Q-function and SAC behind one interface; `critic` is given apart
+    from the state, because losses are differentiated in it and targets replace it. E critics, batch B.
 
     Attributes:
       init: (key, hparams) -> AgentState.
@@ -80,7 +91,7 @@ class Agent(NamedTuple):
       expected_q: (hparams, state, critic, obs, key) -> E_{a~π}Q(s,a) [E, B].
       q: (hparams, critic, obs, action) -> Q(s,a) [E, B].
       preprocess: (hparams, obs) -> network input (images in [0, 1], standardised vectors).
-      q_of_input: (critic, network input, action) -> Q(s,a) [E, B].
+      q_of_input: (hparams, critic, network input, action) -> Q(s,a) [E, B].
       log_prob: (hparams, policy, temperature, obs, action) -> log π(a|s) [B]; `policy` are the
         parameters in the state's field `policy_field`.
       improve: (hparams, state, obs, key) -> (state, metrics): policy and temperature step.

@@ -40,11 +40,11 @@ def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
         critic = critic_net.init(critic_key, obs, jnp.zeros((1, low.size)))
         return initial_state(critic, actor_net.init(actor_key, obs), hparams, parts.optimizer)
 
-    def q_of_input(critic, x, action):
+    def q_of_input(hparams, critic, x, action):
         return critic_net.apply(critic["net"], x, (action - middle) / half)
 
     def q(hparams, critic, obs, action):
-        return q_of_input(critic, preprocess(hparams, obs), action)
+        return q_of_input(hparams, critic, preprocess(hparams, obs), action)
 
     def sample(hparams, actor, obs, key):
         mean, log_std = actor_net.apply(actor, preprocess(hparams, obs))

@@ -43,11 +43,11 @@ def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
     def all_q(hparams, critic, obs):  # [E, B, A]
         return network.apply(critic["net"], preprocess(hparams, obs))
 
-    def q_of_input(critic, x, action):
+    def q_of_input(hparams, critic, x, action):
         return _taken(network.apply(critic["net"], x), action)
 
     def q(hparams, critic, obs, action):
-        return q_of_input(critic, preprocess(hparams, obs), action)
+        return q_of_input(hparams, critic, preprocess(hparams, obs), action)
 
     def values(hparams, state, critic, obs, action, key):
         table = all_q(hparams, critic, obs)
@@ -104,9 +104,11 @@ def _taken(table, action):
     return jnp.take_along_axis(table, chosen, axis=-1)[..., 0]
 
 
-def make_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
-    """The off-policy agent that fits the action space: soft Q-learning if discrete, else SAC.
+def make_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, policy_class: str = "sac") -> Agent:
+    """The off-policy agent that fits the action space: soft Q-learning if discrete, else the policy class.
 
+    Args:
+      policy_class: "gaussian_q" or "sac".
     Raises:
       InputError: observations for which there is no network, `excess_entropy` under a fixed temperature.
     """
@@ -118,6 +120,10 @@ def make_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
     check_observations(spec)
     if spec.discrete:
         return make_soft_q(config, spec, parts)
+    if policy_class == "gaussian_q":
+        from iqlearn_jax.agents.gaussian_q import make_gaussian_q
+
+        return make_gaussian_q(config, spec, parts)
     from iqlearn_jax.agents.sac import make_sac
 
     return make_sac(config, spec, parts)

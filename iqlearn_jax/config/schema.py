@@ -50,6 +50,8 @@ def _traced(default: float, meaning: str, low: float | None = 0.0, high: float |
     return Key(default, meaning, low, high, traced=True, of_method=True)
 
 
+BEFORE = {"policy_class": "sac"}  # what folders mean that were made before there was such a key
+
 KEYS: dict[str, Key] = {
     # the run
     "method": Key("iq", "what learns; `iqlearn list methods`"),
@@ -90,6 +92,9 @@ KEYS: dict[str, Key] = {
     # the agent
     "temperature": _traced(0.01, "entropy weight τ, in reward units per nat; the start when it is learned", TINY),
     "gamma": _traced(0.99, "discount factor", 0.0, BELOW_ONE),
+    "policy_class": _static("auto", "continuous actions: gaussian_q (one quadratic critic), sac (actor and critics); auto: gaussian_q offline, sac online", choices=("auto", "gaussian_q", "sac")),
+    "policy_std": _traced(0.2, "gaussian_q: σ of the policy, in half-widths of the box", 1e-3, 1.0),
+    "learn_std": _static(False, "gaussian_q: learn σ(s) between a fifth and five times policy_std"),
     "hidden": _static((64, 64), "widths of the hidden layers"),
     "layer_norm": _static(False, "layer normalisation in the critics"),
     "critics": _static(1, "critics of an ensemble, whose smallest value counts", 1),

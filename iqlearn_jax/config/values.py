@@ -9,7 +9,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from iqlearn_jax.config.files import import_modules
-from iqlearn_jax.config.schema import KEYS, Key
+from iqlearn_jax.config.schema import BEFORE, KEYS, Key
 from iqlearn_jax.errors import InputError, unknown
 
 
@@ -28,12 +28,14 @@ def base_config() -> ConfigDict:
 def from_flat(flat: Mapping[str, Any]) -> ConfigDict:
     """A configuration from the flat dictionary that a run's folder holds; its modules are imported first.
 
+    A key that came after the folder was made has its default, or what folders meant before (`schema.BEFORE`).
+
     Raises:
       InputError: a key that this version does not know, or a module that is not there.
     """
     import_modules(flat.get("imports", ()))
     config = base_config()
-    for key, value in flat.items():
+    for key, value in {**BEFORE, **flat}.items():
         assign(config, key, value)
     return config
 

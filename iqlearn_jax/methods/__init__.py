@@ -12,6 +12,7 @@ from iqlearn_jax.methods.method import (
     MethodEntry,
     check_values,
     default_leaves,
+    quadratic,
     require,
     values_of,
     with_defaults,
@@ -29,7 +30,9 @@ def make_method(config, spec: EnvSpec, networks: Any = None, optimizer: Any = No
         a pair `(init, apply)` or a flax module, `init(key, *inputs) -> params`, `apply(params, *inputs)`.
         For discrete actions the critic is `apply(params, obs) -> Q(s,·) [B, A]`; for continuous ones it is
         `apply(params, obs, action) -> Q(s,a) [B]`, and the actor `apply(params, obs) -> (mean, log_std)`,
-        each [B, A], of the Gaussian before tanh. Observations are standardised, images in [0, 1], actions in
+        each [B, A], of the Gaussian before tanh. With `policy_class="gaussian_q"`, offline the default of
+        "iq" and "bc", the critic is all there is: `apply(params, obs) -> (peak [B], mean before tanh [B, A],
+        width [B, A])`, see `agents.gaussian_q`. Observations are standardised, images in [0, 1], actions in
         [-1, 1]; ensembles are built of it as of the library's.
       optimizer: an optax transformation instead of `optax.scale_by_adam()` for all networks. It gives the
         direction of ascent alone: parameters move by −rate·(direction + weight_decay·parameters), and rates
@@ -51,6 +54,11 @@ def make_method(config, spec: EnvSpec, networks: Any = None, optimizer: Any = No
     if any(values_of(config, "lr_decay")):
         method = annealed(config, method)
     if any(rate != 1.0 for rate in values_of(config, "average_rate")):
+        require(
+            not quadratic(config, spec, entry),
+            f"config.average_rate is {config.average_rate}; it averages actors, and policy class "
+            "'gaussian_q' has none; set --config.average_rate=1, or --config.policy_class=sac",
+        )
         method = averaged(config, spec, method)
     return with_defaults(method, default_leaves(config, spec))
 

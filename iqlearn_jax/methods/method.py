@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from iqlearn_jax.agents.common import policy_class
 from iqlearn_jax.config.schema import FEEDS, KEYS
 from iqlearn_jax.config.values import check_value, traced_keys
 from iqlearn_jax.data.sampling import NORMALIZATION, identity_normalization
@@ -136,6 +137,11 @@ def values_of(config, name: str) -> tuple[Any, ...]:
     Hyperparameters are traced, but whether there is a penalty at all, for instance, decides what is compiled.
     """
     return tuple(config.grid.get(name, ())) or (value_of(config, name),)
+
+
+def quadratic(config, spec: EnvSpec, entry: MethodEntry) -> bool:
+    """Whether the method's policy is that of one quadratic critic (`agents.gaussian_q`)."""
+    return not spec.discrete and "policy_class" in entry.keys and policy_class(config) == "gaussian_q"
 
 
 def require(condition: bool, message: str) -> None:

@@ -10,7 +10,7 @@ import optax
 
 from iqlearn_jax.agents.common import Parts
 from iqlearn_jax.errors import InputError, unknown
-from iqlearn_jax.methods.method import MethodEntry, require
+from iqlearn_jax.methods.method import MethodEntry, quadratic, require
 from iqlearn_jax.nets import Network
 from iqlearn_jax.types import EnvSpec
 
@@ -37,7 +37,7 @@ def make_parts(config, spec: EnvSpec, entry: MethodEntry, networks: Any, optimiz
         check_optimizer(optimizer)
     for name in given.keys() - {"optimizer"}:
         given[name] = as_network(name, given[name])
-        check_network(name, given[name], spec)
+        check_network(name, given[name], spec, quadratic(config, spec, entry))
     return Parts(**given)
 
 
@@ -64,13 +64,19 @@ def as_network(name: str, network: Any) -> Network:
     return Network(*pair)
 
 
-def check_network(name: str, network: Network, spec: EnvSpec) -> None:
-    """Refuses a network whose outputs have other shapes than the agent reads."""
+def check_network(name: str, network: Network, spec: EnvSpec, one_critic: bool = False) -> None:
+    """Refuses a network whose outputs have other shapes than the agent reads.
+
+    Args:
+      one_critic: the agent is `agents.gaussian_q`.
+    """
     kind = spec.obs_dtype if spec.obs_shape == () else np.float32
     obs = jnp.zeros((2, *spec.obs_shape), kind)
     size = 0 if spec.discrete else np.size(spec.action_low)
-    inputs = (obs, jnp.zeros((2, size))) if name == "critic" and not spec.discrete else (obs,)
+    of_action = name == "critic" and not spec.discrete and not one_critic
+    inputs = (obs, jnp.zeros((2, size))) if of_action else (obs,)
     wanted: Any = (2, spec.num_actions) if spec.discrete else (2,)
+    wanted = ((2,), (2, size), (2, size)) if one_critic else wanted
     wanted = ((2, size), (2, size)) if name == "actor" else wanted
 
     def outputs(key):

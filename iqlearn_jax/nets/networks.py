@@ -157,6 +157,24 @@ class Actor(nn.Module):
         return mean, log_std
 
 
+class QuadraticCritic(nn.Module):
+    """What makes up a Q-function that is quadratic in the action (`agents.gaussian_q`): its peak [...], the
+    peak's place before tanh and what sets its width, each [..., action_dim].
+    """
+
+    action_dim: int
+    hidden: Sequence[int]
+    image: bool = False
+    layer_norm: bool = False
+
+    @nn.compact
+    def __call__(self, obs: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+        x = MLP(self.hidden, self.layer_norm)(encode(obs, self.image))
+        out = nn.Dense(2 * self.action_dim + 1, kernel_init=orthogonal(0.01))(x)
+        mean, width, peak = jnp.split(out, (self.action_dim, 2 * self.action_dim), axis=-1)
+        return peak[..., 0], mean, width
+
+
 class TransitionEncoder(nn.Module):
     """Features of a vector in (0, 1), and from them alone the action that is taken there and what it does
     (TRIL, the transition-regularised imitation network of Lee et al. 2019).

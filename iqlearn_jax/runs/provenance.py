@@ -15,6 +15,7 @@ import jax
 from absl import logging
 
 import iqlearn_jax
+from iqlearn_jax.config.schema import BEFORE
 from iqlearn_jax.config.values import as_plain, base_config
 from iqlearn_jax.data.demos import absolute
 from iqlearn_jax.devices.placement import cores
@@ -113,14 +114,16 @@ def refuse_unless_forced(workdir: Path, changed: list[str], force: bool) -> None
 
 
 def config_changes(workdir: Path, config, more_updates: bool = False) -> list[str]:
-    """Differences to the configuration that a folder was last trained with; new keys had their defaults.
+    """Differences to the configuration that a folder was last trained with.
+
+    Keys that came later had their defaults, or what folders meant before (`schema.BEFORE`).
 
     Args:
       more_updates: whether more updates than before are no difference.
     Raises:
       InputError: the folder holds no run.
     """
-    before = as_plain(base_config()) | read_config(workdir)
+    before = as_plain(base_config()) | BEFORE | read_config(workdir)
     wanted = as_plain(config)
     before["demos.path"] = before["demos.path"] and absolute(before["demos.path"])  # early folders: relative
     if more_updates and wanted["updates"] > before["updates"]:

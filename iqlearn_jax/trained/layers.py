@@ -55,7 +55,7 @@ def table(spec: EnvSpec, arrays: Arrays, names: set[str]) -> dict[str, Any] | No
 
 
 def layered(spec: EnvSpec, arrays: Arrays, names: set[str], body: set[str]) -> dict[str, Any] | None:
-    """A `QNetwork` or an `Actor`: an encoder of images, hidden layers, an output layer."""
+    """A `QNetwork`, `Actor` or `QuadraticCritic`: an encoder of images, hidden layers, an output layer."""
     roots = {name.rpartition("/params/")[0] for name in body}
     unscaled = len(spec.obs_shape) == 1 and not {MEAN, STD} <= names
     if len(roots) != 1 or unscaled:
@@ -121,7 +121,7 @@ def agrees(spec: EnvSpec, arrays: Arrays, network: dict[str, Any], act: Callable
     actions, out = np.asarray(act(obs)), policy.outputs(obs)
     if not spec.discrete:
         width = np.asarray(spec.action_high) - np.asarray(spec.action_low)
-        return out.shape[-1] == 2 * len(width) and bool(
+        return out.shape[-1] >= len(width) and bool(
             np.all(np.abs(policy(obs) - actions) <= TOLERANCE * width)
         )
     best, taken = out.max(axis=-1), np.take_along_axis(out, actions[:, None], axis=-1)[:, 0]

@@ -58,7 +58,7 @@ class NumpyPolicy:
         return action.reshape(lead + action.shape[1:])
 
     def outputs(self, obs):
-        """Values of actions [B, A], or means before tanh and spreads [B, 2A]; obs: [B, *obs_shape]."""
+        """Values of actions [B, A], or means before tanh and what else there is; obs: [B, *obs_shape]."""
         x = self._prepare(obs)
         count = self.network["members"]
         if not count:
@@ -96,7 +96,7 @@ class NumpyPolicy:
         low, high = (
             np.asarray(self.metadata["spec"][name], np.float32) for name in ("action_low", "action_high")
         )
-        mean = mean[..., : len(low)]  # the other half is the spread
+        mean = mean[..., : len(low)]  # then come spreads, and a quadratic critic's peak
         return np.clip(low + 0.5 * (high - low) * (np.tanh(mean) + 1), low, high).astype(np.float32)
 
 

@@ -16,7 +16,7 @@ OBS = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)), jnp.float32)
 
 def run(rate, updates=6, **changes):
     """Method, hparams and the states after 0, 1, ... updates with rate `rate`."""
-    config = configure(hidden=(4,), actor_lr=0.05, average_rate=rate, **changes)
+    config = configure(hidden=(4,), actor_lr=0.05, average_rate=rate, policy_class="sac", **changes)
     method, hparams = make_method(config, SPEC), hyper(config, SPEC)
     rows = jax.tree.map(jnp.asarray, random_rows(SPEC, 6))
     batch = Batch(expert=rows, initial=rows)

@@ -94,7 +94,7 @@ def test_bc_of_next_actions_is_the_likelihood_of_both_rows():
 def test_bc_of_continuous_actions_climbs_the_likelihood_to_its_maximum():
     """One state, actions from a known tanh-Gaussian: the fitted one has its mean and spread."""
     spec = bandit().spec
-    config = configure(method="bc", hidden=(16,), actor_lr=3e-3)
+    config = configure(method="bc", policy_class="sac", hidden=(16,), actor_lr=3e-3)
     method, hparams = make_method(config, spec), hyper(config, spec)
     raw = np.random.default_rng(0).normal([0.5, -0.4], [0.3, 0.6], (400, 2))
     low, high = spec.action_low, spec.action_high

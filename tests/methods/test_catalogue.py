@@ -22,10 +22,10 @@ LEARNED = {"learn_temperature": True, "target_network": True}
 SETTINGS = {
     "iq": [
         (DISCRETE, ONLINE | LEARNED | {"excess_entropy": True, "terminal": "absorbing"}),
-        (BOX, {"divergence": "w1", "gradient_penalty": 10.0}),
+        (BOX, {"divergence": "w1", "gradient_penalty": 10.0, "learn_std": True}),
         (BOX, ONLINE | {"state_only": True, "infer_actions": True}),
     ],
-    "bc": [(DISCRETE, {}), (BOX, {})],
+    "bc": [(DISCRETE, {}), (BOX, {"learn_std": True}), (BOX, {"policy_class": "sac"})],
     "regularized_bc": [(DISCRETE, {})],
     "value_dice": [(DISCRETE, {}), (BOX, ONLINE | {"gradient_penalty": 10.0})],
     "avril": [(DISCRETE, {})],

@@ -80,7 +80,7 @@ def test_a_pair_of_functions_is_a_critic_of_discrete_actions(method):
 def test_pairs_of_functions_are_critic_and_actor_of_continuous_actions(method):
     feed = "demos" if "demos" in METHODS[method].feeds else "replay"
     networks = {"critic": quadratic(), "actor": gaussian(2)} if method != "bc" else {"actor": gaussian(2)}
-    config = configure(method=method, feed=feed, actor_lr=0.01, **SIZES)
+    config = configure(method=method, feed=feed, actor_lr=0.01, policy_class="sac", **SIZES)
     state, start, made = learned(config, BOX, networks=networks)
     assert state.actor.keys() == {"w", "b"} and not same(state.actor, start.actor)
     action = made.act({}, state, OBS, jax.random.key(0), deterministic=True)
@@ -143,12 +143,23 @@ class Wide(nn.Module):
     ("changes", "spec", "parts", "message"),
     [
         ({}, DISCRETE, {"networks": {"critic": Wide()}}, r"'critic'\] .* gives \(2, 4\); expected \(2, 3\)"),
-        ({}, BOX, {"networks": {"actor": linear(2)}}, r"'actor'\] .* gives \(2, 2\); expected \(\(2, 2\), "),
+        (
+            {"feed": "replay"},
+            BOX,
+            {"networks": {"actor": linear(2)}},
+            r"'actor'\] .* gives \(2, 2\); expected \(\(2, 2\), ",
+        ),
         ({}, DISCRETE, {"networks": {"actor": gaussian(2)}}, "discrete, where the policy is made of"),
         ({}, DISCRETE, {"networks": {"critik": linear(3)}}, "unknown network 'critik'; did you mean critic"),
         ({}, DISCRETE, {"networks": {"critic": 7}}, r"networks\['critic'\] is 7; expected \(init, apply\)"),
         ({}, DISCRETE, {"networks": linear(3)}, "networks is a tuple; expected a dictionary"),
-        ({"method": "bc"}, BOX, {"networks": {"critic": quadratic()}}, "method 'bc' trains the actor alone"),
+        (
+            {"method": "bc", "policy_class": "sac"},
+            BOX,
+            {"networks": {"critic": quadratic()}},
+            "method 'bc' trains the actor alone",
+        ),
+        ({}, BOX, {"networks": {"critic": linear(2)}}, r"'critic'\] .* gives \(2, 2\); expected \(\(2,\), "),
         (
             {"method": "dsfn"},
             DISCRETE,

@@ -13,7 +13,8 @@ from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_
 BOX, PUSH = spec_of(), spec_of(num_actions=3)
 ROOMS = table_spec(deterministic_mdp(5, 3, 0), 3)
 CASES = {
-    "iq, box": (BOX, {"method": "iq", "critics": 2}),
+    "iq, box": (BOX, {"method": "iq", "critics": 2, "policy_class": "sac"}),
+    "iq, gaussian": (BOX, {"method": "iq", "terminal": "absorbing"}),
     "iq, box, bounded": (
         BOX,
         {"method": "iq", "feed": "replay", "regularize": "both", "terminal": "bounded"},

@@ -15,13 +15,14 @@ ROOMS = table_spec(deterministic_mdp(5, 3, 0), 3)
 GRID = spec_of(obs_shape=(10, 10, 4), num_actions=3, obs_dtype=np.uint8)  # MinAtar's encoder
 FRAMES = spec_of(obs_shape=(84, 84, 2), num_actions=3, obs_dtype=np.uint8)  # Nature's
 CAMERA = spec_of(obs_shape=(12, 12, 3))  # an image in [0, 1], continuous actions
-RUNS, REPLAYS = {"feed": "rollout"}, {"feed": "replay"}
+RUNS, REPLAYS, SAC = {"feed": "rollout"}, {"feed": "replay"}, {"policy_class": "sac"}
 CASES = {
     "iq": (PUSH, {"method": "iq", "critics": 2, "layer_norm": True}),
     "iq, box": (BOX, {"method": "iq"}),
     "iq, whitened": (BOX, {"method": "iq", "whiten": True, "hidden": (8, 6)}),
-    "iq, averaged": (BOX, {"method": "iq", "average_rate": 0.01}),
-    "iq, averaged in a grid": (BOX, {"method": "iq", "grid__average_rate": (1.0, 0.01)}),
+    "iq, actor": (BOX, SAC | {"method": "iq"}),
+    "iq, averaged": (BOX, SAC | {"method": "iq", "average_rate": 0.01}),
+    "iq, averaged in a grid": (BOX, SAC | {"method": "iq", "grid__average_rate": (1.0, 0.01)}),
     "iq, inferred": (BOX, REPLAYS | {"method": "iq", "state_only": True, "infer_actions": True}),
     "iq, rooms": (ROOMS, {"method": "iq", "critics": 2}),
     "iq, grid": (GRID, {"method": "iq", "critics": 2}),
@@ -29,6 +30,7 @@ CASES = {
     "iq, camera": (CAMERA, {"method": "iq"}),
     "bc": (PUSH, {"method": "bc"}),
     "bc, box": (BOX, {"method": "bc"}),
+    "bc, actor": (BOX, SAC | {"method": "bc"}),
     "regularized_bc": (PUSH, {"method": "regularized_bc"}),
     "value_dice": (PUSH, {"method": "value_dice", "value_term": "v0"}),
     "value_dice, box": (BOX, {"method": "value_dice", "value_term": "v0"}),

@@ -129,7 +129,8 @@ def test_only_what_acting_reads_is_in_the_file(saved):
             return {"/".join(entry.split("/")[:2]) for entry in arrays.files}
 
     statistics = {"hparams/obs_mean", "hparams/obs_std", "metadata"}
-    assert names("iq, box") == statistics | {"state/actor"}
+    assert names("iq, actor") == statistics | {"state/actor"}
+    assert names("iq, box") == statistics | {"state/critic", "hparams/policy_std"}
     assert names("iq") == statistics | {"state/critic", "state/log_temperature"}
     assert names("iq, averaged") == statistics | {"state/actor", "state/mean_actor"}
     assert names("max_entropy") == {

@@ -235,7 +235,7 @@ def lipschitz_penalty(learner: Learner, critic, batch, key) -> jax.Array:
 
     def q(point):
         obs, action = jax.tree.map(lambda x: x[None], point)
-        return jnp.mean(agent.q_of_input(critic, obs, action))
+        return jnp.mean(agent.q_of_input(hparams, critic, obs, action))
 
     expert = inputs(batch.expert)
     order = jax.random.permutation(shuffle_key, batch.expert.reward.shape[0])

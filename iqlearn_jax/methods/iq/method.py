@@ -1,13 +1,16 @@
 """IQ-Learn: inverse soft-Q learning (Garg et al. 2021, eqs. 9, 10, 12; Algorithm 1).
 
-One gradient step of the critic on −J(Q), then (continuous actions) one SAC step of the actor. The actor step
-maximises E[Q − τ log π]; the paper's §4.4 and Algorithm 1 print it as a minimisation.
+One gradient step of the critic on −J(Q). With continuous actions V is known in closed form offline
+(`agents.gaussian_q`); online, an actor takes one step of SAC besides, which maximises E[Q − τ log π] (the
+paper's §4.4 and Algorithm 1 print it as a minimisation).
 
 Departures from the authors' code, each with the switch that restores their choice:
   initial states of (1−γ)E_ρ0[V] are the demonstrations' true start states (`value_term="v0"`, eq. 9); the
     authors average over all expert states under that name: `value_term="v0_all"`;
   online, the presets estimate the value term in its saddle form over the policy's samples
     (`value_term="policy"`, see `saddle_value_term`): `value_term="mixture"` is the authors';
+  offline, a policy over continuous actions is the Gaussian of one quadratic critic; the authors' is an actor
+    of its own: `policy_class="sac"`;
   observations are standardised by the demonstrations, online by them and random play: `normalize_obs=False`;
   terminal treatment: `terminal="zero"` is the authors';
   thinned-out demonstrations may show (s', a'), too (`next_rows_gain`): off by default, `next_actions=False`;
@@ -18,7 +21,15 @@ Departures from the authors' code, each with the switch that restores their choi
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import AGENT_KEYS, STANDARD_PARTS, Learner, Parts, critic_step
+from iqlearn_jax.agents.common import (
+    AGENT_KEYS,
+    POLICY_KEYS,
+    STANDARD_PARTS,
+    Learner,
+    Parts,
+    critic_step,
+    policy_class,
+)
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring
@@ -27,7 +38,7 @@ from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry, require, requ
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import join
 
-KEYS = DEMOS | AGENT_KEYS | {
+KEYS = DEMOS | AGENT_KEYS | POLICY_KEYS | {
     "divergence", "alpha", "phi_slope", "gradient_penalty", "regularize", "value_term", "gamma", "terminal",
     "absorbing_entropy", "clip_targets", "next_actions", "state_only", "infer_actions", "discriminator_lr",
 }  # fmt: skip
@@ -41,7 +52,7 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
     """
     check(config)
     require_differentiable(config, spec, "set it to 0 and choose a divergence other than 'w1'")
-    agent = make_agent(config, spec, parts)
+    agent = make_agent(config, spec, parts, policy_class(config))
     as_expert = config.feed == "demos" or config.state_only  # decides the sign after a bounded terminal
 
     def update(hparams, state, batch, key):

@@ -224,7 +224,7 @@ def smoothness(game: Game, critic, batch, key):
 
     def nu(point):
         obs, action = jax.tree.map(lambda x: x[None], point)
-        return players.agent.q_of_input(critic, obs, action)[0, 0]
+        return players.agent.q_of_input(hparams, critic, obs, action)[0, 0]
 
     expert = points(batch.expert, expert_key)
     if batch.policy is None:
