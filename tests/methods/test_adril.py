@@ -70,7 +70,10 @@ def expected_return(transition, initial, policy, reward):
     return (1 - GAMMA) * initial @ value
 
 
-@pytest.mark.parametrize("begun", [False, True], ids=["round begins", "round ends"])
+@pytest.mark.parametrize(
+    "begun",
+    [pytest.param(False, id="round begins"), pytest.param(True, id="round ends", marks=pytest.mark.slow)],
+)
 @pytest.mark.parametrize("past", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_critic_is_pulled_along_the_mean_of_past_discriminators(past, begun):
     """Under the kernel 1[x = y] round i's discriminator is ρ_E − ρ_i. Occupancies are exact, of a finite

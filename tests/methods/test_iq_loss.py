@@ -146,7 +146,7 @@ def test_far_outside_the_domain_too(divergence):
     compare(Setting(divergence=divergence, value_term="mixture", phi_slope=30.0), noise=3.0, seed=1)
 
 
-@pytest.mark.parametrize("divergence", ["chi2", "tv", "js"])
+@pytest.mark.parametrize("divergence", ["chi2", "tv", pytest.param("js", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("value_term", ["v0", "expert", "mixture"])
 def test_offline(divergence, value_term):
     compare(Setting(divergence=divergence, value_term=value_term), critics=1, seed=2, offline=True)

@@ -211,8 +211,8 @@ def ls_iq_point(name="chi2", spread=0.8):
     [
         ("chi2", "v0", 0.8),
         ("chi2", "policy", 0.8),
-        ("reverse_kl_unbiased", "policy", 0.2),
-        ("hellinger", "policy", 0.1),
+        pytest.param("reverse_kl_unbiased", "policy", 0.2, marks=pytest.mark.slow),
+        pytest.param("hellinger", "policy", 0.1, marks=pytest.mark.slow),
         ("js", "policy", 0.1),
     ],
 )

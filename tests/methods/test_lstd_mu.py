@@ -57,7 +57,7 @@ def one_hot_rows(transition, ends=None):
     return pair_features(states[s], jnp.asarray(a), ACTIONS), states[after], GAMMA * (1.0 - ended), after
 
 
-@pytest.mark.parametrize("ending", [False, True])
+@pytest.mark.parametrize("ending", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_lstd_of_one_hot_features_gives_exact_feature_expectations(ending):
     """Rows of weight 0 do not count, whatever they hold."""
     transition, ends = process(), (np.arange(STATES) == 2) if ending else None

@@ -60,7 +60,7 @@ def test_gradient_is_the_difference_of_feature_counts_and_the_slope_of_the_likel
 
 
 @pytest.mark.parametrize("value_term", ["expert", "v0"])
-@pytest.mark.parametrize("reward_input", ["state_action", "state"])
+@pytest.mark.parametrize("reward_input", ["state_action", pytest.param("state", marks=pytest.mark.slow)])
 def test_on_exact_occupancies_the_policy_is_the_expert_s(value_term, reward_input):
     """Soft-optimal for a known reward; occupancies are rounded to one in 20,000 rows."""
     changes = {"value_term": value_term, "reward_input": reward_input}

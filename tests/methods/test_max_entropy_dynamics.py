@@ -12,7 +12,8 @@ from tests.methods.tabular_setup import GAMMA, TAU, drawn, first_gradient, make,
 ROWS = np.array([(0, 0, 1), (0, 0, 2), (0, 1, 1), (1, 2, 3), (2, 1, 0), (2, 1, 4), (4, 1, 3)])
 
 
-@pytest.mark.parametrize("reward_input", [pytest.param("state_action", marks=pytest.mark.slow), "state"])
+@pytest.mark.slow
+@pytest.mark.parametrize("reward_input", ["state_action", "state"])
 def test_gradient_is_the_slope_of_the_joint_likelihood(reward_input):
     """By reward and by dynamics, through the soft Bellman fixed point; started 0.1 beside it."""
     rng = np.random.default_rng(1)

@@ -20,7 +20,7 @@ def batch_of(rows):
     return Batch(expert=rows_of(s, a, t, ended))
 
 
-@pytest.mark.parametrize("reward_input", ["state_action", "state"])
+@pytest.mark.parametrize("reward_input", [pytest.param("state_action", marks=pytest.mark.slow), "state"])
 def test_gradient_is_the_slope_of_the_likelihood(reward_input):
     """Through all backups, over the successors of this batch and of the one before."""
     early, late = ROWS[:4], ROWS[4:] + ROWS[:1]
