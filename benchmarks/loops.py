@@ -1,5 +1,12 @@
 """Whole loops: environment, replay and update together, beside the update alone."""
 
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
 import jax
 import numpy as np
 
@@ -104,6 +111,63 @@ def host_loop(demos: str) -> list[Row]:
             steps_per_second=CHUNK / np.median(times["loop"]),
         )
     ]
+
+
+def cold_start(demos: str) -> list[Row]:
+    """Seconds of a process that learns Hopper offline from one demonstration, from its start to the expert's
+    level: start-up, compilation and an evaluation of 10 episodes included.
+
+    Args:
+      demos: a Hopper-v5 file.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        command = [
+            *(sys.executable, "-m", "iqlearn_jax", "train", "--config=mujoco:hopper_offline"),
+            *(f"--demos={demos}", f"--workdir={folder}/run", "--config.seeds=1", "--config.first_seed=0"),
+            *("--config.updates=3000", "--config.eval_every=3000", "--config.eval_episodes=10"),
+        ]
+        begun = time.perf_counter()
+        subprocess.run(command, capture_output=True, check=True)
+        elapsed = time.perf_counter() - begun
+        summary = json.loads((Path(folder) / "run" / "summary.json").read_text())
+    score = float(np.mean(summary["normalized"]))
+    name = "cold: seconds to Hopper's expert, offline"
+    return [row(name, [elapsed], "s", at_most(60), share_of_the_experts_return=score)]
+
+
+def replay_in_loop(demos: dict[str, str]) -> list[Row]:
+    """A step of the host's loop with the presets' room in the replay beside one with room for 1,000.
+
+    Args:
+      demos: task of configs/mujoco.py -> its demonstration file.
+    """
+    rows = []
+    for task, path in demos.items():
+        calls = {str(size): _host_chunk(task, path, size) for size in (1_000, 300_000)}
+        times = alternate(calls, 9)
+        ratio = times["300000"] / times["1000"]
+        milliseconds = 1e3 * np.median(times["300000"]) / CHUNK
+        name = f"capacity: {task} online, 300,000 ÷ 1,000"
+        rows.append(row(name, ratio, "time ratio", at_most(1.1), milliseconds=milliseconds))
+    return rows
+
+
+def _host_chunk(task: str, demos: str, capacity: int):
+    """A call of `CHUNK` steps of one run of the preset."""
+    config = load_config(f"mujoco:{task}_online")
+    config.demos.path, config.seeds, config.updates = demos, 1, 300_000
+    config.online.update({"learning_starts": 300, "capacity": capacity})
+    config.log_every = config.eval_every = config.checkpoint_every = CHUNK
+    config.snapshot_every = 0
+    problem = make_problem(config)
+    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
+    held = {"run": loop.init(*problem.inputs)}
+
+    def call():
+        held["run"], metrics = loop.chunk(hparams, rows, demo_indices, held["run"])
+        return metrics
+
+    return call
 
 
 def _learning_alone(problem: Problem):

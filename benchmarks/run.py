@@ -21,18 +21,26 @@ from iqlearn_jax.runs.files import write_json
 from iqlearn_jax.runs.provenance import collect
 
 RESULTS = Path("benchmarks/results/latest.json")
-HOPPER = Path("../shared/demos") / SHARED["hopper"]
+DEMOS = Path("../shared/demos")
+HOPPER = DEMOS / SHARED["hopper"]
+TASKS = ("hopper", "humanoid")
 
 
 def groups(demos: Path) -> dict[str, Callable[[], list[Row]]]:
     """What --only names, in the order in which it runs."""
-    host = {"host": lambda: loops.host_loop(str(demos))} if demos.exists() else {}
+    files = {task: str(path) for task in TASKS if (path := DEMOS / SHARED[task]).exists()}
+    host = {
+        "host": lambda: loops.host_loop(str(demos)),
+        "capacity": lambda: loops.replay_in_loop(files),
+        "cold": lambda: loops.cold_start(str(demos)),
+    }
     return {
         "iq/rl": updates.iq_over_rl,
+        "offline": updates.policy_classes,
         "products": updates.against_matrix_products,
         "runs": updates.many_runs,
         "loop": loops.device_loop,
-        **host,
+        **(host if demos.exists() else {}),
         "replay": storage.replay,
         "compile": storage.compilation,
         "scaling": storage.scaling,

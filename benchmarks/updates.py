@@ -125,6 +125,34 @@ def iq_over_rl() -> list[Row]:
     return rows
 
 
+def policy_classes() -> list[Row]:
+    """Offline IQ-Learn: updates/s with one quadratic critic over those with SAC's actor and two critics."""
+    case = Case((11,), 3, False, (256, 256), 256, 1, 20)
+    forms: dict[str, dict[str, Any]] = {
+        "gaussian_q": {"policy_class": "gaussian_q"},
+        "sac": {"policy_class": "sac", "critics": 2, "layer_norm": True, "target_network": True},
+    }
+    times = alternate({name: _offline_updates(case, changes) for name, changes in forms.items()}, REPEATS)
+    rates = {f"{name}_updates_per_second": case.steps / np.median(t) for name, t in times.items()}
+    ratio = times["sac"] / times["gaussian_q"]
+    return [row("offline: quadratic critic ÷ SAC", ratio, "updates/s ratio", at_least(4), **rates)]
+
+
+def _offline_updates(case: Case, changes: dict[str, Any]) -> Callable:
+    """A call of `case.steps` updates of one run in a scan."""
+    config = base_config()
+    config.update({"hidden": case.hidden, "seeds": 1} | changes)
+    method = make_method(config, spec_of(case))
+    hparams = jax.tree.map(lambda x: x[0], make_hparams(config, statistics(config, case)))
+    batch = Batch(expert=random_rows(case, case.batch))
+
+    def update(run, _):
+        return update_run(method, hparams, run, batch, jax.random.fold_in(run.key, run.updates))
+
+    run = start_run(method.init(jax.random.key(0), hparams), jax.random.key(0))
+    return partial(jax.jit(lambda run: jax.lax.scan(update, run, length=case.steps)), run)
+
+
 def against_matrix_products() -> list[Row]:
     """FLOPs of the SAC-IQ update by `sac_products` ÷ its time, over the rate of those very products."""
     call, counted = make_updates("iq", SAC)

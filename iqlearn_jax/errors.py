@@ -1,10 +1,13 @@
 """Errors that a user can mend."""
 
 import difflib
-from collections.abc import Iterable, Mapping
-from typing import TypeVar
+import functools
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, TypeVar
 
 T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class InputError(ValueError):
@@ -16,6 +19,23 @@ class InputError(ValueError):
 
 class StorageError(InputError):
     """A disk that cannot be written (full, quota, limit); what was saved before is still whole."""
+
+
+def in_python(function: F) -> F:
+    """The function with errors whose remedies are arguments in Python, not on the command line.
+
+    Messages are written for the command line (`--config.feed=replay`, `--workdir=run`).
+    """
+
+    @functools.wraps(function)
+    def translated(*args: Any, **named: Any) -> Any:
+        try:
+            return function(*args, **named)
+        except InputError as error:
+            error.args = (re.sub(r"--(?:config\.|(?=(?:workdir|demos)\b))", "", str(error)),)
+            raise
+
+    return translated  # type: ignore[return-value]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

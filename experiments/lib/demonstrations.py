@@ -16,6 +16,9 @@ SHARED = {
     "lunarlander": "LunarLander-v3_zoo-ppo_100ep.npz",
     "hopper": "Hopper-v5_cs285_25ep.npz",
     "halfcheetah": "HalfCheetah-v5_cs285_25ep.npz",
+    "walker2d": "Walker2d-v5_cs285_25ep.npz",
+    "ant": "Ant-v5_cs285_10ep.npz",
+    "humanoid": "Humanoid-v5_cs285_6ep.npz",
     "pong": "Pong-frames84_baby-a3c_5ep.npz",
 }
 

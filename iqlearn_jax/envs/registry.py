@@ -24,6 +24,7 @@ __all__ = [
     "list_envs", "open_by_name", "open_env", "register_env", "resolve_backend", "spec_from_spaces",
 ]  # fmt: skip
 
+GIVEN = "given:"  # begins the names of environments that are objects, not names
 BRAX_BACKENDS = ("spring", "positional", "generalized", "mjx")
 DEVICE_BACKENDS = ("gymnax", "gridworld", *BRAX_BACKENDS)
 BACKENDS = (*DEVICE_BACKENDS, "gymnasium", "registered")
@@ -154,6 +155,11 @@ def _entry(env_id: str, backend: str) -> tuple:
 
 
 def _factory(name: str) -> Callable[..., Any]:
+    if name not in ENVIRONMENTS and name.startswith(GIVEN):
+        raise InputError(
+            f"environment '{name}' was an object of the program that trained; name one of the same spaces, "
+            f"e.g. iqlearn evaluate --env=NAME, or call register_env('{name}', make_it) first"
+        )
     if name not in ENVIRONMENTS:
         raise InputError(
             f"environment '{name}' is not registered here ({', '.join(ENVIRONMENTS) or 'none is'}); import "

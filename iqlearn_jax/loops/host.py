@@ -42,7 +42,7 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     The simulators live in `envs`. `run.env` mirrors them at the end of each chunk, so that a checkpoint
     of the run resumes them (`Loop.restore`).
     """
-    compiled = _compile(config, method, envs.spec)
+    compiled = compile_host(config, method, envs.spec)
 
     def init(hparams, seeds, rows, demo_indices):
         run = compiled.begin(hparams, seeds)
@@ -68,7 +68,8 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     return Loop(init, chunk, like, restore)
 
 
-def _compile(config, method: Method, spec: EnvSpec) -> Compiled:
+def compile_host(config, method: Method, spec: EnvSpec) -> Compiled:
+    """The functions of the host's loop, mapped over runs and jitted."""
     num_envs, replay = config.online.num_envs, online_replay(config, spec, rounds=method.round_updates > 0)
     learner = make_learner(config, method, replay)
 

@@ -18,9 +18,9 @@ from iqlearn_jax.config.values import as_plain, assign, base_config, check
 from iqlearn_jax.data.demos import Demos
 from iqlearn_jax.envs.api import Environment
 from iqlearn_jax.envs.handle import EnvHandle
-from iqlearn_jax.envs.registry import handle_from_spec, open_env, register_env
+from iqlearn_jax.envs.registry import GIVEN, handle_from_spec, open_env, register_env
 from iqlearn_jax.envs.spaces import spec_from_spaces
-from iqlearn_jax.errors import InputError
+from iqlearn_jax.errors import InputError, in_python
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.methods import METHODS, Method, check_keys
 from iqlearn_jax.runs.files import read_json
@@ -75,6 +75,7 @@ class Run:
         returns = self.summary["returns"]
         return None if returns is None else np.asarray(returns)
 
+    @in_python
     def policy(self, seed: int = 0) -> "Policy":
         """The final policy of run number `seed`, counted from 0: observation(s) -> action(s); see `Policy`.
 
@@ -85,6 +86,7 @@ class Run:
 
         return make_policy(*self._one(seed))
 
+    @in_python
     def reward(self, seed: int = 0) -> "RecoveredReward":
         """The recovered reward of run number `seed`: (obs, action, next_obs, terminated) -> r; see
         `RecoveredReward`.
@@ -96,6 +98,7 @@ class Run:
 
         return make_reward(*self._one(seed))
 
+    @in_python
     def save(self, folder: str | PathLike) -> None:
         """Writes the folder that `iqlearn train` would have written; demonstrations in memory go with it.
 
@@ -132,6 +135,7 @@ class Run:
         return problem.method, problem.spec, hparams, state, as_plain(problem.config), about
 
 
+@in_python
 def train(
     env: Any,
     demos: Demos | str | PathLike | None = None,
@@ -196,6 +200,7 @@ def _finished(session: Session) -> Run:
     return run
 
 
+@in_python
 def load(folder: str | PathLike, at: str = "final") -> Run:
     """The runs of a folder that `train` or `iqlearn train` wrote.
 
@@ -276,12 +281,12 @@ def _with_environment(config: Any, env: Any, spaces: Any) -> tuple[Any, EnvHandl
 def _factory(env: Any) -> tuple[str, Callable]:
     """A name for an environment object, and a function that makes more of it."""
     if isinstance(env, Environment):
-        return f"given:{env.spec.id}", lambda **_: env
+        return f"{GIVEN}{env.spec.id}", lambda **_: env
     spec = getattr(env, "spec", None)
     if hasattr(env, "reset") and hasattr(env, "action_space") and not isinstance(env, type):
-        return f"given:{getattr(spec, 'id', type(env).__name__)}", _copies(env)
+        return f"{GIVEN}{getattr(spec, 'id', type(env).__name__)}", _copies(env)
     if callable(env):
-        return f"given:{getattr(env, '__name__', type(env).__name__)}", env
+        return f"{GIVEN}{getattr(env, '__name__', type(env).__name__)}", env
     raise InputError(
         f"env is a {type(env).__name__}; expected a name, a gymnasium environment, a function making one, "
         "a JAX environment, or None"
@@ -304,6 +309,7 @@ def _copies(env: Any) -> Callable:
     return lambda **_: copy.deepcopy(env)
 
 
+@in_python
 def make_method(
     name: str, spec: EnvSpec, *, networks: Any = None, optimizer: Any = None, **settings: Any
 ) -> Method:

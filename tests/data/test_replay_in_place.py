@@ -10,7 +10,9 @@ import pytest
 from iqlearn_jax.data.replay import example_transition, make_replay
 from iqlearn_jax.data.replay.scatter import write
 from iqlearn_jax.devices.placement import vmap
-from tests.common import spec_of
+from iqlearn_jax.loops.host import compile_host
+from iqlearn_jax.training.problem import make_loop, make_problem
+from tests.common import made_up_config, made_up_environments, spec_of
 
 CAPACITY = 4096
 SPECS = {
@@ -49,6 +51,29 @@ def program(spec, runs, steps):
 @pytest.mark.parametrize("steps", [0, 8], ids=["host", "device"])
 def test_no_array_of_its_size_is_copied(kind, runs, steps):
     assert not copies(program(SPECS[kind], runs, steps))
+
+
+def loop_program(name, runs, host):
+    """Compiled: a chunk of the device's loop, or the call that stores and learns in the host's."""
+    config = made_up_config("iq", "replay", name, seeds=runs, updates=2 * CAPACITY, online__capacity=CAPACITY)
+    config.online.num_envs = 1
+    with made_up_environments():
+        problem = make_problem(config)
+        loop = make_loop(problem)
+    run, (hparams, _, rows, chosen) = loop.like(*problem.inputs), problem.inputs
+    if not host:
+        return loop.chunk.lower(hparams, rows, chosen, run).compile().as_text()
+    one = jax.tree.map(lambda x: jnp.zeros((runs, 1, *x.shape), x.dtype), example_transition(problem.spec))
+    learn = compile_host(config, problem.method, problem.spec).learn
+    return learn.lower(hparams, rows, chosen, run.replace(env=None), one, one.obs).compile().as_text()
+
+
+@pytest.mark.parametrize("runs", [1, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 4))])
+@pytest.mark.parametrize("host", [True, False], ids=["host", "device"])
+def test_the_loops_copy_none_either(host, runs):
+    text = loop_program("bandit", runs, host)
+    assert re.search(rf"\[(\d+,)*{CAPACITY}(,\d+)*\]", text)  # the replay is there
+    assert not copies(text)
 
 
 def test_rows_are_written_where_they_belong_and_nowhere_else():

@@ -408,3 +408,8 @@ def test_the_registry_alone_imports_no_simulator():
 
 def test_brax_is_imported_without_a_word():
     assert run("import iqlearn_jax.rewards.brax, iqlearn_jax.envs.brax") == ""
+
+
+def test_an_environment_that_was_an_object_is_asked_for_by_name():
+    with pytest.raises(InputError, match=r"object of the program that trained.*evaluate --env=NAME"):
+        open_by_name("given:Walk", "registered")
