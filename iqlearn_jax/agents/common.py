@@ -36,6 +36,11 @@ def policy_class(config) -> str:
     return "gaussian_q" if config.feed == "demos" else "sac"
 
 
+def anchored(config) -> bool:
+    """Whether the actor of one of the program's runs is held near the expert's actions."""
+    return max(config.grid.get("anchor", ()) or (config.anchor,)) > 0
+
+
 class Parts(NamedTuple):
     """What a method is built of instead of the library's own; see `methods.make_method`.
 
@@ -94,7 +99,8 @@ class Agent(NamedTuple):
       q_of_input: (hparams, critic, network input, action) -> Q(s,a) [E, B].
       log_prob: (hparams, policy, temperature, obs, action) -> log π(a|s) [B]; `policy` are the
         parameters in the state's field `policy_field`.
-      improve: (hparams, state, obs, key) -> (state, metrics): policy and temperature step.
+      improve: (hparams, state, obs, key, expert=None) -> (state, metrics): policy and temperature step; the
+        expert's rows are read where `config.anchor` is above 0.
       act: (hparams, state, obs, key, deterministic) -> actions.
       max_entropy: the largest entropy of a policy, in nats: log|A| or the log-volume of the box.
       optimizer: gives the directions of its networks' steps.

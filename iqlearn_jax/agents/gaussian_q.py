@@ -110,7 +110,7 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
         this = at(hparams, critic, obs)
         return this.peak + hparams["temperature"] * this.log_volume()
 
-    def improve(hparams, state, obs, key):  # the policy is the critic's: nothing but what there is to tell
+    def improve(hparams, state, obs, key, expert=None):  # nothing is left to do: the policy is the critic's
         volume = at(hparams, state.critic, obs).log_volume()
         return temperature_step(config, hparams, state, jnp.mean(volume) + 0.5 * half.size)
 

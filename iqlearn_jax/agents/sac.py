@@ -22,9 +22,23 @@ from iqlearn_jax.nets import Actor, Critic, Ensemble, tanh_gaussian
 from iqlearn_jax.types import EnvSpec
 
 
-def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
+def anchor_loss(q: jax.Array, distance: jax.Array) -> jax.Array:
+    """mean|Q|·E[distance²], []: the squares in units of Q, whose scale nobody knows beforehand.
+
+    Args:
+      q: [B] of the actor's actions.
+      distance: [B, A] of its mode from the expert's actions, in half-widths of the box.
+    """
+    return jax.lax.stop_gradient(jnp.mean(jnp.abs(q))) * jnp.mean(jnp.square(distance))
+
+
+def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, anchored: bool = False) -> Agent:
     """SAC as a record of pure functions (see `Agent`). V(s) = min_e Q_e(s,a) − τ log π(a|s), a ~ π(s); with
     `excess_entropy` less τ·target_entropy.
+
+    If `anchored`, the actor's loss has anchor·mean|Q|·‖mode π(s) − a‖² over the expert's rows besides,
+    a mean over components in half-widths of the box: what TD3+BC (Fujimoto & Gu 2021) adds offline. No paper
+    of imitation here has it; `config.anchor=0` is theirs.
     """
     low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
     sizes: dict[str, Any] = {"hidden": tuple(config.hidden), "image": len(spec.obs_shape) == 3}
@@ -55,19 +69,19 @@ def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
         excess = -log_pi - entropy_floor(config, hparams)
         return q(hparams, critic, obs, action).min(axis=0) + state.temperature * excess
 
-    def expected_q(hparams, state, critic, obs, key):
-        action, _ = sample(hparams, state.actor, obs, key)
-        return q(hparams, critic, obs, action)
-
     def log_prob(hparams, actor, temperature, obs, action):
         mean, log_std = actor_net.apply(actor, preprocess(hparams, obs))
         return tanh_gaussian.log_prob(action, mean, log_std, low, high)
 
-    def improve(hparams, state, obs, key):
+    def improve(hparams, state, obs, key, expert=None):
         def loss(actor):
             action, log_pi = sample(hparams, actor, obs, key)
-            gain = q(hparams, state.critic, obs, action).min(axis=0) - state.temperature * log_pi
-            return -jnp.mean(gain), -jnp.mean(log_pi)
+            best = q(hparams, state.critic, obs, action).min(axis=0)
+            total = -jnp.mean(best - state.temperature * log_pi)
+            if anchored:
+                play = act(hparams, state.replace(actor=actor), expert.obs, key, deterministic=True)
+                total += hparams["anchor"] * anchor_loss(best, (play - expert.action) / half)
+            return total, -jnp.mean(log_pi)
 
         grads, entropy = jax.grad(loss, has_aux=True)(state.actor)
         rate = hparams["actor_lr"]
@@ -85,7 +99,7 @@ def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
         init=init,
         values=lambda h, s, c, obs, action, key: (q(h, c, obs, action), value(h, s, c, obs, key)),
         value=value,
-        expected_q=expected_q,
+        expected_q=lambda h, s, c, obs, key: q(h, c, obs, sample(h, s.actor, obs, key)[0]),
         q=q,
         preprocess=preprocess,
         q_of_input=q_of_input,

@@ -64,7 +64,7 @@ def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
         log_pi = log_policy(all_q(hparams, critic, obs).min(axis=0), temperature)
         return _taken(log_pi, action)
 
-    def improve(hparams, state, obs, key):
+    def improve(hparams, state, obs, key, expert=None):
         obs = obs if config.learn_temperature else obs[:ENTROPY_ROWS]
         log_pi = log_policy(all_q(hparams, state.critic, obs).min(axis=0), state.temperature)
         return temperature_step(config, hparams, state, jnp.mean(entropy(log_pi)))
@@ -104,11 +104,18 @@ def _taken(table, action):
     return jnp.take_along_axis(table, chosen, axis=-1)[..., 0]
 
 
-def make_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, policy_class: str = "sac") -> Agent:
+def make_agent(
+    config,
+    spec: EnvSpec,
+    parts: Parts = STANDARD_PARTS,
+    policy_class: str = "sac",
+    anchored: bool = False,
+) -> Agent:
     """The off-policy agent that fits the action space: soft Q-learning if discrete, else the policy class.
 
     Args:
       policy_class: "gaussian_q" or "sac".
+      anchored: whether the actor stays near the expert's actions (`agents.sac`).
     Raises:
       InputError: observations for which there is no network, `excess_entropy` under a fixed temperature.
     """
@@ -118,6 +125,11 @@ def make_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, policy_clas
             "temperature has, but config.learn_temperature is False; set it, or --config.excess_entropy=False"
         )
     check_observations(spec)
+    if anchored and (spec.discrete or policy_class == "gaussian_q"):
+        raise InputError(
+            f"config.anchor is {config.anchor}; it holds an actor near the expert's actions, but here the "
+            "policy is read off Q; set --config.anchor=0"
+        )
     if spec.discrete:
         return make_soft_q(config, spec, parts)
     if policy_class == "gaussian_q":
@@ -126,4 +138,4 @@ def make_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, policy_clas
         return make_gaussian_q(config, spec, parts)
     from iqlearn_jax.agents.sac import make_sac
 
-    return make_sac(config, spec, parts)
+    return make_sac(config, spec, parts, anchored)

@@ -106,6 +106,7 @@ KEYS: dict[str, Key] = {
     "target_entropy": _traced(0.0, "nats", None),
     "critic_lr": _traced(1e-4, "learning rate of critics, and of networks that score discrete actions"),
     "actor_lr": _traced(3e-4, "learning rate of the actor"),
+    "anchor": _traced(0.0, "weight of the actor's squared distance to the expert's actions, times mean|Q|"),
     "temperature_lr": _traced(3e-4, "learning rate of log τ"),
     "discriminator_lr": _traced(1e-3, "learning rate of discriminators, learned rewards and inverse models"),
     "weight_decay": _traced(0.0, "decoupled decay of the weights (AdamW)"),

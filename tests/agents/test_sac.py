@@ -3,11 +3,15 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from scipy import stats
 
+from iqlearn_jax.agents.common import Parts
 from iqlearn_jax.agents.soft_q import make_agent
-from tests.common import configure, hyper, spec_of
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.methods import make_method
+from tests.common import configure, hyper, random_rows, spec_of
 
 LOW, HIGH = np.float32([-2.0]), np.float32([1.0])
 OBS = np.float32([[0.3, -1.2]])
@@ -126,3 +130,38 @@ def test_entropy_bound_is_the_log_volume_of_the_box():
     assert agent.max_entropy == pytest.approx(np.log(3.0))
     assert integrate(agent, hparams, state, lambda q, log_pi: -log_pi) < agent.max_entropy
     assert stats.uniform(-2, 3).entropy() == pytest.approx(agent.max_entropy)
+
+
+def test_an_anchored_actor_climbs_q_less_the_weighted_squares():
+    """The gradient with an anchor less that without is β·mean|Q| times the squares' own; Adam is kept out."""
+    changes = {"critics": 1, "actor_lr": 1.0}
+    spec = spec_of(obs_shape=(2,), low=LOW, high=HIGH)
+    config = configure(hidden=(16,), anchor=3.0, temperature=0.5, **changes)
+    parts = Parts(optimizer=optax.identity())
+    held, free = (make_agent(config, spec, parts, anchored=a) for a in (True, False))
+    hparams = hyper(config, spec)
+    state = held.init(jax.random.key(1), hparams)
+    expert = jax.tree.map(jnp.asarray, random_rows(spec, 20))
+    obs = jnp.repeat(jnp.asarray(OBS), 8, axis=0)
+
+    def move(agent):
+        after, _ = agent.improve(hparams, state, obs, key(), expert)
+        return jax.tree.leaves(jax.tree.map(lambda a, b: a - b, state.actor, after.actor))
+
+    drawn = free.act(hparams, state, obs, key())
+    scale = np.abs(np.asarray(free.q(hparams, state.critic, obs, drawn))).mean()
+
+    def squares(actor):
+        play = free.act(hparams, state.replace(actor=actor), expert.obs, key(), True)
+        return jnp.mean(jnp.square((play - expert.action) / ((HIGH - LOW) / 2)))
+
+    slopes = jax.tree.leaves(jax.grad(squares)(state.actor))
+    for with_it, without, own in zip(move(held), move(free), slopes, strict=True):
+        np.testing.assert_allclose(with_it - without, 3.0 * scale * own, rtol=2e-3, atol=1e-6)
+    assert scale > 0.01
+
+
+@pytest.mark.parametrize("spec", [spec_of(num_actions=3), spec_of()], ids=["discrete", "one critic"])
+def test_a_policy_without_an_actor_has_no_anchor(spec):
+    with pytest.raises(InputError, match=r"config.anchor is 3.*set --config.anchor=0"):
+        make_method(configure(method="iq", anchor=3.0), spec)

@@ -17,7 +17,7 @@ from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.method import DEMOS, require
 from iqlearn_jax.types import Metrics
 
-IMITATION_KEYS = DEMOS | AGENT_KEYS | {"gamma", "terminal", "absorbing_entropy"}
+IMITATION_KEYS = DEMOS | AGENT_KEYS | {"gamma", "terminal", "absorbing_entropy", "anchor"}
 
 
 def check_terminal(config) -> None:
@@ -29,7 +29,7 @@ def check_terminal(config) -> None:
     )
 
 
-def soft_rl_step(learner: Learner, rows, reward, key, weight=1.0, end_reward=None):
+def soft_rl_step(learner: Learner, rows, reward, key, weight=1.0, end_reward=None, expert=None):
     """Soft Bellman regression, then the policy's step (Haarnoja et al. 2017, eq. 9; 2018, eqs. 5 to 13).
 
     Args:
@@ -37,6 +37,7 @@ def soft_rl_step(learner: Learner, rows, reward, key, weight=1.0, end_reward=Non
       reward: [N] rewards to regress on.
       weight: [] or [N] of each squared error; their weighted mean is the loss.
       end_reward: [] or [N] reward in the absorbing state after each row; None: terminals are worth 0.
+      expert: demonstrated transitions, near which an anchored actor stays.
     Returns:
       (state, metrics).
     """
@@ -47,7 +48,7 @@ def soft_rl_step(learner: Learner, rows, reward, key, weight=1.0, end_reward=Non
         return bellman_loss(learner, critic, rows, reward, next_key, weight, end_reward)
 
     state, metrics = critic_step(config, hparams, state, loss, agent.optimizer)
-    state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key)
+    state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key, expert)
     return state, metrics | policy_metrics
 
 

@@ -19,7 +19,7 @@ Departures from the authors' code, each with the switch that restores its choice
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts, anchored
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.imitation.sqil import sum_of_means
@@ -42,7 +42,7 @@ def make_adril(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         f"config.round_updates is {config.round_updates}; expected a multiple of "
         f"config.online.updates_per_step ({per_step}): the policy may not change its round within a step",
     )
-    agent = make_agent(config, spec, parts)
+    agent = make_agent(config, spec, parts, anchored=anchored(config))
 
     def update(hparams, state, batch, key):
         policy_reward = round_reward(batch.policy.round, state.step // config.round_updates)
@@ -50,7 +50,7 @@ def make_adril(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         reward = jnp.concatenate([policy_reward, jnp.ones(expert.size - policy_reward.size)])
         end_reward = reward if config.terminal == "absorbing" else None
         learner, weight = Learner(config, agent, hparams, state), sum_of_means(expert)
-        state, metrics = soft_rl_step(learner, rows, reward, key, weight, end_reward)
+        state, metrics = soft_rl_step(learner, rows, reward, key, weight, end_reward, batch.expert)
         return state, metrics | {"adril/reward_policy": jnp.mean(policy_reward)}
 
     return Method(

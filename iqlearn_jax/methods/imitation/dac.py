@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts, anchored
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.imitation.discriminator import (
@@ -52,7 +52,7 @@ def make_dac(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
       InputError: a terminal treatment that it does not know.
     """
     check_terminal(config)
-    agent = make_agent(config, spec, parts)
+    agent = make_agent(config, spec, parts, anchored=anchored(config))
     judge = make_discriminator(config, spec, agent.preprocess)
     reward, end_reward = rewards_of(judge, config)
     absorbing = config.terminal == "absorbing"
@@ -73,7 +73,9 @@ def make_dac(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         policy_reward = reward(hparams, state, batch.policy)
         end = end_reward(hparams, state) if absorbing else None
         learner = Learner(config, agent, hparams, state)
-        state, rl_metrics = soft_rl_step(learner, batch.policy, policy_reward, rl_key, end_reward=end)
+        state, rl_metrics = soft_rl_step(
+            learner, batch.policy, policy_reward, rl_key, end_reward=end, expert=batch.expert
+        )
         rewards = {
             "dac/reward_policy": jnp.mean(policy_reward),
             "dac/reward_expert": jnp.mean(reward(hparams, state, batch.expert)),

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts, descend
+from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts, anchored, descend
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.imitation.discriminator import make_discriminator
@@ -53,7 +53,7 @@ def make_max_entropy_deep(config, spec, parts: Parts = STANDARD_PARTS) -> Method
       InputError: a terminal treatment that it does not know.
     """
     check_terminal(config)
-    agent = make_agent(config, spec, parts)
+    agent = make_agent(config, spec, parts, anchored=anchored(config))
     net = make_discriminator(config, spec, agent.preprocess)
     absorbing = config.terminal == "absorbing"
 
@@ -88,7 +88,9 @@ def make_max_entropy_deep(config, spec, parts: Parts = STANDARD_PARTS) -> Method
         learner = Learner(config, agent, hparams, state.replace(reward=params, reward_opt=opt))
         policy_reward = reward_of(hparams, params, batch.policy)
         end = net.end_logit(params) if absorbing else None
-        state, rl_metrics = soft_rl_step(learner, batch.policy, policy_reward, key, end_reward=end)
+        state, rl_metrics = soft_rl_step(
+            learner, batch.policy, policy_reward, key, end_reward=end, expert=batch.expert
+        )
         return state, metrics | rl_metrics | {"reward/grad_norm": optax.tree.norm(grads)}
 
     def reward(hparams, state, transition, key=None):

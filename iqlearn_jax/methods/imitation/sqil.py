@@ -14,7 +14,7 @@ Departures from the paper, each with the switch that restores its choice:
 
 import jax
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts, anchored
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.method import Method, MethodEntry
@@ -34,13 +34,13 @@ def make_sqil(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
       InputError: a terminal treatment that it does not know.
     """
     check_terminal(config)
-    agent = make_agent(config, spec, parts)
+    agent = make_agent(config, spec, parts, anchored=anchored(config))
 
     def update(hparams, state, batch, key):
         rows, expert = join(batch)
         end_reward = expert if config.terminal == "absorbing" else None
         learner = Learner(config, agent, hparams, state)
-        return soft_rl_step(learner, rows, expert, key, sum_of_means(expert), end_reward)
+        return soft_rl_step(learner, rows, expert, key, sum_of_means(expert), end_reward, batch.expert)
 
     return Method(init=agent.init, update=update, act=agent.act, reward=None)
 

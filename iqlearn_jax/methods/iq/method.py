@@ -27,6 +27,7 @@ from iqlearn_jax.agents.common import (
     STANDARD_PARTS,
     Learner,
     Parts,
+    anchored,
     critic_step,
     policy_class,
 )
@@ -41,6 +42,7 @@ from iqlearn_jax.types import join
 KEYS = DEMOS | AGENT_KEYS | POLICY_KEYS | {
     "divergence", "alpha", "phi_slope", "gradient_penalty", "regularize", "value_term", "gamma", "terminal",
     "absorbing_entropy", "clip_targets", "next_actions", "state_only", "infer_actions", "discriminator_lr",
+    "anchor",
 }  # fmt: skip
 
 
@@ -52,7 +54,7 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
     """
     check(config)
     require_differentiable(config, spec, "set it to 0 and choose a divergence other than 'w1'")
-    agent = make_agent(config, spec, parts, policy_class(config))
+    agent = make_agent(config, spec, parts, policy_class(config), anchored(config))
     as_expert = config.feed == "demos" or config.state_only  # decides the sign after a bounded terminal
 
     def update(hparams, state, batch, key):
@@ -64,7 +66,7 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
             return critic_loss(learner, critic, batch, loss_key)
 
         state, metrics = critic_step(config, hparams, state, loss, parts.optimizer)
-        state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key)
+        state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key, batch.expert)
         return state, metrics | policy_metrics
 
     def reward(hparams, state, transition, key):
@@ -104,6 +106,11 @@ def check(config) -> None:
         not config.state_only or config.feed == "replay",
         "config.state_only with config.feed='demos' can learn no policy: without actions and without acting, "
         "nothing says what an action does; set --config.feed=replay",
+    )
+    require(
+        not config.state_only or not anchored(config),
+        f"config.anchor is {config.anchor}, which reads the expert's actions, but config.state_only is True; "
+        "set --config.anchor=0, or --config.state_only=False",
     )
     require(
         not config.next_actions or (term == "expert" and not config.state_only),
