@@ -66,8 +66,8 @@ def seconds(call: Callable) -> float:
 
 def alternate(calls: Mapping[str, Callable], repeats: int) -> dict[str, np.ndarray]:
     """Seconds [repeats] of each call, in turn, so that all see the same machine; one round warms up."""
-    found: dict[str, list[float]] = {name: [] for name in calls}
+    durations: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(repeats + 1):
         for name, call in calls.items():
-            found[name].append(seconds(call))
-    return {name: np.array(values[1:]) for name, values in found.items()}
+            durations[name].append(seconds(call))
+    return {name: np.array(values[1:]) for name, values in durations.items()}

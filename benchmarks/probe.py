@@ -75,8 +75,8 @@ def memory() -> dict:
 
 def predict() -> dict:
     """What `iqlearn sweep --dry-run` says of the same program on all devices, in bytes."""
-    found = estimate(config_of(*LARGE))
-    return {"bytes": found.bytes * LARGE[0] // found.runs_per_device}
+    estimated = estimate(config_of(*LARGE))
+    return {"bytes": estimated.bytes * LARGE[0] // estimated.runs_per_device}
 
 
 def peak() -> int:

@@ -60,23 +60,23 @@ def main() -> int:
     unknown = [name for name in names if name not in known]
     if unknown:
         parser.error(f"--only={unknown[0]}; known: {', '.join(known)}")
-    rows = [found for name in names for found in known[name]()]
+    rows = [row for name in names for row in known[name]()]
     if not options.only:
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
-        content = [found.plain() for found in rows]
+        content = [row.plain() for row in rows]
         write_json(RESULTS, {"name": "bench", "provenance": collect(None), "rows": content})
     show(rows)
-    return 0 if all(found.holds is not False for found in rows) else 1
+    return 0 if all(row.holds is not False for row in rows) else 1
 
 
 def show(rows: list[Row]) -> None:
     """The table."""
     table = Table("figure", "value", "quartiles", "bar", "unit", "beside")
-    for found in rows:
-        mark = " (fails)" if found.holds is False else ""
-        beside = ", ".join(f"{name} {_short(value)}" for name, value in found.details.items())
-        quartiles = "–".join(f"{x:.3g}" for x in found.spread)
-        table.add_row(found.name, f"{found.value:.3g}{mark}", quartiles, found.bar, found.unit, beside)
+    for row in rows:
+        mark = " (fails)" if row.holds is False else ""
+        beside = ", ".join(f"{name} {_short(value)}" for name, value in row.details.items())
+        quartiles = "–".join(f"{x:.3g}" for x in row.spread)
+        table.add_row(row.name, f"{row.value:.3g}{mark}", quartiles, row.bar, row.unit, beside)
     Console().print(table)
 
 

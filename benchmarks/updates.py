@@ -162,10 +162,10 @@ def against_matrix_products() -> list[Row]:
     times = alternate(calls | {"update": call}, REPEATS)
     bare = sum(shape[0] * times[str(shape)] / MULTIPLICATIONS for shape in products)
     update = times["update"] / SAC.steps
-    found = {"flops": flops, "flops_counted_by_xla": counted, "updates_per_second": 1 / np.median(update)}
+    details = {"flops": flops, "flops_counted_by_xla": counted, "updates_per_second": 1 / np.median(update)}
     rates = {"gflops_per_second": flops / np.median(update) / 1e9, "products": flops / np.median(bare) / 1e9}
     return [
-        row("products: SAC-IQ update", bare / update, "share of the rate", at_least(0.75), **found, **rates)
+        row("products: SAC-IQ update", bare / update, "share of the rate", at_least(0.75), **details, **rates)
     ]
 
 
@@ -180,9 +180,9 @@ def sac_products(case: Case) -> list[tuple[int, int, int, int]]:
     x, a = case.obs[0], case.actions
     critic = [(n, x + a, h), (n, h, h), (n, h, 1)]
     actor = [(n, x, h), (n, h, h), (n, h, 2 * a)]
-    found = e * (critic * 3 + weights(critic) + inputs(critic[1:]) + inputs(critic))
-    found += actor * 2 + weights(actor) + inputs(actor[1:])
-    return [(found.count(shape), *shape) for shape in dict.fromkeys(found)]
+    products = e * (critic * 3 + weights(critic) + inputs(critic[1:]) + inputs(critic))
+    products += actor * 2 + weights(actor) + inputs(actor[1:])
+    return [(products.count(shape), *shape) for shape in dict.fromkeys(products)]
 
 
 def weights(layers: list[Product]) -> list[Product]:
@@ -219,9 +219,12 @@ def many_runs() -> list[Row]:
     times = alternate(calls, REPEATS)
     one = SOFT_Q.steps / times["1"]
     many, mapped = (64 * SOFT_Q.steps / times[name] for name in ("64", "64 on one device"))
-    found: dict[str, Any] = {"one_run_per_second": np.median(one), "ratio_to_one_run": np.median(many / one)}
-    found |= {"on_one_device_per_second": np.median(mapped), "devices": jax.device_count()}
-    rows = [row("runs: soft-Q, 64 together", many, "updates/s in total", at_least(10_000), **found)]
+    details: dict[str, Any] = {
+        "one_run_per_second": np.median(one),
+        "ratio_to_one_run": np.median(many / one),
+    }
+    details |= {"on_one_device_per_second": np.median(mapped), "devices": jax.device_count()}
+    rows = [row("runs: soft-Q, 64 together", many, "updates/s in total", at_least(10_000), **details)]
     short = SAC._replace(steps=2)
     times = alternate(one_beside_many(short), 3)
     ratio = times["64"] / times["1"]

@@ -276,9 +276,9 @@ def made_up_config(method, feed, env_name, **changes):
 
 def slope(function, x):
     """Central differences by every entry of x."""
-    found = np.zeros_like(x)
+    gradient = np.zeros_like(x)
     for index in np.ndindex(x.shape):
         step = np.zeros_like(x)
         step[index] = 1e-6
-        found[index] = (function(x + step) - function(x - step)) / 2e-6
-    return found
+        gradient[index] = (function(x + step) - function(x - step)) / 2e-6
+    return gradient

@@ -54,16 +54,16 @@ class Block(NamedTuple):
 
 def blocks_of(text):
     tokens = MarkdownIt("commonmark").enable("table").parse(text)
-    found = []
+    code_blocks = []
     for before, token in zip([None, *tokens], tokens, strict=False):
         if token.type == "code_block":
-            found.append(Block(token.map[0] + 1, "indented, without a kind", token.content))
+            code_blocks.append(Block(token.map[0] + 1, "indented, without a kind", token.content))
         if token.type == "fence":
             comment = before.content.strip() if before is not None and before.type == "html_block" else ""
             mark = MARK.match(comment.splitlines()[-1] if comment else "")
             marks = {} if mark is None else {FIELDS[mark[1]]: mark[2]}
-            found.append(Block(token.map[0] + 2, token.info.strip() or "none", token.content, **marks))
-    return found
+            code_blocks.append(Block(token.map[0] + 2, token.info.strip() or "none", token.content, **marks))
+    return code_blocks
 
 
 PAGES = {
@@ -239,8 +239,8 @@ def test_an_unknown_kind_a_missing_kind_and_marks_are_seen():
     left_out, unnamed = "<!-- not run: no pod -->\n```sh\na\n```\n\n", "```\nb\n```\n\n"
     prepared = "<!-- first: c -->\n```sh\nd\n```\n\n"
     blocks = blocks_of(left_out + unnamed + prepared + "    e\n")
-    found = [(block.kind, block.first, block.reason) for block in blocks]
-    assert found == [
+    kinds_and_marks = [(block.kind, block.first, block.reason) for block in blocks]
+    assert kinds_and_marks == [
         ("sh", "", "no pod"),
         ("none", "", ""),
         ("sh", "c", ""),

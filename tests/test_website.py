@@ -32,12 +32,12 @@ class Reader(HTMLParser):
         assert self.open == []
 
     def handle_starttag(self, tag, attrs):
-        found = dict(attrs)
-        self.ids.add(found.get("id"))
-        self.links += [found["href"]] if tag == "a" else []
-        self.loads += [found[key] for key in ("src", "href") if key in found and tag != "a"]
+        attributes = dict(attrs)
+        self.ids.add(attributes.get("id"))
+        self.links += [attributes["href"]] if tag == "a" else []
+        self.loads += [attributes[key] for key in ("src", "href") if key in attributes and tag != "a"]
         self.levels += [int(tag[1])] if re.fullmatch("h[1-6]", tag) else []
-        self.alts += [found.get("alt")] if tag == "img" else []
+        self.alts += [attributes.get("alt")] if tag == "img" else []
         self.rows += [[]] if tag == "tr" else []
         if tag in ("td", "th"):
             self.rows[-1].append("")
@@ -163,8 +163,8 @@ def write_result(folder, rows):
 
 
 def test_other_tables_show_their_own_columns_and_the_files_origin(tmp_path):
-    found = read_result(write_result(tmp_path, [{"reward": "exact", "epic": 0.25, "many": [1, 2]}]))
-    cells = dict(zip(found.head, found.rows[0], strict=True))
+    result = read_result(write_result(tmp_path, [{"reward": "exact", "epic": 0.25, "many": [1, 2]}]))
+    cells = dict(zip(result.head, result.rows[0], strict=True))
     assert (cells["epic"].text, cells["epic"].order) == ("0.25", 0.25)
     assert cells["many"].kind == "folded"
     assert (cells["hardware"].text, cells["commit"].text) == ("abacus", "01234567")
@@ -172,9 +172,9 @@ def test_other_tables_show_their_own_columns_and_the_files_origin(tmp_path):
 
 def test_a_pending_row_has_its_command_apart_from_its_note(tmp_path):
     note = "pending: python -m experiments.tables.control --only=hopper_paper authors' settings"
-    found = read_result(write_result(tmp_path, [{"task": "hopper", "note": note}]))
-    cells = dict(zip(found.pending_head, found.pending[0], strict=True))
-    assert not found.rows and not found.head
+    result = read_result(write_result(tmp_path, [{"task": "hopper", "note": note}]))
+    cells = dict(zip(result.pending_head, result.pending[0], strict=True))
+    assert not result.rows and not result.head
     assert cells["command"].text == "python -m experiments.tables.control --only=hopper_paper"
     assert cells["note"].text == "authors' settings"
 
@@ -206,12 +206,12 @@ def test_markdown_keeps_its_words_and_escapes_code():
 def test_recordings_are_small_complete_and_safe_inside_a_page():
     for path in (ROOT / "docs/results/rollouts").glob("*.json"):
         assert path.stat().st_size < 200_000
-        found = json.loads(path.read_text("utf-8"))
+        recording = json.loads(path.read_text("utf-8"))
         for who in ("expert", "learner"):
-            side = found[who]
+            side = recording[who]
             assert len(side["frames"]) == len(side["rewards"]) + 1
             assert side["ended"] in ("terminated", "time limit")
-        assert "</" not in player_data(found | {"scene": "</script>"})
+        assert "</" not in player_data(recording | {"scene": "</script>"})
 
 
 def luminance(colour):

@@ -98,7 +98,7 @@ class Site:
         self._render(template, url, section, title=title, rollouts=self.rollouts, results=self.results)
 
     def _render(self, template: str, url: str, section: str, **content: Any) -> None:
-        beside = [(page, found) for page, found in self.documents.items() if page.section == section]
+        beside = [(page, document) for page, document in self.documents.items() if page.section == section]
         text = self.env.get_template(f"{template}.html.jinja").render(
             here=url, section=section, beside=beside, link=lambda there: to(url, there), **content
         )

@@ -172,9 +172,9 @@ def _short(value: float | None) -> str:
 
 def _groups(rows: Sequence[Mapping[str, Any]]) -> list[Group]:
     """Rows that may be compared: the same task, demonstrations and subsampling."""
-    found: dict[str, list[Mapping[str, Any]]] = {}
+    groups: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
-        found.setdefault(_group_name(row), []).append(row)
+        groups.setdefault(_group_name(row), []).append(row)
     return [
         Group(
             name,
@@ -183,7 +183,7 @@ def _groups(rows: Sequence[Mapping[str, Any]]) -> list[Group]:
             members[0].get("expert_return"),
             members[0].get("random_return"),
         )
-        for name, members in found.items()
+        for name, members in groups.items()
     ]
 
 

@@ -27,10 +27,10 @@ def chosen(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any] | None:
       `updates, env_steps, returns, normalized` [R], `normalized_iqm, ci95`; None where nothing that was kept
       has a likeness.
     """
-    found = choices(folder)
-    if len(found) < len(summary["seeds"]):
+    line_by_run = choices(folder)
+    if len(line_by_run) < len(summary["seeds"]):
         return None
-    lines = [found[run] for run in sorted(found)]
+    lines = [line_by_run[run] for run in sorted(line_by_run)]
     returns = [line["eval/return"] for line in lines]
     normalized = normalize(returns, summary["expert_return"], summary["random_return"])
     average, interval = iqm_and_ci(normalized)
@@ -47,10 +47,10 @@ def chosen(folder: Path, summary: Mapping[str, Any]) -> dict[str, Any] | None:
 def chosen_table(results: Sequence[Mapping[str, Any]]) -> str:
     """The section of a page; empty without such rows."""
     lines = []
-    for found in results:
-        if own := found.get("chosen"):
+    for row in results:
+        if own := row.get("chosen"):
             numbers = (own["updates"], own["env_steps"], own["returns"])
             cells = (" ".join(f"{value:,.0f}" for value in values) for values in numbers)
-            seeds = f"{found['seeds'][0]}–{found['seeds'][-1]}"
-            lines.append((found["name"], seeds, *cells, score(own), score(found)))
+            seeds = f"{row['seeds'][0]}–{row['seeds'][-1]}"
+            lines.append((row["name"], seeds, *cells, score(own), score(row)))
     return ABOUT + markdown_table(HEAD, lines) if lines else ""

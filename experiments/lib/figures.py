@@ -31,28 +31,28 @@ def write_curves(name: str, results: list[dict[str, Any]], panels: Mapping[str, 
       whether there was anything to draw.
     """
     by_name = {row["name"]: row for row in results if "curve" in row}
-    found = {title: [by_name[n] for n in names if n in by_name] for title, names in panels.items()}
-    found = {title: rows for title, rows in found.items() if rows}
-    if not found:
+    drawn = {title: [by_name[n] for n in names if n in by_name] for title, names in panels.items()}
+    drawn = {title: rows for title, rows in drawn.items() if rows}
+    if not drawn:
         return False
-    labels = [dict.fromkeys(row["label"] for row in rows) for rows in found.values()]  # a panel has each once
+    labels = [dict.fromkeys(row["label"] for row in rows) for rows in drawn.values()]  # a panel has each once
     shared = [label for label, count in Counter(chain(*labels)).items() if count > 1]
-    columns = min(COLUMNS, len(found))
-    lines = -(-len(found) // columns)
+    columns = min(COLUMNS, len(drawn))
+    lines = -(-len(drawn) // columns)
     with style.figure((4.2 * columns, 3.4 * lines), columns, lines) as (fig, axes):
-        for ax, (title, rows) in zip(axes.flat, found.items(), strict=False):
+        for ax, (title, rows) in zip(axes.flat, drawn.items(), strict=False):
             _panel(ax, title, rows, shared)
-        for ax in axes.flat[len(found) :]:
+        for ax in axes.flat[len(drawn) :]:
             ax.set_visible(False)
         IMAGES.mkdir(parents=True, exist_ok=True)
         (IMAGES / f"{name}_curves.png").write_bytes(style.png(fig))
     return True
 
 
-def normalized_curve(found: dict[str, Any]) -> np.ndarray:
+def normalized_curve(row: dict[str, Any]) -> np.ndarray:
     """The curve [T, R] in units where 0 is the uniform policy and 1 the expert."""
-    returns = np.asarray(found["curve"]["returns"])
-    return (returns - found["random_return"]) / (found["expert_return"] - found["random_return"])
+    returns = np.asarray(row["curve"]["returns"])
+    return (returns - row["random_return"]) / (row["expert_return"] - row["random_return"])
 
 
 def _panel(ax, title: str, rows: list[dict[str, Any]], shared: list[str]) -> None:
@@ -84,10 +84,10 @@ def write_scores(name: str, panels: Mapping[str, Mapping[str, list]], demos: Seq
         return False
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
-    methods = list(dict.fromkeys(method for found in panels.values() for method in found))
+    methods = list(dict.fromkeys(method for by_method in panels.values() for method in by_method))
     with style.figure((5.6 * columns, 3.6 * lines), columns, lines) as (fig, axes):
-        for ax, (title, found) in zip(axes.flat, panels.items(), strict=False):
-            _scores_panel(ax, title, found, methods)
+        for ax, (title, by_method) in zip(axes.flat, panels.items(), strict=False):
+            _scores_panel(ax, title, by_method, methods)
             ax.set_xticks(demos)
         for ax in axes.flat[len(panels) :]:
             ax.set_visible(False)
@@ -96,10 +96,10 @@ def write_scores(name: str, panels: Mapping[str, Mapping[str, list]], demos: Seq
     return True
 
 
-def _scores_panel(ax, title: str, found: Mapping[str, list], methods: Sequence[str]) -> None:
-    for place, (method, points) in enumerate(found.items()):
+def _scores_panel(ax, title: str, by_method: Mapping[str, list], methods: Sequence[str]) -> None:
+    for place, (method, points) in enumerate(by_method.items()):
         x, y, interval = (np.asarray(part, float) for part in zip(*points, strict=True))
-        beside = APART * (place - (len(found) - 1) / 2)  # so that no interval hides another
+        beside = APART * (place - (len(by_method) - 1) / 2)  # so that no interval hides another
         again, index = divmod(methods.index(method), len(style.COLOURS))
         marker = style.MARKERS[(index + again) % len(style.MARKERS)]
         look = {"color": style.colour(index), "marker": marker, "markersize": 4, "capsize": 2}
@@ -109,4 +109,4 @@ def _scores_panel(ax, title: str, found: Mapping[str, list], methods: Sequence[s
     ax.set_title(title)
     ax.set_xlabel("demonstrations")
     ax.set_ylabel("normalised return")
-    style.legend_below(ax, list(found), columns=3)
+    style.legend_below(ax, list(by_method), columns=3)

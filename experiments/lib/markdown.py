@@ -13,7 +13,7 @@ HEAD = (
 
 def full_markdown(results: list[dict[str, Any]]) -> str:
     """The table as a page; every number stands beside its seeds, steps, hardware and commit."""
-    return markdown_table(HEAD, [_cells(found) for found in results])
+    return markdown_table(HEAD, [_cells(row) for row in results])
 
 
 def markdown_table(head: tuple[str, ...], lines: list[tuple]) -> str:
@@ -22,9 +22,9 @@ def markdown_table(head: tuple[str, ...], lines: list[tuple]) -> str:
     return "".join("| " + " | ".join(str(cell) for cell in row) + " |\n" for row in rows)
 
 
-def score(found: Mapping[str, Any]) -> str:
+def score(row: Mapping[str, Any]) -> str:
     """Normalised IQM with its interval, where there is one."""
-    return interval_text(found["normalized_iqm"], found["ci95"], digits=3)
+    return interval_text(row["normalized_iqm"], row["ci95"], digits=3)
 
 
 def rows_done(done: Sized, results: Sized) -> str:
@@ -34,24 +34,24 @@ def rows_done(done: Sized, results: Sized) -> str:
     return f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
 
 
-def _cells(found: dict[str, Any]) -> tuple:
-    if "method" not in found:
-        return (found["task"], *[""] * (len(HEAD) - 2), found["note"])
+def _cells(row: dict[str, Any]) -> tuple:
+    if "method" not in row:
+        return (row["task"], *[""] * (len(HEAD) - 2), row["note"])
     return (
-        found["task"],
-        found["method"],
-        found["setting"],
-        f"{found['demos']} × {found['subsample']}",
-        f"{found['seeds'][0]}–{found['seeds'][-1]}",
-        score(found),
-        f"{min(found['normalized']):.3f}",
-        " ".join(_short(value) for value in found["returns"]),
-        f"{_short(found['random_return'])}, {_short(found['expert_return'])}",
-        f"{found['updates']:,}",
-        f"{found['env_steps']:,}",
-        f"{found['wall_seconds']:.0f}",
-        found["provenance"]["commit"][:8],
-        found["note"],
+        row["task"],
+        row["method"],
+        row["setting"],
+        f"{row['demos']} × {row['subsample']}",
+        f"{row['seeds'][0]}–{row['seeds'][-1]}",
+        score(row),
+        f"{min(row['normalized']):.3f}",
+        " ".join(_short(value) for value in row["returns"]),
+        f"{_short(row['random_return'])}, {_short(row['expert_return'])}",
+        f"{row['updates']:,}",
+        f"{row['env_steps']:,}",
+        f"{row['wall_seconds']:.0f}",
+        row["provenance"]["commit"][:8],
+        row["note"],
     )
 
 

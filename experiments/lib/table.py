@@ -128,8 +128,8 @@ def settings(flat: Mapping[str, Any]) -> dict[str, Any]:
     nothing; of the demonstrations only the file's name, as their folder is another on each machine.
     """
     plain = defaults()
-    found = {key: value for key, value in flat.items() if key not in plain or value != plain[key]}
-    return found | {"demos.path": resolve(flat["demos.path"]).name}
+    changed = {key: value for key, value in flat.items() if key not in plain or value != plain[key]}
+    return changed | {"demos.path": resolve(flat["demos.path"]).name}
 
 
 def outdated(row: Row, ran: Mapping[str, Any]) -> str:
@@ -213,11 +213,11 @@ def published(table: Table) -> dict[str, dict[str, Any]]:
     return {name: row for name, row in done.items() if _as_asked(table.rows[name], row)}
 
 
-def _as_asked(row: Row, found: Mapping[str, Any]) -> bool:
+def _as_asked(row: Row, published_row: Mapping[str, Any]) -> bool:
     """Whether a published row has the seeds and the settings of its line."""
-    if found["seeds"][0] != row.changes.get("first_seed"):
+    if published_row["seeds"][0] != row.changes.get("first_seed"):
         return False
-    return "settings" not in found or not outdated(row, found["settings"])
+    return "settings" not in published_row or not outdated(row, published_row["settings"])
 
 
 def duration(row: Row) -> str:
@@ -242,15 +242,15 @@ def remark(folder: Path) -> str:
 
 def curve(folder: Path) -> dict[str, list]:
     """Evaluations while training: `updates`, `env_steps`, `seconds` [T] and `returns` [T, R]."""
-    found: dict[int, list[dict[str, Any]]] = {}
+    lines_by_update: dict[int, list[dict[str, Any]]] = {}
     for line in _metrics(folder):
         if "eval/return" in line:
-            found.setdefault(line["update"], []).append(line)
+            lines_by_update.setdefault(line["update"], []).append(line)
     return {
-        "updates": list(found),
-        "env_steps": [lines[0]["env_steps"] for lines in found.values()],
-        "seconds": [round(lines[0]["wall_seconds"], 1) for lines in found.values()],
-        "returns": [[round(line["eval/return"], 2) for line in lines] for lines in found.values()],
+        "updates": list(lines_by_update),
+        "env_steps": [lines[0]["env_steps"] for lines in lines_by_update.values()],
+        "seconds": [round(lines[0]["wall_seconds"], 1) for lines in lines_by_update.values()],
+        "returns": [[round(line["eval/return"], 2) for line in lines] for lines in lines_by_update.values()],
     }
 
 

@@ -78,11 +78,11 @@ sizes: [unbiased.md](unbiased.md). Hardware: {hardware}. Every row with returns,
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """Divergences by tasks."""
-    done = {found["name"]: found for found in results if "method" in found}
+    done = {row["name"]: row for row in results if "method" in row}
 
     def cell(name: str) -> str:
-        found = done.get(name)
-        return f"{score(found)}, worst {min(found['normalized']):.2f}" if found else "pending"
+        row = done.get(name)
+        return f"{score(row)}, worst {min(row['normalized']):.2f}" if row else "pending"
 
     columns = {f"{task}, offline": f"{task}_{{}}" for task in DEMOS}
     columns |= {f"{PENDULUM}, alone": f"{PENDULUM}_{{}}", "with χ² over both": f"{PENDULUM}_{{}}_both"}

@@ -122,16 +122,16 @@ def points(where: Path) -> dict[str, Any] | None:
     }
 
 
-def correlations(found: list[dict[str, Any]]) -> dict[str, float | None]:
+def correlations(rows: list[dict[str, Any]]) -> dict[str, float | None]:
     """Spearman's ρ over final policies and over all evaluations of some variants."""
     return {
-        name: spearman(_joined(found, f"{prefix}likeness"), _joined(found, f"{prefix}normalized"))
+        name: spearman(_joined(rows, f"{prefix}likeness"), _joined(rows, f"{prefix}normalized"))
         for name, prefix in (("runs", ""), ("evaluations", "all_"))
     }
 
 
-def _joined(found: list[dict[str, Any]], key: str) -> np.ndarray:
-    return np.array([value for row in found for value in row[key]])
+def _joined(rows: list[dict[str, Any]], key: str) -> np.ndarray:
+    return np.array([value for row in rows for value in row[key]])
 
 
 def write() -> list[dict[str, Any]]:
@@ -142,10 +142,10 @@ def write() -> list[dict[str, Any]]:
     everything: list[dict[str, Any]] = []
     for task, variants in TASKS.items():
         done = {name: points(folder(task, name)) or known.get(task, {}).get(name) for name in variants}
-        found = [row for row in done.values() if row is not None]
-        everything += found
+        finished = [row for row in done.values() if row is not None]
+        everything += finished
         pending = [name for name, row in done.items() if row is None]
-        rows.append({"task": task, **correlations(found), "variants": done, "pending": pending})
+        rows.append({"task": task, **correlations(finished), "variants": done, "pending": pending})
     pooled: dict[str, Any] = {"task": "pooled", **correlations(everything), "variants": {}, "pending": []}
     hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in everything})) or "none yet"
     rows.append(pooled)
@@ -161,16 +161,16 @@ def write() -> list[dict[str, Any]]:
 
 def others() -> list[tuple]:
     """One line for each experiment and task of docs/results, two for all: what `OTHERS_HEAD` names."""
-    found: dict[str, list[np.ndarray]] = {}
+    by_experiment: dict[str, list[np.ndarray]] = {}
     tasks: dict[str, list[np.ndarray]] = {}
     there = [name for name in OTHERS if (RESULTS / f"{name}.json").exists()]
     rows = [(name, row) for name in there for row in read_json(RESULTS / f"{name}.json")["rows"]]
     once = {str(row["provenance"]): (name, row) for name, row in reversed(rows) if row.get("likeness")}
     for name, row in reversed(once.values()):  # tables borrow rows of others; the first one counts
         pairs = np.array([row["likeness"], row["normalized"]])
-        found.setdefault(f"{name}, {row['task']}", []).append(pairs)
+        by_experiment.setdefault(f"{name}, {row['task']}", []).append(pairs)
         tasks.setdefault(row["task"], []).append(pairs)
-    joined = {where: np.concatenate(pairs, axis=1) for where, pairs in found.items()}
+    joined = {where: np.concatenate(pairs, axis=1) for where, pairs in by_experiment.items()}
     lines = [_worth(where, *pairs) for where, pairs in joined.items()]
     if not lines:
         return []
@@ -230,24 +230,24 @@ HEAD = ("task", "variants × seeds", "updates", "ρ, runs", "ρ, evaluations", "
 
 
 def _cells(row: dict[str, Any], everything: list[dict[str, Any]]) -> tuple:
-    found = [value for value in row["variants"].values() if value] if row["variants"] else everything
-    if not found:
+    variants = [value for value in row["variants"].values() if value] if row["variants"] else everything
+    if not variants:
         only = f" --only={row['task']}" if row["task"] in TASKS else ""
         return (
             row["task"],
             *[""] * (len(HEAD) - 2),
             f"pending: python -m experiments.studies.doctor{only}",
         )
-    finals = np.concatenate([value["normalized"] for value in found])
+    finals = np.concatenate([value["normalized"] for value in variants])
     names = ", ".join(f"{name} {value['seeds'][0]}–{value['seeds'][-1]}"
                       for name, value in row["variants"].items() if value)  # fmt: skip
     return (
         row["task"],
         names or f"{len(finals)} runs",
-        ", ".join(sorted({f"{value['updates']:,}" for value in found})),
+        ", ".join(sorted({f"{value['updates']:,}" for value in variants})),
         *(_shown(row[key]) for key in ("runs", "evaluations")),
         f"{finals.min():.2f} … {finals.max():.2f}",
-        ", ".join(sorted({value["provenance"]["commit"][:8] for value in found})),
+        ", ".join(sorted({value["provenance"]["commit"][:8] for value in variants})),
         f"pending: {', '.join(row['pending'])}" if row["pending"] else "",
     )
 
@@ -260,8 +260,8 @@ def main() -> None:
         print(f"{task} {variant}: {TASKS[task][variant]}", file=sys.stderr)
         if not options.list:
             run(task, variant, options.shared, options.force)
-            found = write()
-    for row in [] if options.list else found:
+            rows = write()
+    for row in [] if options.list else rows:
         print(row["task"], row["runs"], row["evaluations"])
 
 

@@ -84,7 +84,7 @@ def write(rows: list[dict[str, Any]], count: int, option: str) -> None:
     facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "rows": CHAINS}
     facts |= {"draws": DRAWS, "few": FEW, "alpha": ALPHA, "temperature": TEMPERATURE}
     facts |= {"updates": rows[0]["updates"][-1]}
-    stated = {name: {**found._asdict(), "remarks": dict(found.remarks)} for name, found in STATED.items()}
+    stated = {name: {**entry._asdict(), "remarks": dict(entry.remarks)} for name, entry in STATED.items()}
     write_json(
         RESULTS / "properties.json",
         {"name": "properties", "provenance": made} | facts | {"rows": rows, "stated": stated},
@@ -106,13 +106,13 @@ def write(rows: list[dict[str, Any]], count: int, option: str) -> None:
 def ticks_page(rows: Sequence[Mapping[str, Any]]) -> str:
     """The paper's table, and one sentence for each tick that equations or measurements do not bear out."""
     cells, remarks = [], []
-    for name, found in STATED.items():
-        other = {**found.remarks, **(contradictions(rows, name) if found.ticks else {})}
-        if found.ticks:
-            ticks = zip(found.ticks, PROPERTIES, strict=True)
+    for name, entry in STATED.items():
+        other = {**entry.remarks, **(contradictions(rows, name) if entry.ticks else {})}
+        if entry.ticks:
+            ticks = zip(entry.ticks, PROPERTIES, strict=True)
             cells.append((name, *(tick + ("*" if key in other else "") for tick, key in ticks)))
         remarks += [
-            f"- {name}, {key} {found.ticks[PROPERTIES.index(key)]}: {words}." for key, words in other.items()
+            f"- {name}, {key} {entry.ticks[PROPERTIES.index(key)]}: {words}." for key, words in other.items()
         ]
     return markdown_table(("method", *PROPERTIES), cells) + "\n" + "\n".join(remarks) + "\n"
 
@@ -120,17 +120,17 @@ def ticks_page(rows: Sequence[Mapping[str, Any]]) -> str:
 def contradictions(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, str]:
     """{property: what was measured} where that is not what the paper's tick says."""
     aware, _, converges, *_ = (tick == "✓" for tick in STATED[name].ticks)
-    found: dict[str, str] = {}
+    measured: dict[str, str] = {}
     for row in rows:
         if row["method"].split(",")[0] != name:
             continue
         moved, ends = row["shuffled"][0], [row[kind][-1][0] for kind in KINDS]
         if aware != (moved >= UNMOVED):
-            found["dynamics-aware"] = f"{row['method']} moves by {moved:.3f} when transitions are shuffled"
+            measured["dynamics-aware"] = f"{row['method']} moves by {moved:.3f} when transitions are shuffled"
         if converges != (max(ends) <= NEAR):
             where = " and ".join(f"{end:.3f} ({kind})" for end, kind in zip(ends, KINDS, strict=True))
-            found["convergence"] = f"after {row['updates'][-1]:,} updates its distance is {where}"
-    return found
+            measured["convergence"] = f"after {row['updates'][-1]:,} updates its distance is {where}"
+    return measured
 
 
 def draw(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -155,6 +155,6 @@ def _panel(ax, rows: Sequence[Mapping[str, Any]]) -> None:
         style.legend_below(ax, [row["method"] for row in rows], columns=3)
 
 
-def _text(found: Sequence) -> str:
-    value, interval = found
+def _text(estimate: Sequence) -> str:
+    value, interval = estimate
     return f"{value:.3f}" + (f" [{interval[0]:.3f}, {interval[1]:.3f}]" if interval else "")

@@ -138,14 +138,14 @@ def measures(
     recovered = np.asarray(jax.jit(reward.with_ends)(rows.obs, rows.action, rows.next_obs, rows.terminated))
     true = np.asarray(rows.reward)
     sums = [np.bincount(episode, values) for values in (recovered, true)]
-    found = {
+    metrics = {
         "pearson": pearson(recovered, true),
         "spearman": spearman(recovered, true),
         "pearson_episodes": pearson(*sums),
         "spearman_episodes": spearman(*sums),
         "starc": least_squares_distance(float(reward.gamma), recovered, true, rows),
     }
-    return found | sampled_distances(reward, rows, episode % HELD_OUT == 0, seed)
+    return metrics | sampled_distances(reward, rows, episode % HELD_OUT == 0, seed)
 
 
 def least_squares_distance(gamma: float, a: np.ndarray, b: np.ndarray, rows: Transition) -> float:
@@ -171,7 +171,7 @@ def sampled_distances(
     pairs = np.concatenate([rows.obs, code(rows.action)], axis=1)
     step = fit(pairs, rows.next_obs - rows.obs, held_out)
     true, explained = stand_in(known, code, pairs, rows, held_out)
-    found: dict[str, float | None] = {"r2_reward": explained, "r2_model": _number(step.r2)}
+    metrics: dict[str, float | None] = {"r2_reward": explained, "r2_model": _number(step.r2)}
 
     def own(obs, action, next_obs):
         ends = jnp.zeros(len(obs), bool) if known is None else known.ends(next_obs)
@@ -196,9 +196,9 @@ def sampled_distances(
         return dard_from_samples(r, model, obs, act, next_obs, action, gamma)
 
     usable = explained is not None and explained >= ENOUGH
-    found["epic"] = distance(epic) if usable else None
-    found["dard"] = distance(dard) if usable and step.r2 >= ENOUGH else None
-    return found
+    metrics["epic"] = distance(epic) if usable else None
+    metrics["dard"] = distance(dard) if usable and step.r2 >= ENOUGH else None
+    return metrics
 
 
 def stand_in(

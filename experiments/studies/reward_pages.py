@@ -76,12 +76,12 @@ def section(row: dict[str, Any]) -> str:
     return head + f"![Rewards](../images/rewards_{row['name']}.png)\n\n"
 
 
-def levels(found: dict[str, Any]) -> str:
+def levels(correlations: dict[str, Any]) -> str:
     """Correlations with policies chosen by what they return."""
-    names = ", ".join(f"{label} {value:.1f}" for label, value in found["returns"].items())
+    names = ", ".join(f"{label} {value:.1f}" for label, value in correlations["returns"].items())
     return (
         f"With policies chosen by their return ({names}) instead of those after 25 % and 50 %: Pearson over "
-        f"episodes {number(found['pearson'])}, Spearman {number(found['spearman'])}.\n\n"
+        f"episodes {number(correlations['pearson'])}, Spearman {number(correlations['spearman'])}.\n\n"
     )
 
 
@@ -95,21 +95,21 @@ def policies(row: dict[str, Any]) -> str:
 
 def policy_line(row: dict[str, Any], kind: str) -> tuple:
     """One row of that table; under changed dynamics the yardstick is RL on the true reward there."""
-    found = row["policies"][kind]
-    if "returns" not in found:
-        return (LABELS[kind], found["note"], *[""] * 5)
-    seeds = f"{found['seeds'][0]}–{found['seeds'][-1]}"
-    returns = " ".join(f"{value:.1f}" for value in found["returns"])
-    commit = found["provenance"]["commit"][:8]
+    policy = row["policies"][kind]
+    if "returns" not in policy:
+        return (LABELS[kind], policy["note"], *[""] * 5)
+    seeds = f"{policy['seeds'][0]}–{policy['seeds'][-1]}"
+    returns = " ".join(f"{value:.1f}" for value in policy["returns"])
+    commit = policy["provenance"]["commit"][:8]
     part = share(row, kind)
     return (
-        LABELS[kind], found["learner"], seeds, returns, number(part), f"{found['env_steps']:,}", commit,
+        LABELS[kind], policy["learner"], seeds, returns, number(part), f"{policy['env_steps']:,}", commit,
     )  # fmt: skip
 
 
 def share(row: dict[str, Any], kind: str) -> float | None:
     """(mean return − random) / (yardstick − random), None where the yardstick is not there."""
-    found, low, high = row["policies"][kind], row["random_return"], row["expert_return"]
+    policy, low, high = row["policies"][kind], row["random_return"], row["expert_return"]
     if kind.endswith("changed"):
         best = row["policies"]["true_changed"]
         if "returns" not in best:
@@ -118,7 +118,7 @@ def share(row: dict[str, Any], kind: str) -> float | None:
         low = low if best["random_return"] is None else best["random_return"]
     if high is None or high == low:
         return None
-    return float((np.mean(found["returns"]) - low) / (high - low))
+    return float((np.mean(policy["returns"]) - low) / (high - low))
 
 
 def number(value: float | None) -> str:

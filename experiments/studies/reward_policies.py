@@ -34,8 +34,8 @@ def trained(folder: Path, name: str, task, kind: str, run: bool) -> dict[str, An
         return None
     reward = folder / f"{name}.npz" if kind.startswith("recovered") else None
     learn = by_our_rl if task.config else by_brax_ppo
-    found = learn(folder / name / kind, task, reward, kind.endswith("changed"))
-    write_json(kept, found | {"dynamics": task.dynamics if kind.endswith("changed") else "as learned in"})
+    results = learn(folder / name / kind, task, reward, kind.endswith("changed"))
+    write_json(kept, results | {"dynamics": task.dynamics if kind.endswith("changed") else "as learned in"})
     return json.loads(kept.read_text())
 
 
@@ -46,8 +46,10 @@ def by_our_rl(workdir: Path, task, reward: Path | None, other: bool) -> dict[str
     for key, value in changes.items():
         assign(config, key, value)
     summary = train(config, workdir, resume=(workdir / "config.json").exists())
-    found = {key: summary[key] for key in ("returns", "random_return", "seeds", "env_steps", "wall_seconds")}
-    return found | {
+    results = {
+        key: summary[key] for key in ("returns", "random_return", "seeds", "env_steps", "wall_seconds")
+    }
+    return results | {
         "learner": "SAC" if "target_entropy" in task.changes else "soft Q-learning",
         "provenance": json.loads((workdir / "provenance.json").read_text()),
     }

@@ -147,7 +147,7 @@ def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
     labels = np.array([label for label, group in sources.items() for part in group for _ in part.reward])
     draw(name, {"recovered": recovered, "true": rows.reward, "episode": episode, "source": labels})
     summary = json.loads((source / "summary.json").read_text())
-    found = {
+    content = {
         "task": f"{config.env.id} ({config.env.backend})",
         "seed": int(problem.seeds[number]),
         "at": at,
@@ -169,8 +169,8 @@ def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
         "measured": collect(None),
     } | {key: summary[key] for key in ("expert_return", "random_return")}
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_json(path, found)
-    return found
+    write_json(path, content)
+    return content
 
 
 def episodes_of(source: Path, problem, run, number: int) -> dict[str, list]:
@@ -193,8 +193,8 @@ def kept(source: Path) -> list[int]:
 def judged(reward, groups: dict[str, list]):
     """All groups' transitions [N], the number of the episode of each, and their recovered rewards [N]."""
     rows, episode = join_episodes([part for group in groups.values() for part in group])
-    found = jax.jit(reward.with_ends)(rows.obs, rows.action, rows.next_obs, rows.terminated)
-    return rows, episode, np.asarray(found)
+    recovered = jax.jit(reward.with_ends)(rows.obs, rows.action, rows.next_obs, rows.terminated)
+    return rows, episode, np.asarray(recovered)
 
 
 def levels_of(source: Path, problem) -> dict[str, list]:
@@ -209,15 +209,15 @@ def levels_of(source: Path, problem) -> dict[str, list]:
         for line in run.metrics
         if "eval/return" in line and line["update"] in there
     }
-    found = {}
+    levels = {}
     for level in (0.25, 0.5):
         off = {policy: abs(score - level) for policy, score in scores.items()}
         updates, number = min(off, key=off.__getitem__, default=(0, 0))
         if off.get((updates, number), NEAR) < NEAR:
             label = f"at {100 * level:.0f} % (seed {run.summary['seeds'][number]}, {updates:,} updates)"
             state = load_snapshot(source, problem, updates)
-            found[label] = record(problem, state, number, EPISODES)
-    return found
+            levels[label] = record(problem, state, number, EPISODES)
+    return levels
 
 
 def by_level(reward, sources: dict[str, list], levels: dict[str, list]) -> dict[str, Any] | None:

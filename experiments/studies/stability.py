@@ -85,25 +85,25 @@ def markdown(results: list[dict[str, Any]]) -> str:
     head = (
         "variant", "changes", "IQM [95 %]", "worst", "fall", "rewards", "V", "entropy", "steps", "commit",
     )  # fmt: skip
-    return markdown_table(head, [_cells(found) for found in results])
+    return markdown_table(head, [_cells(row) for row in results])
 
 
-def _cells(found: dict[str, Any]) -> tuple:
-    if "method" not in found:
-        return (found["task"], *[""] * 8, found["note"])
-    changes = ", ".join(f"`{key}={value}`" for key, value in VARIANTS[found["name"]].items())
-    curve, last = normalized_curve(found), found["last_metrics"]
+def _cells(row: dict[str, Any]) -> tuple:
+    if "method" not in row:
+        return (row["task"], *[""] * 8, row["note"])
+    changes = ", ".join(f"`{key}={value}`" for key, value in VARIANTS[row["name"]].items())
+    curve, last = normalized_curve(row), row["last_metrics"]
     return (
-        found["name"],
+        row["name"],
         changes,
-        score(found),
-        f"{min(found['normalized']):.3f}",
+        score(row),
+        f"{min(row['normalized']):.3f}",
         f"{np.mean(curve.max(axis=0) - curve[-1]):.3f}",
         f"{last['iq/reward_min']:.1f} … {last['iq/reward_max']:.1f}",
         f"{last['iq/value']:.0f}",
         f"{last['policy/entropy']:.1f}",
-        f"{found['env_steps']:,}",
-        found["provenance"]["commit"][:8],
+        f"{row['env_steps']:,}",
+        row["provenance"]["commit"][:8],
     )
 
 

@@ -62,34 +62,34 @@ def biases(loss: Callable, mdp: MDP, expert: jax.Array, seed: int) -> np.ndarray
     measure = jax.jit(jax.vmap(jax.value_and_grad(partial(loss, mdp, policy)), (None, 0)))
     exact, slope = jax.tree.map(lambda x: np.asarray(x)[0], measure(nu, jnp.asarray(density[None])))
     size = np.linalg.norm(slope)
-    found = []
+    rows = []
     for batch in SIZES:
         counts = rng.multinomial(batch, density / density.sum(), BATCHES)
         values, slopes = map(np.asarray, measure(nu, jnp.asarray(counts, float)))
         error = np.sqrt(slopes.var(axis=0).sum() / BATCHES)
-        found.append(
+        rows.append(
             (
                 values.mean() - exact, values.std() / np.sqrt(BATCHES),
                 np.linalg.norm(slopes.mean(axis=0) - slope) / size, error / size,
             )
         )  # fmt: skip
-    return np.array(found)
+    return np.array(rows)
 
 
 def measure_all() -> list[dict[str, Any]]:
     """Rows of the result: means over processes, float64."""
     with jax.enable_x64(True):
         worlds = random_worlds(PROCESSES, deterministic=True)
-        found = {}
+        tables = {}
         for name, loss in {"value_dice": value_dice, "iq": iq}.items():
             of_each = [
                 jax.tree.map(lambda x, i=i: jnp.asarray(x[i], float), worlds) for i in range(PROCESSES)
             ]
-            found[name] = np.mean([biases(loss, w.true, w.expert, i) for i, w in enumerate(of_each)], axis=0)
+            tables[name] = np.mean([biases(loss, w.true, w.expert, i) for i, w in enumerate(of_each)], axis=0)
     keys = ("value_bias", "value_error", "gradient_bias", "gradient_error")
     return [
         {"method": name, "batch": batch} | dict(zip(keys, map(float, values), strict=True))
-        for name, table in found.items()
+        for name, table in tables.items()
         for batch, values in zip(SIZES, table, strict=True)
     ]
 

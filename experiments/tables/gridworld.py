@@ -113,12 +113,12 @@ def gap(mdp: MDP, reward: np.ndarray, true: np.ndarray, where: np.ndarray) -> fl
 
 def compared(mdp: MDP, reward: np.ndarray, true: np.ndarray, seen: np.ndarray) -> dict[str, float | None]:
     """The numbers of one line of the table; `seen` is the mask [S, A] of the demonstrations."""
-    found = {"epic": pearson(epic(mdp, reward)[seen], epic(mdp, true)[seen])}
+    metrics = {"epic": pearson(epic(mdp, reward)[seen], epic(mdp, true)[seen])}
     for name, where in {"": seen, "_everywhere": np.ones(true.shape, bool)}.items():
         parts = [projected(mdp, r, where) for r in (reward, true)]
-        found[f"projected{name}"] = pearson(*parts)
-        found[f"gap{name}"] = gap(mdp, reward, true, where)
-    return found
+        metrics[f"projected{name}"] = pearson(*parts)
+        metrics[f"gap{name}"] = gap(mdp, reward, true, where)
+    return metrics
 
 
 def rewards_of(folder: Path) -> Rewards:
@@ -155,10 +155,10 @@ def draw(env: str, rewards: Rewards) -> bytes:
     visits = rewards.visits.sum(axis=1)
     columns = ("True", "Exact occupancy", f"{DEMOS} demonstrations")
     panels = [
-        *((f"{name}: reward", found["reward"]) for name, found in zip(columns, raw, strict=True)),
+        *((f"{name}: reward", maps["reward"]) for name, maps in zip(columns, raw, strict=True)),
         ("Visits of the demonstrations", np.where(visits > 0, visits, np.nan)),
-        *(("… its shaping removed", found["reward"]) for found in near),
-        *((f"{name}: value", found["value"]) for name, found in zip(columns, raw, strict=True)),
+        *(("… its shaping removed", maps["reward"]) for maps in near),
+        *((f"{name}: value", maps["value"]) for name, maps in zip(columns, raw, strict=True)),
     ]
     return draw_maps([(title, to_grid(env, np.asarray(values))) for title, values in panels])
 

@@ -199,17 +199,17 @@ def one_column(done: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """Methods with their score, steps and time, and what it took to come near the expert."""
     lines = []
     for method, name in names.items():
-        found = done.get(name)
-        cells = (score(found), f"{found['env_steps']:,}", f"{found['wall_seconds']:.0f}") if found else ()
-        lines.append((method, *(cells + near_expert(found) if found else ("pending", "", "", "", ""))))
+        result = done.get(name)
+        cells = (score(result), f"{result['env_steps']:,}", f"{result['wall_seconds']:.0f}") if result else ()
+        lines.append((method, *(cells + near_expert(result) if result else ("pending", "", "", "", ""))))
     head = ("method", "score", "environment steps", "seconds", f"steps to {ENOUGH}", f"seconds to {ENOUGH}")
     return markdown_table(head, lines)
 
 
-def near_expert(found: dict[str, Any]) -> tuple[str, str]:
+def near_expert(result: dict[str, Any]) -> tuple[str, str]:
     """Environment steps and seconds until the first evaluation whose IQM over seeds is `ENOUGH`."""
-    curve = found["curve"]
-    scores = iqm(normalized_curve(found), axis=1) if curve["returns"] else np.zeros(0)
+    curve = result["curve"]
+    scores = iqm(normalized_curve(result), axis=1) if curve["returns"] else np.zeros(0)
     reached = np.flatnonzero(scores >= ENOUGH)
     if not reached.size:
         return "never", "never"
@@ -218,13 +218,13 @@ def near_expert(found: dict[str, Any]) -> tuple[str, str]:
 
 def panels(done: Mapping[str, Any], methods: Collection[str]) -> dict[str, dict[str, list]]:
     """{panel: {method's name: [(demonstrations, score, interval)]}} of the offline rows that are done."""
-    found: dict[str, dict[str, list]] = {}
+    points_by_panel: dict[str, dict[str, list]] = {}
     for task, setting, method in product(CLASSIC, SETTINGS, methods):
         rows = {demos: done.get(f"{task}_{setting}_{method}_{demos}") for demos in DEMOS}
         points = [(demos, *_scored(row)) for demos, row in rows.items() if row]
         if points:
-            found.setdefault(f"{task}, {setting}", {})[label(method)] = points
-    return found
+            points_by_panel.setdefault(f"{task}, {setting}", {})[label(method)] = points
+    return points_by_panel
 
 
 def _scored(row: dict[str, Any]) -> tuple[float, list[float]]:

@@ -118,10 +118,10 @@ def score_table(done: Mapping[str, Any], names: str, methods: Mapping[str, str])
     lines = []
     for task in TASKS:
         theirs = dict(zip(("gail", "dac", "value_dice", "iq"), PAPER[task][:4], strict=True))
-        found = {method: done.get(names.format(task, method)) for method in methods}
+        rows = {method: done.get(names.format(task, method)) for method in methods}
         cells = (
             f"{score(row) if row else 'pending'} (paper {theirs[method] / PAPER[task][4]:.2f})"
-            for method, row in found.items()
+            for method, row in rows.items()
         )
         lines.append((task, *cells))
     return markdown_table(("task", *methods), lines)

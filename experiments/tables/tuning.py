@@ -142,7 +142,7 @@ def search(name: str, shared: Path, force: bool = False) -> None:
     run_sweep(plan(config, grid), grid, RUNS / "tuning" / name, force=force)
 
 
-def found(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
+def search_row(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """A search's row of tuning.json; as it is `known` if it was run elsewhere; else its name and grid."""
     path = RUNS / "tuning" / name / "sweep.json"
     row: dict[str, Any] = {"name": name, "grid": SEARCHES[name][1], "points": None, "best": None}
@@ -180,7 +180,7 @@ def published() -> dict[str, dict[str, Any]]:
 def write() -> None:
     """docs/results/tuning.{json,md} and configs/table1.json from what has been run."""
     known = published()
-    rows = [found(name, known) for name in SEARCHES]
+    rows = [search_row(name, known) for name in SEARCHES]
     write_json(RESULTS / "tuning.json", {"name": "tuning", "rows": rows})
     write_json(CHOSEN, {row["name"]: row["best"] for row in rows if row["best"]})
     (RESULTS / "tuning.md").write_text(PREFACE + markdown_table(HEAD, [_cells(row) for row in rows]))

@@ -48,8 +48,8 @@ def _integers(array: np.ndarray, field: str, source: Source) -> np.ndarray:
     if array.dtype.kind not in "iu" or (array.dtype == np.uint8 and field != "actions"):
         return array
     if array.size and (array.max() > np.iinfo(np.int32).max or array.min() < np.iinfo(np.int32).min):
-        found = f"{array.min()}..{array.max()}"
-        raise problem(source, field, "integers that fit int32", found, "number states and actions from 0")
+        actual = f"{array.min()}..{array.max()}"
+        raise problem(source, field, "integers that fit int32", actual, "number states and actions from 0")
     return array.astype(np.int32, copy=False)
 
 

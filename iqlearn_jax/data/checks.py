@@ -18,9 +18,9 @@ Source = str | os.PathLike
 Arrays = Mapping[str, np.ndarray]
 
 
-def problem(source: Source, place: str, expected: str, found: str, remedy: str) -> InputError:
+def problem(source: Source, place: str, expected: str, actual: str, remedy: str) -> InputError:
     """The one-line error of this layer: file, field[index], expected, found, remedy."""
-    text = f"{os.fspath(source)}: {place}: expected {expected}, found {found}; {remedy}"
+    text = f"{os.fspath(source)}: {place}: expected {expected}, found {actual}; {remedy}"
     return InputError(" ".join(text.split()))
 
 
@@ -57,9 +57,9 @@ def _check_keys(arrays: Arrays, fields: tuple[str, ...], source: Source) -> None
     if not missing:
         return
     present = [f for f in FIELDS if arrays.get(f) is not None]
-    found = f"only {', '.join(present)}" if present else "none of the format's keys"
+    actual = f"only {', '.join(present)}" if present else "none of the format's keys"
     remedy = "docs/formats.md lists the six keys; other layouts go through 'iqlearn demos convert'"
-    raise problem(source, missing[0], "this key", found, remedy)
+    raise problem(source, missing[0], "this key", actual, remedy)
 
 
 def _check_shapes(arrays: Arrays, fields: tuple[str, ...], source: Source) -> None:
@@ -76,9 +76,9 @@ def _check_shapes(arrays: Arrays, fields: tuple[str, ...], source: Source) -> No
     for field in fields:
         _check_shape(arrays[field], field, expected[field], source)
     if arrays["next_observations"].dtype != obs.dtype:
-        found = str(arrays["next_observations"].dtype)
+        actual = str(arrays["next_observations"].dtype)
         raise problem(
-            source, "next_observations", f"dtype {obs.dtype} as observations", found, "store both alike"
+            source, "next_observations", f"dtype {obs.dtype} as observations", actual, "store both alike"
         )
 
 
@@ -112,9 +112,9 @@ def _check_finite(array: np.ndarray, field: str, source: Source) -> None:
     bad = np.flatnonzero(~np.isfinite(array))
     if bad.size:
         index = np.unravel_index(bad[0], array.shape)
-        found = f"{array[index]} ({bad.size} such entries)"
+        actual = f"{array[index]} ({bad.size} such entries)"
         raise problem(
-            source, at(field, index), "a finite number", found, "drop these episodes or record them again"
+            source, at(field, index), "a finite number", actual, "drop these episodes or record them again"
         )
 
 
@@ -178,9 +178,9 @@ def check_actions(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> 
 
 def _check_discrete(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> None:
     if spec is not None and not spec.discrete:
-        found = f"discrete {actions.dtype} actions"
+        actual = f"discrete {actions.dtype} actions"
         raise problem(
-            source, "actions", f"continuous actions of {spec.id}", found, "choose the right environment"
+            source, "actions", f"continuous actions of {spec.id}", actual, "choose the right environment"
         )
     count = None if spec is None else spec.num_actions
     bad = np.flatnonzero((actions < 0) | (False if count is None else actions >= count))
@@ -200,16 +200,16 @@ def _check_continuous(actions: np.ndarray, spec: EnvSpec, source: Source) -> Non
         return
     low, high = np.asarray(spec.action_low), np.asarray(spec.action_high)
     if actions.shape[1:] != low.shape:
-        found = str(list(actions.shape))
+        actual = str(list(actions.shape))
         expected = f"shape [N, {', '.join(map(str, low.shape))}] of {spec.id}"
-        raise problem(source, "actions", expected, found, "choose the right environment")
+        raise problem(source, "actions", expected, actual, "choose the right environment")
     bad = np.argwhere(out_of_range(actions, low, high))
     if len(bad):
         index = tuple(bad[0])
         expected = f"{low[index[1]]:.4g}..{high[index[1]]:.4g} of {spec.id}"
-        found = f"{actions[index]:.4g} ({len(bad)} of {actions.size} entries outside)"
+        actual = f"{actions[index]:.4g} ({len(bad)} of {actions.size} entries outside)"
         remedy = "check the units, or let 'iqlearn demos convert --env ID --clip-actions' clip and record it"
-        raise problem(source, at("actions", index), expected, found, remedy)
+        raise problem(source, at("actions", index), expected, actual, remedy)
 
 
 def out_of_range(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

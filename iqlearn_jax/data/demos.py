@@ -233,11 +233,11 @@ def parse_metadata(array: np.ndarray | None, path: Source) -> dict[str, Any]:
             path, "metadata", "JSON", str(error)[:120], "write the file with data.demos.save"
         ) from error
     if not isinstance(metadata, dict):
-        found = type(metadata).__name__
-        raise problem(path, "metadata", "a JSON object", found, "write the file with data.demos.save")
+        actual = type(metadata).__name__
+        raise problem(path, "metadata", "a JSON object", actual, "write the file with data.demos.save")
     if not isinstance(metadata.get("conversion", []), list):
-        found = repr(metadata["conversion"])[:60]
-        raise problem(path, "metadata.conversion", "a list", found, "write the file with data.demos.save")
+        actual = repr(metadata["conversion"])[:60]
+        raise problem(path, "metadata.conversion", "a list", actual, "write the file with data.demos.save")
     version = metadata.get("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         remedy = "upgrade iqlearn_jax or write the file again"

@@ -38,23 +38,23 @@ class Doctor:
         self._runs = len(case.hparams["alpha"])
         history = as_history(before)
         self._history, self._chunks = history, len(history)
-        self._found = diagnose(case, history)
-        self._said = {kind: len(finding.runs) for kind, finding in self._found.items()}
+        self._findings = diagnose(case, history)
+        self._said = {kind: len(finding.runs) for kind, finding in self._findings.items()}
 
     def see(self, update: int, metrics: dict[str, np.ndarray]) -> None:
         """Judges one more chunk of metrics [R]; says each new kind once and writes what changed."""
         if self._case.config.method not in METHODS:
             return
         self._add(update, metrics)
-        found = examine(self._case, self._history.upto(self._chunks), self._found)
-        if found == self._found and self._written:
+        findings = examine(self._case, self._history.upto(self._chunks), self._findings)
+        if findings == self._findings and self._written:
             return
-        new = [finding for kind, finding in found.items() if kind not in self._said]
+        new = [finding for kind, finding in findings.items() if kind not in self._said]
         warn_of_findings(new, self._runs)
         self._said |= {finding.kind: len(finding.runs) for finding in new}
-        self._found, self._written = found, True
+        self._findings, self._written = findings, True
         if self._path is not None:
-            write_json(self._path, as_content(found, self._runs))
+            write_json(self._path, as_content(findings, self._runs))
 
     def _add(self, update: int, metrics: dict[str, np.ndarray]) -> None:
         """One more row of the history, whose arrays double when they are full."""
@@ -70,8 +70,8 @@ class Doctor:
     def conclude(self) -> None:
         """Says again what has spread to further runs since it was first said."""
         if self._path is not None and not self._written and self._case.config.method in METHODS:
-            write_json(self._path, as_content(self._found, self._runs))
-        spread = [found for kind, found in self._found.items() if len(found.runs) > self._said[kind]]
+            write_json(self._path, as_content(self._findings, self._runs))
+        spread = [finding for kind, finding in self._findings.items() if len(finding.runs) > self._said[kind]]
         warn_of_findings(spread, self._runs)
 
 
@@ -81,16 +81,16 @@ def warn_of_findings(findings: Sequence[Finding], runs: int) -> None:
         logging.warning("%s", sentence(finding, runs))
 
 
-def examine(case: Case, history: History, found: Findings) -> Findings:
+def examine(case: Case, history: History, findings: Findings) -> Findings:
     """The findings with those of the newest chunk."""
     if case.config.method not in METHODS:
         return {}
-    found, update = dict(found), int(history.updates[-1])
+    findings, update = dict(findings), int(history.updates[-1])
     looks = ((kind, diagnosis.rule(case, history)) for kind, diagnosis in DIAGNOSES.items())
     for kind, symptom in ((kind, symptom) for kind, symptoms in looks for symptom in symptoms):
-        if (merged := _merge(case, kind, symptom, update, found.get(kind))) is not None:
-            found[kind] = merged
-    return found
+        if (merged := _merge(case, kind, symptom, update, findings.get(kind))) is not None:
+            findings[kind] = merged
+    return findings
 
 
 def _merge(case: Case, kind: str, symptom: Symptom, update: int, known: Finding | None) -> Finding | None:
@@ -107,10 +107,10 @@ def _merge(case: Case, kind: str, symptom: Symptom, update: int, known: Finding 
 
 def diagnose(case: Case, history: History) -> Findings:
     """What watching the whole history would have found, chunk by chunk."""
-    found: Findings = {}
+    findings: Findings = {}
     for chunks in range(1, len(history) + 1):
-        found = examine(case, history.upto(chunks), found)
-    return found
+        findings = examine(case, history.upto(chunks), findings)
+    return findings
 
 
 def blank_history(chunks: int, runs: int) -> History:
@@ -134,9 +134,9 @@ def as_history(columns: runs_history.History) -> History:
     return history
 
 
-def as_content(found: Findings, runs: int) -> dict[str, Any]:
+def as_content(findings: Findings, runs: int) -> dict[str, Any]:
     """The content of `doctor.json`."""
-    return {"runs": runs, "findings": [finding._asdict() for finding in found.values()]}
+    return {"runs": runs, "findings": [finding._asdict() for finding in findings.values()]}
 
 
 def examine_folder(workdir: Path, find_spec: Callable[[Any], EnvSpec]) -> tuple[list[Finding], int]:

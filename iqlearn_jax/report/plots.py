@@ -32,14 +32,14 @@ DIAGNOSTICS = {  # panel title -> metrics drawn in it, with the name in the lege
 
 def learning_curves(runs: Sequence[Run], key: str = "eval/return") -> bytes | None:
     """Return while training: every seed thin, the interquartile mean thick, its bootstrap band."""
-    drawn = [(i, run, found) for i, run in enumerate(runs) if (found := series(run, key)) is not None]
+    drawn = [(i, run, curve) for i, run in enumerate(runs) if (curve := series(run, key)) is not None]
     if not drawn:
         return None
     many = len(drawn) > FEW
     with style.figure(style.DOUBLE if many else style.SINGLE) as (fig, axes):
         ax = axes[0, 0]
-        for index, run, found in drawn:
-            draw_curve(ax, found, run.label, style.colour(index))
+        for index, run, curve in drawn:
+            draw_curve(ax, curve, run.label, style.colour(index))
         _references(ax, runs)
         ax.set_title("Return while training")
         ax.set_xlabel("env steps" if x_axis(drawn[0][1]) == "env_steps" else "updates")
@@ -70,7 +70,7 @@ def returns_per_seed(runs: Sequence[Run]) -> bytes:
 def diagnostics(run: Run) -> bytes | None:
     """Loss, rewards, values and entropy while training, those that were logged."""
     panels = {
-        title: {name: found for key, name in keys.items() if (found := series(run, key)) is not None}
+        title: {name: curve for key, name in keys.items() if (curve := series(run, key)) is not None}
         for title, keys in DIAGNOSTICS.items()
     }
     panels = {title: curves for title, curves in panels.items() if curves}
@@ -89,22 +89,22 @@ def diagnostics(run: Run) -> bytes | None:
 
 
 def _panel(ax: Axes, title: str, curves: dict[str, Series]) -> None:
-    for index, (name, found) in enumerate(curves.items()):
-        draw_curve(ax, found, name, style.colour(index))
+    for index, (name, curve) in enumerate(curves.items()):
+        draw_curve(ax, curve, name, style.colour(index))
     ax.set_title(title)
     style.thousands(ax)
     if len(curves) > 1:
         ax.legend(loc="best")
 
 
-def draw_curve(ax: Axes, found: Series, label: str, colour: str) -> None:
+def draw_curve(ax: Axes, curve: Series, label: str, colour: str) -> None:
     """One metric of R seeds: each seed thin, the interquartile mean thick, its bootstrap band."""
-    single = found.x.size == 1
-    ax.plot(found.x, found.y.T, color=colour, alpha=0.25, linewidth=0.8, marker="." if single else None)
-    ax.plot(found.x, iqm(found.y), color=colour, linewidth=2.2, label=label, marker="o" if single else None)
-    band = bootstrap_ci(found.y, n=BAND_RESAMPLES)
+    single = curve.x.size == 1
+    ax.plot(curve.x, curve.y.T, color=colour, alpha=0.25, linewidth=0.8, marker="." if single else None)
+    ax.plot(curve.x, iqm(curve.y), color=colour, linewidth=2.2, label=label, marker="o" if single else None)
+    band = bootstrap_ci(curve.y, n=BAND_RESAMPLES)
     if band is not None:
-        ax.fill_between(found.x, *band, color=colour, alpha=0.18, linewidth=0)
+        ax.fill_between(curve.x, *band, color=colour, alpha=0.18, linewidth=0)
 
 
 def _dots(ax: Axes, index: int, values: np.ndarray) -> None:

@@ -60,12 +60,12 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 def programs(folder: Path) -> list[Run]:
     """A run's folder, or the finished programs of a sweep's, with what sets them apart in their labels."""
     sweep = _read_json(folder / "sweep.json")
-    found = []
+    runs = []
     for program in sweep.get("programs", ()):
         if (folder / program["folder"] / "summary.json").is_file():
             run = read_run(folder / program["folder"])
-            found.append(_with_settings(run, program["static"]))
-    return found or [read_run(folder)]
+            runs.append(_with_settings(run, program["static"]))
+    return runs or [read_run(folder)]
 
 
 def points(run: Run) -> list[Run]:
@@ -184,8 +184,8 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     if missing:
         raise InputError(f"{path}: no value for {', '.join(missing)}; was it written by another version?")
     if len(summary["seeds"]) != len(summary["returns"]) or not summary["seeds"]:
-        found = f"{len(summary['seeds'])} seeds and {len(summary['returns'])} returns"
-        raise InputError(f"{path}: {found}; expected one return for each of at least one seed")
+        actual = f"{len(summary['seeds'])} seeds and {len(summary['returns'])} returns"
+        raise InputError(f"{path}: {actual}; expected one return for each of at least one seed")
     return summary
 
 

@@ -42,13 +42,13 @@ def varying(points: Sequence[Point]) -> list[str]:
 def cells(points: Sequence[Point], pair: tuple[str, str]) -> tuple[list, list, np.ndarray]:
     """Values of both settings and the scores [first, second, others], NaN where the grid has no point."""
     first, second = (_values(points, name) for name in pair)
-    found: dict[tuple[int, int], list[float]] = {}
+    scores: dict[tuple[int, int], list[float]] = {}
     for point, score in points:
         place = first.index(point[pair[0]]), second.index(point[pair[1]])
-        found.setdefault(place, []).append(score)
-    most = max(map(len, found.values()))
+        scores.setdefault(place, []).append(score)
+    most = max(map(len, scores.values()))
     table = np.full((len(first), len(second), most), np.nan)
-    for (i, j), values in found.items():
+    for (i, j), values in scores.items():
         table[i, j, : len(values)] = values
     return first, second, table
 
@@ -71,7 +71,7 @@ def _panel(ax: Axes, points: Sequence[Point], pair: tuple[str, str], limits: tup
 
 def _values(points: Sequence[Point], name: str) -> list:
     """Numbers in their order, others as they came."""
-    found: list = []
+    values: list = []
     for point, _ in points:
-        found += [] if point[name] in found else [point[name]]
-    return sorted(found) if all(isinstance(x, int | float) for x in found) else found
+        values += [] if point[name] in values else [point[name]]
+    return sorted(values) if all(isinstance(x, int | float) for x in values) else values

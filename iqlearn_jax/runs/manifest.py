@@ -47,10 +47,10 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     Raises:
       ValueError, KeyError: the manifest itself was changed.
     """
-    found = json.loads((folder / MANIFEST).read_text())
-    if found["sha256"] != _digest(found["content"]):
+    manifest = json.loads((folder / MANIFEST).read_text())
+    if manifest["sha256"] != _digest(manifest["content"]):
         raise ValueError(f"{MANIFEST} was changed")
-    return found["content"]
+    return manifest["content"]
 
 
 def misfit(folder: Path, like: Any) -> str | None:

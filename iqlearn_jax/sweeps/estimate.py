@@ -60,9 +60,9 @@ def memory_needed(problem: Problem) -> int:
     arguments = (problem.hparams, problem.rows, problem.demo_indices, run)
     if not hasattr(loop.chunk, "lower"):
         return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(arguments))
-    found = loop.chunk.lower(*arguments).compile().memory_analysis()
-    kept = found.output_size_in_bytes - found.alias_size_in_bytes
-    return int(found.argument_size_in_bytes + found.temp_size_in_bytes + kept)
+    analysis = loop.chunk.lower(*arguments).compile().memory_analysis()
+    kept = analysis.output_size_in_bytes - analysis.alias_size_in_bytes
+    return int(analysis.argument_size_in_bytes + analysis.temp_size_in_bytes + kept)
 
 
 def with_sharding(like, problem: Problem):
@@ -79,7 +79,7 @@ def memory_free() -> int | None:
     stats = [device.memory_stats() for device in devices]
     if not all(stats):
         return None
-    return min(found["bytes_limit"] - found["bytes_in_use"] for found in stats)
+    return min(usage["bytes_limit"] - usage["bytes_in_use"] for usage in stats)
 
 
 def seconds_per_update(problem: Problem) -> float:
@@ -115,5 +115,5 @@ def _kibibytes(file: str, name: str) -> int | None:
         lines = Path(file).read_text().splitlines()
     except OSError:
         return None
-    found = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")]
-    return found[0] if found else None
+    sizes = [int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")]
+    return sizes[0] if sizes else None

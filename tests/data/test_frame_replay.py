@@ -90,9 +90,9 @@ def test_a_frame_is_held_once():
 
 def demonstrations(stack=4):
     rows = list(play(np.random.default_rng(2), 50, 1, stack, 9))
-    found = jax.tree.map(lambda *x: np.concatenate(x), *rows)
-    found.truncated[-1] = not found.terminated[-1]
-    return Demos(found.obs, found.action, found.reward, found.next_obs, found.terminated, found.truncated)
+    steps = jax.tree.map(lambda *x: np.concatenate(x), *rows)
+    steps.truncated[-1] = not steps.terminated[-1]
+    return Demos(steps.obs, steps.action, steps.reward, steps.next_obs, steps.terminated, steps.truncated)
 
 
 @pytest.mark.parametrize("stack", [1, 4])
@@ -102,11 +102,11 @@ def test_demonstrations_come_back_as_they_were(stack):
     assert count_rows(rows) == len(demos)
     assert len(rows.frames) == len(demos) + demos.num_episodes
     index = np.arange(len(demos))
-    found = jax.jit(take_rows)(rows, index)
-    np.testing.assert_array_equal(found.obs, demos.observations)
-    np.testing.assert_array_equal(found.next_obs, demos.next_observations)
-    np.testing.assert_array_equal(found.action, demos.actions)
-    np.testing.assert_array_equal(found.terminated, demos.terminals)
+    batch = jax.jit(take_rows)(rows, index)
+    np.testing.assert_array_equal(batch.obs, demos.observations)
+    np.testing.assert_array_equal(batch.next_obs, demos.next_observations)
+    np.testing.assert_array_equal(batch.action, demos.actions)
+    np.testing.assert_array_equal(batch.terminated, demos.terminals)
 
 
 @pytest.mark.parametrize("field", ["observations", "next_observations"])

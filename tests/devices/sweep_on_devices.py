@@ -61,8 +61,8 @@ def main():
         problem = make_problem(config)
         loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
         run = loop.init(*problem.inputs)
-        found = collectives_of(loop.chunk.lower(hparams, rows, demo_indices, run).compile())
-        print("devices", jax.device_count(), "slots", problem.placement.slots, "collectives", found)
+        collectives = collectives_of(loop.chunk.lower(hparams, rows, demo_indices, run).compile())
+        print("devices", jax.device_count(), "slots", problem.placement.slots, "collectives", collectives)
         if jax.device_count() > 1:
             print("control", control(problem.placement))
         print("shards", sorted({len(x.addressable_shards) for x in jax.tree.leaves(run)}))

@@ -105,8 +105,8 @@ def test_two_processes_of_four_devices_give_the_results_of_one(single, tmp_path)
 
 
 def test_padding_repeats_the_last_run():
-    found = fit(np.arange(6).reshape(3, 2), runs=3, slots=5)
-    np.testing.assert_array_equal(found, [[0, 1], [2, 3], [4, 5], [4, 5], [4, 5]])
+    padded = fit(np.arange(6).reshape(3, 2), runs=3, slots=5)
+    np.testing.assert_array_equal(padded, [[0, 1], [2, 3], [4, 5], [4, 5], [4, 5]])
     np.testing.assert_array_equal(fit(np.arange(5), runs=3, slots=4), [0, 1, 2, 2])
 
 

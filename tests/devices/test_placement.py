@@ -19,10 +19,10 @@ def test_maps_as_jax_does(size):
         return jax.random.split(jax.random.key(0), size)
 
     tree = {"x": jnp.arange(4.0 * size).reshape(size, 4)}
-    found = jax.jit(vmap(scaled_noise, in_axes=(0, 0, None)))(tree, keys(), 2.0)
+    actual = jax.jit(vmap(scaled_noise, in_axes=(0, 0, None)))(tree, keys(), 2.0)
     expected = jax.vmap(scaled_noise, in_axes=(0, 0, None))(tree, keys(), 2.0)
-    np.testing.assert_allclose(found["x"], expected["x"], rtol=1e-6)
-    assert (found["key"] == expected["key"]).all()
+    np.testing.assert_allclose(actual["x"], expected["x"], rtol=1e-6)
+    assert (actual["key"] == expected["key"]).all()
 
 
 def test_one_entry_is_no_batch():

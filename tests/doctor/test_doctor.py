@@ -65,9 +65,9 @@ def test_every_kind_has_its_case():
 @pytest.mark.parametrize("kind", WORST)
 def test_each_kind_is_named_with_run_bound_and_remedy(kind):
     changes, metrics, remedy = WORST[kind]
-    found = diagnose(case_of(**changes), healthy(**metrics))
-    assert set(found) == {kind}
-    finding = found[kind]
+    findings = diagnose(case_of(**changes), healthy(**metrics))
+    assert set(findings) == {kind}
+    finding = findings[kind]
     assert finding.runs == [1] and remedy in finding.remedy and finding.meaning
     assert finding.update < 1000 and abs(finding.value - finding.bound) > 0
 
@@ -87,8 +87,8 @@ def test_one_odd_chunk_says_nothing(metric):
 def test_what_shrinks_from_the_start_is_no_trouble():
     """Values behind bounded ends are ±200 from the first update on: rewards there begin near 200."""
     shrinking = 400 * np.exp(-8 * UP)
-    found = diagnose(case_of(), healthy(iq__penalty=shrinking, iq__reward_policy=0.1 * shrinking))
-    assert found == {}
+    findings = diagnose(case_of(), healthy(iq__penalty=shrinking, iq__reward_policy=0.1 * shrinking))
+    assert findings == {}
 
 
 def test_values_are_warned_of_before_they_leave_their_bound():

@@ -73,19 +73,19 @@ def draws_blindly(last):
 def test_runs_made_to_fail_do_and_are_named_early(
     tmp_path, monkeypatch, name, updates, changes, kind, remedy, failed
 ):
-    found = findings(tmp_path, monkeypatch, name, updates, **changes)
+    by_kind = findings(tmp_path, monkeypatch, name, updates, **changes)
     assert all(map(failed, last_metrics(tmp_path)))
-    assert remedy in found[kind]["remedy"]
-    assert found[kind]["update"] <= EARLY * updates
-    assert sorted(found[kind]["runs"]) == [0, 1]
+    assert remedy in by_kind[kind]["remedy"]
+    assert by_kind[kind]["update"] <= EARLY * updates
+    assert sorted(by_kind[kind]["runs"]) == [0, 1]
 
 
 @pytest.mark.slow
 def test_shuffled_demonstrations_are_named(tmp_path, monkeypatch):
-    found = findings(tmp_path, monkeypatch, "offline", 2000, demos__path=shuffled(tmp_path))
+    by_kind = findings(tmp_path, monkeypatch, "offline", 2000, demos__path=shuffled(tmp_path))
     assert all(draws_blindly(last) and falls(last) for last in last_metrics(tmp_path))
-    assert "inspect" in found["policy_uniform"]["remedy"]
-    assert found["policy_uniform"]["update"] <= EARLY * 2000
+    assert "inspect" in by_kind["policy_uniform"]["remedy"]
+    assert by_kind["policy_uniform"]["update"] <= EARLY * 2000
 
 
 @pytest.mark.slow

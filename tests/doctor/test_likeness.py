@@ -43,9 +43,9 @@ def played(problem):
 
 def test_from_uniform_to_expert_it_rises_from_0_to_1(problem, played):
     reference = make_reference(demonstrated(problem), 0, uniform_play(problem))
-    found = [likeness(demonstrated(problem), reference, played(share)) for share in (0.0, 0.5, 1.0)]
-    assert found == sorted(found)
-    assert found[0] < 0.3 and found[2] > 0.7
+    likenesses = [likeness(demonstrated(problem), reference, played(share)) for share in (0.0, 0.5, 1.0)]
+    assert likenesses == sorted(likenesses)
+    assert likenesses[0] < 0.3 and likenesses[2] > 0.7
     assert likeness(demonstrated(problem), reference, uniform_play(problem)) == 0.0
 
 
@@ -83,9 +83,9 @@ def test_kept_steps_are_a_uniform_sample_without_repetition():
     advance = lambda s, a, k: Step(s + 1.0, s + 1.0, jnp.float32(0), jnp.bool_(False))  # noqa: E731
     counter = walk()._replace(step=advance, reset=lambda key: (jnp.zeros(2), jnp.zeros(2)))
     stay = lambda obs, key: jnp.ones(obs.shape[0], jnp.int32)  # noqa: E731
-    found = play_episodes(counter, stay, jax.random.key(0), 900, keep=4)
-    steps = np.asarray(found.obs)[..., 0].astype(int)
-    assert (np.asarray(found.lengths) == 9).all()
+    episodes = play_episodes(counter, stay, jax.random.key(0), 900, keep=4)
+    steps = np.asarray(episodes.obs)[..., 0].astype(int)
+    assert (np.asarray(episodes.lengths) == 9).all()
     assert all(len(set(row)) == 4 for row in steps.tolist())
     share = np.bincount(steps.ravel(), minlength=9) / 900
     np.testing.assert_allclose(share, 4 / 9, atol=5 * np.sqrt(4 / 9 * 5 / 9 / 900))

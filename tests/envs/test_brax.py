@@ -46,11 +46,11 @@ def fallen(pendulum):
 
 
 def test_one_environment_starts_differently_each_time(fallen):
-    found = starts(fallen)
-    assert len(found) > 50
+    first_obs = starts(fallen)
+    assert len(first_obs) > 50
     # As many as that many draws from the pool are expected to show, within five standard deviations.
-    expected = POOL_SIZE * (1 - (1 - 1 / POOL_SIZE) ** len(found))
-    assert abs(len(np.unique(found, axis=0)) - expected) < 5 * np.sqrt(len(found) - expected + 1)
+    expected = POOL_SIZE * (1 - (1 - 1 / POOL_SIZE) ** len(first_obs))
+    assert abs(len(np.unique(first_obs, axis=0)) - expected) < 5 * np.sqrt(len(first_obs) - expected + 1)
 
 
 def test_the_pool_holds_many_starts(pendulum):

@@ -17,9 +17,9 @@ def row(method, normalized):
 def test_difference_and_its_interval_are_scipys():
     rng = np.random.default_rng(0)
     a, b = rng.normal(0.8, 0.1, 12), rng.normal(0.5, 0.2, 12)
-    found, (low, high) = difference_interval(a, b)
+    difference, (low, high) = difference_interval(a, b)
     iqm = lambda x, axis=-1: stats.trim_mean(x, 0.25, axis=axis)  # noqa: E731
-    assert found == pytest.approx(iqm(a) - iqm(b))
+    assert difference == pytest.approx(iqm(a) - iqm(b))
     other = stats.bootstrap(
         (a, b), lambda x, y, axis: iqm(x, axis) - iqm(y, axis), method="percentile", n_resamples=10_000, rng=1
     ).confidence_interval
@@ -52,8 +52,8 @@ def test_rows_meet_their_twins_and_the_beaten_ones_stand_first():
         "gridworld_max_margin": row("max_margin", [1.1] * 8),
     }
     pairs = compare(done)
-    found = {(p.where, p.method): (p.verdict, p.probability) for p in pairs}
-    assert found == {
+    verdicts = {(p.where, p.method): (p.verdict, p.probability) for p in pairs}
+    assert verdicts == {
         ("cartpole full 1", "bc"): ("better", 1.0),
         ("cartpole full 1", "edm"): ("worse", 0.0),
         ("gridworld", "max_margin"): ("equal", 0.0),

@@ -47,10 +47,10 @@ def test_the_experts_log_probabilities_are_the_true_reward_but_for_shaping(world
     """τ log π = r + γE[V(s')] − V(s) of the soft-optimal policy: the reward that imitation can know."""
     mdp, true = world
     log_expert = TAU * np.asarray(log_policy(soft_value_iteration(mdp, jnp.asarray(true), TAU), TAU))
-    found = gridworld.compared(mdp, log_expert, true, everywhere(true))
-    assert found["projected"] == pytest.approx(1)
-    assert found["gap"] == found["gap_everywhere"] == pytest.approx(0, abs=1e-8)
-    assert found["epic"] < 0.9  # its canonical form keeps the shaping
+    metrics = gridworld.compared(mdp, log_expert, true, everywhere(true))
+    assert metrics["projected"] == pytest.approx(1)
+    assert metrics["gap"] == metrics["gap_everywhere"] == pytest.approx(0, abs=1e-8)
+    assert metrics["epic"] < 0.9  # its canonical form keeps the shaping
     np.testing.assert_allclose(gridworld.nearest(mdp, log_expert, true), true, atol=1e-8)
 
 
@@ -62,12 +62,12 @@ def test_the_gap_is_the_length_of_what_no_shaping_explains(world):
     outside = left[:, (values > 1e-9).sum() :]  # an orthonormal basis of what shapings leave
     wrong = (outside @ rng.normal(size=outside.shape[1])).reshape(true.shape)
     shaped = true + wrong + shaping(mdp, rng.normal(size=len(true))) + 3
-    found = gridworld.compared(mdp, shaped, true, everywhere(true))
+    metrics = gridworld.compared(mdp, shaped, true, everywhere(true))
     length = np.linalg.norm(outside.T @ true.ravel())
-    assert found["gap"] == pytest.approx(np.linalg.norm(wrong) / length)
+    assert metrics["gap"] == pytest.approx(np.linalg.norm(wrong) / length)
     ours, theirs = (outside.T @ r.ravel() for r in (true + wrong, true))
     cosine = ours @ theirs / np.linalg.norm(ours) / np.linalg.norm(theirs)  # their means are 0
-    assert found["projected"] == found["projected_everywhere"] == pytest.approx(cosine)
+    assert metrics["projected"] == metrics["projected_everywhere"] == pytest.approx(cosine)
     np.testing.assert_allclose(gridworld.nearest(mdp, shaped, true), true + wrong, atol=1e-8)
     assert gridworld.gap(mdp, np.zeros_like(true), true, everywhere(true)) == pytest.approx(1)
 
@@ -78,9 +78,9 @@ def test_only_visited_pairs_count_where_the_table_says_so(world):
     seen[3, 2] = False
     off = true.copy()
     off[3, 2] += 5
-    found = gridworld.compared(mdp, off, true, seen)
-    assert found["gap"] == pytest.approx(0, abs=1e-8)
-    assert found["gap_everywhere"] > 1
+    metrics = gridworld.compared(mdp, off, true, seen)
+    assert metrics["gap"] == pytest.approx(0, abs=1e-8)
+    assert metrics["gap_everywhere"] > 1
 
 
 @pytest.mark.slow

@@ -42,8 +42,8 @@ def test_memory_gives_back_rows_as_they_were_kept():
     blank = jnp.zeros(processes.CHAINS, jnp.int32)
     last = 3 * processes.KEPT - 1
     rows = remembered(Walkers(blank, blank, memory), last, True, jax.random.key(0))
-    for k, found in enumerate((rows.obs, rows.action, rows.next_obs, rows.round)):
-        np.testing.assert_array_equal(found - k * 10**6, rows.obs)
+    for k, column in enumerate((rows.obs, rows.action, rows.next_obs, rows.round)):
+        np.testing.assert_array_equal(column - k * 10**6, rows.obs)
     assert len(set(np.asarray(rows.obs) // processes.CHAINS)) > processes.KEPT // 3
     np.testing.assert_array_equal(np.asarray(rows.obs) % processes.CHAINS, np.arange(processes.CHAINS))
 
@@ -71,8 +71,8 @@ def test_every_method_has_its_stated_properties_and_is_measured_or_has_no_table(
 def test_the_page_and_its_figure_are_written_from_the_rows(monkeypatch, tmp_path):
     for target in ("RESULTS", "IMAGES"):
         monkeypatch.setattr(f"experiments.studies.properties_page.{target}", tmp_path)
-    found = {kind: [(0.2, [0.1, 0.3]), (0.02, [0.01, 0.03])] for kind in KINDS}
-    row = {"method": "bc", "updates": [10, 100], "shuffled": (0.0, [0.0, 0.0]), "wall_seconds": 360.0} | found
+    curve = {kind: [(0.2, [0.1, 0.3]), (0.02, [0.01, 0.03])] for kind in KINDS}
+    row = {"method": "bc", "updates": [10, 100], "shuffled": (0.0, [0.0, 0.0]), "wall_seconds": 360.0} | curve
     properties_page.write([row], 100, "")
     page = (tmp_path / "properties.md").read_text()
     assert "| bc | 0.020 [0.010, 0.030] | 0.020 [0.010, 0.030] | 0.000 [0.000, 0.000] |" in page
@@ -82,7 +82,7 @@ def test_the_page_and_its_figure_are_written_from_the_rows(monkeypatch, tmp_path
 
 
 def test_ticks_that_measurements_do_not_bear_out_are_named():
-    assert all(len(found.ticks) in (0, len(PROPERTIES)) for found in STATED.values())
+    assert all(len(entry.ticks) in (0, len(PROPERTIES)) for entry in STATED.values())
 
     def row(method, moved, end):
         return {"method": method, "updates": [9], "shuffled": (moved, None)} | {

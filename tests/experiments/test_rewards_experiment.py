@@ -32,9 +32,11 @@ def true_reward(obs, action, next_obs):
 
 def made(sign, shaped, wrong=0.0):
     def rule(hparams, state, rows, key):
-        found = sign * true_reward(rows.obs, rows.action, rows.next_obs) + wrong * jnp.cos(4 * rows.obs[:, 0])
+        reward = sign * true_reward(rows.obs, rows.action, rows.next_obs) + wrong * jnp.cos(
+            4 * rows.obs[:, 0]
+        )
         behind = jnp.where(rows.terminated, 0.0, GAMMA * potential(rows.next_obs))
-        return found + shaped * (behind - potential(rows.obs))
+        return reward + shaped * (behind - potential(rows.obs))
 
     return RecoveredReward(SPEC, {}, rule, None, {"gamma": jnp.float32(GAMMA)}, None, sampled=False)
 
@@ -69,8 +71,8 @@ def test_the_known_reward_of_acrobot_is_that_of_its_demonstrations():
     demos = load(ROOT / "iqlearn_jax/data/bundled/Acrobot-v1.npz")
     known = reward_measures.KNOWN["Acrobot-v1"]
     np.testing.assert_array_equal(known.ends(demos.next_observations), demos.terminals)
-    found = known.reward(demos.observations, demos.actions, demos.next_observations)
-    np.testing.assert_array_equal(found, demos.rewards)
+    recomputed = known.reward(demos.observations, demos.actions, demos.next_observations)
+    np.testing.assert_array_equal(recomputed, demos.rewards)
     assert demos.terminals.any() and not demos.terminals.all()
 
 
@@ -92,15 +94,15 @@ def test_the_known_reward_of_the_double_pendulum_is_that_of_the_environment():
     free = np.abs(next_obs[:, 6:]).max(axis=1) < 10
     assert free.mean() > 0.5 and terminated[free].any() and not terminated[free].all()
     np.testing.assert_array_equal(known.ends(next_obs), terminated)
-    found = np.asarray(known.reward(None, None, next_obs))
-    np.testing.assert_allclose(found[free], reward[free], rtol=1e-5, atol=1e-4)
-    assert (found[~free] >= reward[~free] - 1e-4).all()
+    known_reward = np.asarray(known.reward(None, None, next_obs))
+    np.testing.assert_allclose(known_reward[free], reward[free], rtol=1e-5, atol=1e-4)
+    assert (known_reward[~free] >= reward[~free] - 1e-4).all()
 
 
 def test_a_constant_true_reward_has_no_correlation_and_no_epic(played):
     rows, episode = played
-    found = reward_measures.measures(made(1, 0), rows.replace(reward=np.ones(1200, np.float32)), episode)
-    assert found["pearson"] is None and found["epic"] is None and found["dard"] is None
+    metrics = reward_measures.measures(made(1, 0), rows.replace(reward=np.ones(1200, np.float32)), episode)
+    assert metrics["pearson"] is None and metrics["epic"] is None and metrics["dard"] is None
 
 
 @pytest.mark.parametrize(
@@ -154,9 +156,11 @@ def test_policies_are_chosen_by_what_they_returned_and_correlated_with_their_own
         label: rows[2 * i : 2 * i + 2] for i, label in enumerate(("random", "policy", "expert", "a", "b"))
     }
     levels = {label: groups.pop(label) for label in "ab"}
-    found = rewards.by_level(made(-1, 0), groups | {"after 25 %": []}, levels)
-    assert found["pearson"] == pytest.approx(-1) and found["spearman"] == pytest.approx(-1)
-    assert found["returns"] == {label: np.mean([x.reward.sum() for x in levels[label]]) for label in "ab"}
+    correlations = rewards.by_level(made(-1, 0), groups | {"after 25 %": []}, levels)
+    assert correlations["pearson"] == pytest.approx(-1) and correlations["spearman"] == pytest.approx(-1)
+    assert correlations["returns"] == {
+        label: np.mean([x.reward.sum() for x in levels[label]]) for label in "ab"
+    }
     assert rewards.by_level(made(-1, 0), groups, {"a": rows[:2]}) is None
 
 

@@ -52,8 +52,8 @@ def test_a_table_is_trained_once_and_written(small, monkeypatch, capsys):
     assert "made: pending, there is no expert" in said
     folder = small[1] / "runs" / "small" / "here"
     summary = json.loads((folder / "summary.json").read_text())
-    found = json.loads((small[1] / "results" / "small.json").read_text())
-    here, away, made = found["rows"]
+    content = json.loads((small[1] / "results" / "small.json").read_text())
+    here, away, made = content["rows"]
     assert here["returns"] == summary["returns"]
     assert here["seeds"] == [5, 6]
     assert here["note"] == "a note, measured in here"  # nothing of other settings
@@ -207,12 +207,12 @@ def test_a_chosen_policy_is_worth_what_it_returned_when_it_was_like_the_demonstr
     assert chosen(tmp_path, summary) is None  # no snapshot was kept
     for updates in (10, 20, 30):
         (tmp_path / "snapshots" / str(updates)).mkdir(parents=True)
-    found = chosen(tmp_path, summary)
-    assert (found["updates"], found["env_steps"], found["returns"]) == ([20, 10], [60, 30], [40, 60])
-    np.testing.assert_allclose(found["normalized"], [0.3, 0.5])
-    assert found["normalized_iqm"] == pytest.approx(0.4) and found["ci95"] is None
+    choice = chosen(tmp_path, summary)
+    assert (choice["updates"], choice["env_steps"], choice["returns"]) == ([20, 10], [60, 30], [40, 60])
+    np.testing.assert_allclose(choice["normalized"], [0.3, 0.5])
+    assert choice["normalized_iqm"] == pytest.approx(0.4) and choice["ci95"] is None
     row = {"name": "a", "seeds": [7, 8], "normalized_iqm": 0.875, "ci95": None}
     assert chosen_table([row | {"chosen": None}]) == ""
     assert "| a | 7–8 | 20 10 | 60 30 | 40 60 | 0.400 | 0.875 |" in chosen_table(
-        [row | {"chosen": found}, {}]
+        [row | {"chosen": choice}, {}]
     )

@@ -91,10 +91,10 @@ def test_a_search_decides_the_settings_and_no_row_runs_before_it(monkeypatch, tm
 
 def test_configurations_hold_what_the_search_found():
     rows = json.loads((ROOT / "docs/results/tuning.json").read_text())["rows"]
-    found = {row["name"]: row["best"] for row in rows if row["best"]}
-    assert found["cartpole_full_iq"]
-    assert json.loads((ROOT / tuning.CHOSEN).read_text()) == found
-    for name, best in found.items():
+    best_points = {row["name"]: row["best"] for row in rows if row["best"]}
+    assert best_points["cartpole_full_iq"]
+    assert json.loads((ROOT / tuning.CHOSEN).read_text()) == best_points
+    for name, best in best_points.items():
         config = load_config(f"table1:{name}")
         assert all(config[key] == value for key, value in best.items()), name
 
@@ -152,9 +152,9 @@ def test_demonstrations_made_here_are_compared_apart(monkeypatch, tmp_path):
 def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it():
     curve = {"updates": [1, 2, 3], "env_steps": [1000, 2000, 3000], "seconds": [1.5, 3.0, 4.5]}
     curve |= {"returns": [[20.0, 20.0], [95.0, 93.0], [50.0, 60.0]]}
-    found = {"curve": curve, "random_return": 10.0, "expert_return": 100.0}
-    assert table1.near_expert(found) == ("2,000", "3")  # 94 of 100: 0.93
-    assert table1.near_expert(found | {"expert_return": 120.0}) == ("never", "never")
+    row = {"curve": curve, "random_return": 10.0, "expert_return": 100.0}
+    assert table1.near_expert(row) == ("2,000", "3")  # 94 of 100: 0.93
+    assert table1.near_expert(row | {"expert_return": 120.0}) == ("never", "never")
 
 
 @pytest.mark.slow

@@ -189,7 +189,7 @@ def test_a_run_depends_neither_on_its_neighbours_nor_on_its_place(played):
     copies = setup.loop.init(hparams, seeds, rows, demo_indices)
     for _ in range(2):
         copies, metrics = setup.loop.chunk(hparams, rows, demo_indices, copies)
-    before, after = (jax.tree.leaves(plain(found)) for found in ((run, seen[1]), (copies, metrics)))
+    before, after = (jax.tree.leaves(plain(result)) for result in ((run, seen[1]), (copies, metrics)))
     for own, copied in zip(before, after, strict=True):
         np.testing.assert_array_equal(own[1], copied[1])
         for place in (0, 2):

@@ -50,12 +50,12 @@ def seen():
     rows = jax.tree.map(jnp.asarray, transitions(demos_of("bandit")))
     demo_indices = DemoIndices(jnp.arange(6)[None], jnp.full(1, 6), jnp.zeros((1, 1), jnp.int32))
     hparams = {"gamma": jnp.ones(1)}
-    run, found = loop.init(hparams, np.array([3]), rows, demo_indices), []
+    run, updates = loop.init(hparams, np.array([3]), rows, demo_indices), []
     for _ in range(4):
         run, metrics = loop.chunk(hparams, rows, demo_indices, run)
         batch = jax.tree.map(lambda x: np.array(x[0]), run.state["batch"])
-        found.append((batch, {name: float(value[0]) for name, value in metrics.items()}))
-    return found, run
+        updates.append((batch, {name: float(value[0]) for name, value in metrics.items()}))
+    return updates, run
 
 
 def test_a_rollout_is_in_order_and_goes_on_where_the_last_one_ended(seen):
@@ -90,10 +90,10 @@ def test_windows_are_successive_steps_that_start_at_what_the_run_may_see(from_st
     demos = demos_of("bandit")
     rows = jax.tree.map(jnp.asarray, transitions(demos))
     demo_indices = DemoIndices(jnp.array([2, 30, len(demos) - 1]), jnp.int32(3), jnp.array([1, 7]))
-    found = sample_windows(rows, demo_indices, jax.random.key(0), 50, 3, from_start).expert
-    starts = [int(np.flatnonzero((demos.observations == window[0]).all(axis=1))[0]) for window in found.obs]
+    windows = sample_windows(rows, demo_indices, jax.random.key(0), 50, 3, from_start).expert
+    starts = [int(np.flatnonzero((demos.observations == window[0]).all(axis=1))[0]) for window in windows.obs]
     assert set(starts) == ({1, 7} if from_start else {2, 30, len(demos) - 1})
-    for start, obs, cut in zip(starts, found.obs, found.truncated, strict=True):
+    for start, obs, cut in zip(starts, windows.obs, windows.truncated, strict=True):
         inside = np.minimum(start + np.arange(3), len(demos) - 1)
         np.testing.assert_array_equal(obs, demos.observations[inside])
         assert start < len(demos) - 1 or cut[0]  # what was repeated lies behind an end

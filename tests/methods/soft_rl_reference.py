@@ -72,9 +72,9 @@ def check_update(made, hparams, state, table, batch, rewards, ends, absorbing):
         row_by_row(table, getattr(batch, kind), rewards[kind], ends[kind], absorbing) for kind in rewards
     ]
     loss, by_table, by_theta = (sum(part[i] for part in parts) for i in range(3))
-    found_table, found_theta = gradients(after)
-    np.testing.assert_allclose(found_table, by_table, atol=1e-6)
-    np.testing.assert_allclose(found_theta, by_theta, atol=1e-6)
+    table_gradient, theta_gradient = gradients(after)
+    np.testing.assert_allclose(table_gradient, by_table, atol=1e-6)
+    np.testing.assert_allclose(theta_gradient, by_theta, atol=1e-6)
     np.testing.assert_allclose(metrics["rl/loss"], loss, rtol=1e-6)
     assert np.abs(by_table).max() > 0.1
     return after

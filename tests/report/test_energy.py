@@ -24,8 +24,8 @@ def test_two_normal_distributions():
 def test_small_samples_of_one_distribution_are_not_apart_on_average():
     """Without the correction the mean would be E‖X − X'‖·(1/5 + 1/5) = 0.45; clipping at 0 leaves some."""
     rng = np.random.default_rng(1)
-    found = [energy_distance(rng.normal(size=(5, 1)), rng.normal(size=(5, 1))) for _ in range(500)]
-    assert np.mean(found) < 0.25
+    distances = [energy_distance(rng.normal(size=(5, 1)), rng.normal(size=(5, 1))) for _ in range(500)]
+    assert np.mean(distances) < 0.25
 
 
 def test_the_further_point_holds_what_is_missing():

@@ -102,7 +102,7 @@ def test_a_grid_shows_findings_at_their_points(tmp_path):
     }  # fmt: skip
     (folder / "doctor.json").write_text(json.dumps({"runs": 4, "findings": [finding]}))
     first, second = points(read_run(folder))
-    assert (first.findings, [found.runs for found in second.findings]) == ([], [[2]])
+    assert (first.findings, [entry.runs for entry in second.findings]) == ([], [[2]])
 
 
 def test_text_from_files_is_escaped(tmp_path):

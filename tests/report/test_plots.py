@@ -46,8 +46,8 @@ def test_episode_sums():
         "source": np.array(["expert", "expert", "expert", "policy", "policy"]),
     }
     true, recovered, source = reward_plots.episode_sums(data)
-    found = sorted(zip(source, true, recovered, strict=True))
-    assert found == [("expert", 3, 30), ("expert", 3, 30), ("policy", 9, 90)]
+    sums = sorted(zip(source, true, recovered, strict=True))
+    assert sums == [("expert", 3, 30), ("expert", 3, 30), ("policy", 9, 90)]
 
 
 def test_reward_figures_with_constant_and_varying_truth():

@@ -71,9 +71,9 @@ def test_series_interpolates_resumed_and_unequal_seeds(tmp_path):
     ]
     half = '{"update": 30, "se'  # a killed process leaves half a line
     (folder / "metrics.jsonl").write_text("\n".join([*map(json.dumps, lines), half]))
-    found = series(read_run(folder), "m")
-    np.testing.assert_allclose(found.x, [0, 10])
-    np.testing.assert_allclose(found.y, [[0, 10], [4, 6]])
+    curve = series(read_run(folder), "m")
+    np.testing.assert_allclose(curve.x, [0, 10])
+    np.testing.assert_allclose(curve.y, [[0, 10], [4, 6]])
 
 
 def test_labels_become_distinct(tmp_path):

@@ -20,14 +20,14 @@ def test_the_loss_in_the_documentation_is_the_objective():
     obs, next_obs = (np.asarray(jax.random.normal(key, (8, 4))) for key in keys)
     action, terminated = np.arange(8) % 2, np.arange(8) == 7
     batch = {"obs": obs, "next_obs": next_obs, "action": jnp.asarray(action), "terminated": terminated * 1.0}
-    found = names["loss"](lambda x: x @ params, batch)
+    loss = names["loss"](lambda x: x @ params, batch)
 
     q, next_q = obs @ np.asarray(params), next_obs @ np.asarray(params)
     v, next_v = (0.1 * np.log(np.exp(x / 0.1).sum(-1)) for x in (q, next_q))
     discounted = 0.99 * ~terminated * next_v
     reward = q[np.arange(8), action] - discounted
     expected = (v - discounted).mean() - (reward - reward**2 / (4 * 0.5)).mean()
-    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
 def test_the_change_shown_in_the_readme_is_the_examples():

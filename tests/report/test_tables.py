@@ -79,9 +79,9 @@ def test_results_file(tmp_path):
     }
     path = tmp_path / "core.json"
     path.write_text(json.dumps({"name": "core", "provenance": {}, "rows": [row]}))
-    (found,) = result_rows(path)
-    assert found["learned from"] == "1 demonstration, every 20th step"
-    assert found["normalised IQM [95 % CI]"] == "1.00"
+    (cells,) = result_rows(path)
+    assert cells["learned from"] == "1 demonstration, every 20th step"
+    assert cells["normalised IQM [95 % CI]"] == "1.00"
     path.write_text("[]")
     with pytest.raises(InputError, match=r"core\.json"):
         result_rows(path)

@@ -63,26 +63,26 @@ def test_the_exported_reward_is_that_of_the_run_that_was_named(folder, capsys):
 
 
 def test_a_snapshots_reward_is_the_one_of_its_time(folder, capsys):
-    found = {}
+    rewards = {}
     for at, updates in {"4": 4, "8": 8, "likeness": 8, "final": 8}.items():  # evaluated after 8 only
         out = f"{folder}/at_{at}.npz"
         with made_up_environments():
             assert cli.main(["reward", "export", f"--workdir={folder}/iq", f"--at={at}", f"--out={out}"]) == 0
         assert f"seed 5000, {updates} updates" in capsys.readouterr().out
-        found[at] = load_reward(out)
+        rewards[at] = load_reward(out)
     with made_up_environments():
         problem, _ = load_run(folder / "iq", from_flat(read_config(folder / "iq")))
         kept = load_snapshot(folder / "iq", problem, 4)
     rows = jax.tree.map(lambda x: x[:20], problem.rows)
     parts = rows.obs, rows.action, rows.next_obs, rows.terminated
-    values = {at: reward(*parts) for at, reward in found.items()}
+    values = {at: reward(*parts) for at, reward in rewards.items()}
     hparams, state = problem.placement.one((problem.hparams, kept), 0)
     expected = problem.method.reward(hparams, state, rows, jax.random.key(0))
     np.testing.assert_allclose(values["4"], expected, rtol=1e-5)
     assert np.abs(values["4"] - values["final"]).max() > 1e-3
     for at in ("8", "likeness"):
         np.testing.assert_array_equal(values[at], values["final"])
-    counts = {at: reward.metadata["run"] for at, reward in found.items()}
+    counts = {at: reward.metadata["run"] for at, reward in rewards.items()}
     assert counts["8"] == counts["final"] and counts["4"]["failed_at"] == -1
 
 

@@ -39,8 +39,8 @@ def test_a_file_gives_back_the_methods_reward(name, tmp_path):
     reward = load_reward(tmp_path / "reward.npz")
     rule, keys = jax.jit(method.reward), jax.random.split(jax.random.key(3))
     expected, other = (np.asarray(rule(hparams, state, rows, key)) for key in keys)
-    found = jax.jit(reward)(*asked(rows), keys[0])
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    actual = jax.jit(reward)(*asked(rows), keys[0])
+    np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=1e-6)
     assert np.ptp(expected) > 0
     assert reward.sampled == np.any(expected != other)
     if method.end_reward is not None:
@@ -61,8 +61,8 @@ def test_what_a_function_depends_on():
     def fn(a, b, c):
         return jnp.where(a["x"] > 0, a["x"], b) + 0 * a["y"], jax.random.split(c)[0:0].size
 
-    found = live_inputs(fn, {"x": 1.0, "y": 2.0, "z": 3.0}, 4.0, jax.random.key(0))
-    assert found == ({"x": True, "y": True, "z": False}, True, False)
+    live = live_inputs(fn, {"x": 1.0, "y": 2.0, "z": 3.0}, 4.0, jax.random.key(0))
+    assert live == ({"x": True, "y": True, "z": False}, True, False)
 
 
 def rewrite(path, out, arrays=None, **metadata):

@@ -11,13 +11,13 @@ CLOCKS = {"wall_seconds", "updates_per_second"}
 
 
 def lines(workdir):
-    found = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
-    return [{k: v for k, v in line.items() if k not in CLOCKS} for line in found]
+    records = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if k not in CLOCKS} for line in records]
 
 
 def summary(workdir):
-    found = json.loads((workdir / "summary.json").read_text())
-    return {k: v for k, v in found.items() if k not in CLOCKS}
+    content = json.loads((workdir / "summary.json").read_text())
+    return {k: v for k, v in content.items() if k not in CLOCKS}
 
 
 def assert_same_state(a, b):

@@ -93,8 +93,8 @@ def test_a_damaged_manifest(kind, tmp_path, capsys):
     """It stands for a damaged checkpoint; without one (early versions) the checkpoint is read as it is."""
     save(tmp_path / "checkpoints")
     DAMAGES[kind][0](tmp_path / "checkpoints" / "8" / MANIFEST)
-    found = newest(tmp_path / "checkpoints")
-    assert_same_state(found, state(8 if kind == "delete" else 4))
+    restored = newest(tmp_path / "checkpoints")
+    assert_same_state(restored, state(8 if kind == "delete" else 4))
     assert ("manifest.json is damaged" in capsys.readouterr().err) == (kind != "delete")
 
 
@@ -251,4 +251,4 @@ def test_what_tensorstore_says_to_closed_event_loops_is_not_printed(monkeypatch)
         checkpoint_lib.hush_closed_loops()
     for words in ("Event loop is closed", "something else"):
         sys.unraisablehook(SimpleNamespace(exc_value=RuntimeError(words)))
-    assert [str(found.exc_value) for found in seen] == ["something else"]
+    assert [str(unraisable.exc_value) for unraisable in seen] == ["something else"]

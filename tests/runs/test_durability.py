@@ -52,10 +52,10 @@ def test_saves_by_time_change_no_result(minutes, numbers, whole, tmp_path, monke
         return original(*arguments)
 
     monkeypatch.setattr(session_lib, "one_chunk", minute_long)
-    found = saved(monkeypatch)
+    saved_at = saved(monkeypatch)
     config = small(checkpoint_every=0, checkpoint_minutes=minutes)
     train(config, tmp_path / "run")
-    assert found == numbers
+    assert saved_at == numbers
     assert_same_state(load_run(whole, small())[1], load_run(tmp_path / "run", config)[1])
     assert lines(whole) == lines(tmp_path / "run")
 
@@ -111,8 +111,8 @@ def test_a_second_sigterm_ends():
         "    os.kill(os.getpid(), signal.SIGTERM); print(stop() == signal.SIGTERM, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGTERM); print('alive')"
     )
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert (found.stdout.split(), found.returncode) == (["True"], -signal.SIGTERM)
+    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert (completed.stdout.split(), completed.returncode) == (["True"], -signal.SIGTERM)
 
 
 def test_stopped_keeps_its_number():
@@ -168,8 +168,8 @@ def test_a_full_disk_under_the_metrics_is_one_line_and_leaves_no_half_line(tmp_p
         metrics.write(8, 0, 1.0, [0, 1], {"x": [1.0, 2.0]})
     assert path.stat().st_size > size  # part of it
     MetricsFile(path, upto=4).write(8, 0, 1.0, [0, 1], {"x": [1.0, 2.0]})
-    found = [(line["update"], line["seed"]) for line in lines(tmp_path)]
-    assert found == [(4, 0), (4, 1), (8, 0), (8, 1)]
+    written = [(line["update"], line["seed"]) for line in lines(tmp_path)]
+    assert written == [(4, 0), (4, 1), (8, 0), (8, 1)]
 
 
 def test_lines_are_on_the_disk_before_a_checkpoint(tmp_path, monkeypatch):

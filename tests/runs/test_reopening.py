@@ -38,11 +38,11 @@ def test_another_commit_is_refused_and_can_be_forced(whole, parts, monkeypatch, 
     load_run(parts, small())  # evaluation may use newer code
     assert cli.main(["train", f"--workdir={parts}", "--resume", "--force"]) == 0
     assert "warning: resumed by force: code: " in capsys.readouterr().err
-    found = provenance(parts)
-    assert found["commit"] == first
-    assert [entry["commit"] for entry in found["resumed"]] == ["abc"]
-    assert "abc now" in found["resumed"][0]["forced"][0]
-    assert found["resumed"][0].keys() >= {"commit", "versions", "started"}
+    record = provenance(parts)
+    assert record["commit"] == first
+    assert [entry["commit"] for entry in record["resumed"]] == ["abc"]
+    assert "abc now" in record["resumed"][0]["forced"][0]
+    assert record["resumed"][0].keys() >= {"commit", "versions", "started"}
     assert_same_run(whole, parts)
     train(small(), parts, resume=True)  # the code that trained last
     assert [entry["forced"] for entry in provenance(parts)["resumed"][1:]] == [[]]

@@ -37,8 +37,8 @@ def test_a_sweep_from_the_command_line(tmp_path, demos, capsys):
     assert main(command) == 0
     said = " ".join(capsys.readouterr().out.split())
     assert "optimistic" in said and "report" in said
-    found = json.loads((folder / "sweep.json").read_text())
-    points = [(row["point"]["method"], row["point"]["alpha"]) for row in found["rows"]]
+    result = json.loads((folder / "sweep.json").read_text())
+    points = [(row["point"]["method"], row["point"]["alpha"]) for row in result["rows"]]
     assert sorted(points) == [("bc", 0.1), ("bc", 0.5), ("iq", 0.1), ("iq", 0.5)]
     assert (folder / "report.html").exists()
     assert main(command) == 0  # given again: nothing to do

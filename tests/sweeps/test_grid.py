@@ -42,10 +42,10 @@ def test_parts_cover_all_runs_once_and_in_order():
     whole = runs_of(config)
     parts = parts_of(program, 4)
     assert [part.name for part in parts] == [f"program-0-part-{k}" for k in range(3)]
-    found = [runs_of(part.config) for part in parts]
-    assert max(len(part.seeds) for part in found) <= 4
-    np.testing.assert_array_equal(np.concatenate([part.seeds for part in found]), whole.seeds)
-    gammas = np.concatenate([part.values["gamma"] for part in found])
+    part_runs = [runs_of(part.config) for part in parts]
+    assert max(len(part.seeds) for part in part_runs) <= 4
+    np.testing.assert_array_equal(np.concatenate([part.seeds for part in part_runs]), whole.seeds)
+    gammas = np.concatenate([part.values["gamma"] for part in part_runs])
     np.testing.assert_array_equal(gammas, whole.values["gamma"])
     assert parts_of(program, 9) == [program]
 

@@ -155,19 +155,19 @@ def swept(environments, tmp_path_factory):
 
 
 def test_a_sweep_from_plan_to_table(swept):
-    folder, config, found = swept
-    assert [p["folder"] for p in found["programs"]] == ["program-0", "program-1"]
-    assert len(found["rows"]) == 4
-    for row in found["rows"]:
+    folder, config, result = swept
+    assert [p["folder"] for p in result["programs"]] == ["program-0", "program-1"]
+    assert len(result["rows"]) == 4
+    for row in result["rows"]:
         assert row["point"].keys() == {"critic_lr", "critics"}
         assert row["seeds"] == [config.first_seed + i for i in range(5)]
         assert row["ci95"][0] <= row["normalized_iqm"] <= row["ci95"][1]
-    scores = [row["normalized_iqm"] for row in found["rows"]]
+    scores = [row["normalized_iqm"] for row in result["rows"]]
     assert scores == sorted(scores, reverse=True)
     assert len(set(scores)) > 1
-    assert found["best"]["point"] == found["rows"][0]["point"]
-    assert json.loads((folder / "sweep.json").read_text()) == found
-    assert run_sweep(plan(config, GRID), GRID, folder) == found  # nothing is run twice
+    assert result["best"]["point"] == result["rows"][0]["point"]
+    assert json.loads((folder / "sweep.json").read_text()) == result
+    assert run_sweep(plan(config, GRID), GRID, folder) == result  # nothing is run twice
     page = write_report([folder], folder).read_text()
     assert all(f"critics {c}, critic_lr {rate}" in page for c in (1, 2) for rate in ("0.001", "0.1"))
     assert (folder / "figures" / "heat_walk.png").exists()
@@ -232,7 +232,7 @@ def test_estimate_counts_the_replay():
     small, large = (memory_needed(make_problem(config)) for config in configs)
     row = 4 * (2 + 1 + 1 + 2) + 2  # obs, action, reward, next_obs in 32 bits, two flags
     assert 0.9 < (large - small) / (4 * (sizes[1] - sizes[0]) * row) < 1.3
-    found = estimate(configs[0])
-    assert found.fits and found.seconds > 0 and found.runs_per_device == 4
-    assert found.bytes >= small
-    assert not found._replace(free=found.bytes - 1).fits
+    estimated = estimate(configs[0])
+    assert estimated.fits and estimated.seconds > 0 and estimated.runs_per_device == 4
+    assert estimated.bytes >= small
+    assert not estimated._replace(free=estimated.bytes - 1).fits

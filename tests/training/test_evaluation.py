@@ -45,9 +45,9 @@ def test_only_sampled_evaluations_draw_and_by_the_policys_probabilities(problems
     greedy, sampled = (make_evaluator(problem) for problem in problems)
     probabilities = jnp.array([0.0, 0.5, 1.0])
     assert (greedy(probabilities, EPISODES).action == 0).all()
-    found = sampled(probabilities, EPISODES)
-    seen = np.arange(KEPT_STEPS) < np.asarray(found.lengths)[..., None]
-    share = np.where(seen, found.action, 0).sum(axis=(1, 2)) / seen.sum(axis=(1, 2))
+    episodes = sampled(probabilities, EPISODES)
+    seen = np.arange(KEPT_STEPS) < np.asarray(episodes.lengths)[..., None]
+    share = np.where(seen, episodes.action, 0).sum(axis=(1, 2)) / seen.sum(axis=(1, 2))
     np.testing.assert_allclose(share, probabilities, atol=0.1)
 
 
@@ -67,6 +67,6 @@ def test_runs_that_do_not_divide_by_the_devices_play_as_they_do_alone(problems):
     padded = alone._replace(placement=place, hparams=hparams)
     probabilities = np.array([0.2, 0.5, 0.8], np.float32)
     expected = make_evaluator(alone)(jnp.asarray(probabilities), EPISODES)
-    found = make_evaluator(padded)(place.put(probabilities), EPISODES)
-    assert found.returns.shape == (SEEDS, EPISODES)
-    jax.tree.map(np.testing.assert_array_equal, found, jax.tree.map(np.asarray, expected))
+    actual = make_evaluator(padded)(place.put(probabilities), EPISODES)
+    assert actual.returns.shape == (SEEDS, EPISODES)
+    jax.tree.map(np.testing.assert_array_equal, actual, jax.tree.map(np.asarray, expected))

@@ -52,8 +52,8 @@ def test_draws_of_an_actor_are_averaged_and_long_files_cut(problem, monkeypatch)
 
 def test_iq_learn_has_a_value_and_cloning_none(problem):
     state = jax.vmap(problem.method.init)(jax.random.split(jax.random.key(0), 3), problem.hparams)
-    found = make_initial_value(problem)(state)["iq/initial_value"]
-    assert found.shape == (3,) and np.isfinite(found).all() and len(set(found.tolist())) == 3
+    values = make_initial_value(problem)(state)["iq/initial_value"]
+    assert values.shape == (3,) and np.isfinite(values).all() and len(set(values.tolist())) == 3
     with made_up_environments():
         assert make_initial_value(make_problem(made_up_config("bc", "demos", "walk")))(None) == {}
 

@@ -73,18 +73,18 @@ def test_sources_of_other_lengths_count_alike_when_whitened():
         rng.normal(3.0, 0.1, (50, 2)),
         rng.normal(-1.0, 2.0, (400, 2)) @ np.array([[1.0, 0.9], [0.0, 0.5]]),
     )
-    found = {name: x[0] for name, x in measure_normalization([[near, far]], whiten=True).items()}
+    stats = {name: x[0] for name, x in measure_normalization([[near, far]], whiten=True).items()}
     together = np.concatenate([np.repeat(near, 8, axis=0), far])  # the same number of rows of each
-    inputs = (together - found["obs_mean"]) / found["obs_std"] @ found["obs_turn"]
+    inputs = (together - stats["obs_mean"]) / stats["obs_std"] @ stats["obs_turn"]
     np.testing.assert_allclose(np.cov(inputs.T, bias=True), np.eye(2), atol=1e-5)
 
 
 def test_directions_without_spread_keep_their_scale():
     x = np.random.default_rng(0).normal(size=(1000, 1))
-    found = measure_normalization([[np.concatenate([x, 3 * x + 1e-6, 1e-9 * x], axis=1)]], whiten=True)
-    turned = (np.array([[0.0, 0.0, 2.0]]) @ found["obs_turn"][0]) / 2.0
+    stats = measure_normalization([[np.concatenate([x, 3 * x + 1e-6, 1e-9 * x], axis=1)]], whiten=True)
+    turned = (np.array([[0.0, 0.0, 2.0]]) @ stats["obs_turn"][0]) / 2.0
     np.testing.assert_allclose(np.linalg.norm(turned), 1.0, rtol=1e-5)  # the constant entry is only turned
-    scales = np.sort(np.linalg.norm(found["obs_turn"][0], axis=0))
+    scales = np.sort(np.linalg.norm(stats["obs_turn"][0], axis=0))
     np.testing.assert_allclose(scales, [np.sqrt(0.5), 1.0, 1.0], rtol=1e-3)  # two entries are one
 
 

@@ -52,16 +52,16 @@ def _episodes(arrays: Mapping[str, np.ndarray], source: Source) -> tuple[np.ndar
     frames = len(arrays["frames"])
     bad = np.flatnonzero((starts < 0) | (lengths < 1) | (lengths >= frames) | (starts >= frames - lengths))
     if bad.size:
-        found = f"start {starts[bad[0]]}, length {lengths[bad[0]]}"
-        raise problem(source, f"episode_frame_start[{bad[0]}]", f"within {frames} frames", found, REMEDY)
+        actual = f"start {starts[bad[0]]}, length {lengths[bad[0]]}"
+        raise problem(source, f"episode_frame_start[{bad[0]}]", f"within {frames} frames", actual, REMEDY)
     for key in KEYS[3:]:
         if len(arrays[key]) != lengths.sum():
             raise problem(source, key, f"{lengths.sum()} steps", str(len(arrays[key])), REMEDY)
     ends = np.flatnonzero(arrays["terminals"].astype(bool) | arrays["truncations"].astype(bool))
     if not np.array_equal(ends, np.cumsum(lengths) - 1):
-        found = f"{len(ends)} ends for {len(lengths)} episodes, or elsewhere"
+        actual = f"{len(ends)} ends for {len(lengths)} episodes, or elsewhere"
         expected = "an end in terminals or truncations after each length, and nowhere else"
-        raise problem(source, "episode_lengths", expected, found, REMEDY)
+        raise problem(source, "episode_lengths", expected, actual, REMEDY)
     return starts, lengths
 
 
@@ -78,5 +78,5 @@ def _check_kinds(arrays: Mapping[str, np.ndarray], source: Source) -> None:
             raise problem(source, key, expected, f"{array.dtype} {list(array.shape)}", REMEDY)
     count = len(arrays["episode_lengths"])
     if not count or len(arrays["episode_frame_start"]) != count:
-        found = f"{count} lengths, {len(arrays['episode_frame_start'])} starts"
-        raise problem(source, "episode_lengths", "at least one episode, with one start each", found, REMEDY)
+        actual = f"{count} lengths, {len(arrays['episode_frame_start'])} starts"
+        raise problem(source, "episode_lengths", "at least one episode, with one start each", actual, REMEDY)

@@ -76,12 +76,12 @@ def _episode(episode: Any, path: Source) -> tuple[dict[str, np.ndarray], bool]:
     for field, value in (("observations", episode.observations), ("actions", episode.actions)):
         if not isinstance(value, np.ndarray):
             remedy = "flatten it first (gymnasium.wrappers.FlattenObservation) and record again"
-            found = type(value).__name__
-            raise problem(path, f"{field} of episode {episode.id}", "one array", found, remedy)
+            actual = type(value).__name__
+            raise problem(path, f"{field} of episode {episode.id}", "one array", actual, remedy)
     steps = len(episode.rewards)
     if len(episode.observations) != steps + 1:
-        expected, found = f"{steps + 1} observations", str(len(episode.observations))
-        raise problem(path, f"observations of episode {episode.id}", expected, found, "record it again")
+        expected, actual = f"{steps + 1} observations", str(len(episode.observations))
+        raise problem(path, f"observations of episode {episode.id}", expected, actual, "record it again")
     arrays = {
         "observations": episode.observations[:-1],
         "next_observations": episode.observations[1:],

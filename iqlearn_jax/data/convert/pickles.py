@@ -82,8 +82,8 @@ def _check_weight(record: Mapping, size: int, path: Source) -> None:
             else 8
         )
         if weight > limit:
-            found = f"more than {AMPLIFICATION} times the file"
-            raise problem(path, "pickle", f"at most {limit} bytes of data", found, "do not trust this file")
+            actual = f"more than {AMPLIFICATION} times the file"
+            raise problem(path, "pickle", f"at most {limit} bytes of data", actual, "do not trust this file")
 
 
 def _leaves(record: Mapping) -> Iterator[Any]:
