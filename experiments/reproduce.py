@@ -42,9 +42,7 @@ EXPERIMENTS = {
     "table1": Experiment("tables.table1", "Table 1", "every method on the same data"),
     "tuning": Experiment("tables.tuning", "Table 1", "the search for each method's settings"),
     "properties": Experiment("studies.properties", "Table 1", "the five properties, two of them measured"),
-    "table3": Experiment(
-        "tables.table3", "Table 3", "MuJoCo from one demonstration: GAIL, DAC, ValueDICE, IQ-Learn"
-    ),
+    "table3": Experiment("tables.table3", "Table 3", "MuJoCo from one demonstration"),
     "rewards": Experiment("studies.rewards", "section 6", "what recovered rewards are worth"),
     "divergences": Experiment("studies.divergences", "ablation", "all φ offline and online"),
     "unbiased": Experiment(
@@ -53,7 +51,7 @@ EXPERIMENTS = {
     "doctor": Experiment(
         "studies.doctor", "ours", "rank correlation of the reward-free likeness with the return"
     ),
-    "control": Experiment("tables.control", "section 5", "MuJoCo online and offline; observations only"),
+    "control": Experiment("tables.control", "section 5", "MuJoCo online; observations only"),
     "stability": Experiment("studies.stability", "ours", "what each choice of the stable preset is worth"),
     "core": Experiment("tables.core", "ours", "classic control, pendulums, gridworld"),
 }

@@ -62,7 +62,6 @@ class Table(NamedTuple):
       preface: the page's head; {hardware} is filled in.
       markdown: (row results) -> the page's table.
       panels: figure of learning curves: title -> names of rows.
-      hint: what --list says at its end.
     """
 
     module: str
@@ -70,7 +69,6 @@ class Table(NamedTuple):
     preface: str
     markdown: Callable[[list[dict[str, Any]]], str]
     panels: Mapping[str, Sequence[str]] = MappingProxyType({})
-    hint: str = ""
 
     @property
     def name(self) -> str:
@@ -292,8 +290,6 @@ def run_table(table: Table, description: str | None) -> None:
         if missing := run_row(table, name, options.shared, options.force):
             print(f"{name}: pending, there is no {missing}", file=sys.stderr)
         write_results(table)
-    if options.list and table.hint:
-        print(table.hint)
 
 
 def main(table: Table, description: str | None) -> None:

@@ -16,15 +16,6 @@ from experiments.lib.table import Row, Table, main
 FIRST_SEED = 6000
 
 
-def _offline(task: str, demos: int) -> dict[str, Row]:
-    """IQ-Learn and behavioural cloning from the same demonstrations, with the same networks and updates."""
-    changes: dict[str, Any] = {"demos.trajectories": demos}
-    return {
-        f"{task}_offline_{demos}": Row(f"mujoco:{task}_offline", SHARED[task], changes, hours=0.5),
-        f"{task}_bc_{demos}": Row(f"mujoco:{task}_bc", SHARED[task], changes, hours=0.07),
-    }
-
-
 def _states(source: str, shared: str | None = None) -> Row:
     """Learning from observations alone."""
     return Row(source, shared, {}, "observations only", "IQ-Learn", hours=0.2)
@@ -94,18 +85,6 @@ ROWS: dict[str, Row] = {
         label="the paper's form, τ fixed",
     ),
     "gridworld_states": _states("gridworld:state_only"),
-    **_offline("hopper", 1),
-    "hopper_offline_1_no_target": Row(
-        "mujoco:hopper_offline",
-        SHARED["hopper"],
-        {"demos.trajectories": 1, "first_seed": 6010, "target_network": False},
-        "the attempt to mend it: no target network",
-        "IQ-Learn, no target",
-        hours=0.5,
-    ),
-    **_offline("hopper", 20),
-    **_offline("halfcheetah", 1),
-    **_offline("halfcheetah", 20),
 }
 ROWS = {name: row._replace(changes={"first_seed": FIRST_SEED, **row.changes}) for name, row in ROWS.items()}
 PREFACE = """# Continuous control, and learning from observations alone
@@ -128,14 +107,6 @@ PANELS = {
         "inverted_double_pendulum_states_learned",
         "inverted_double_pendulum_states_fixed",
     ),
-    "Hopper-v5, offline, 1 demonstration": (
-        "hopper_offline_1",
-        "hopper_offline_1_no_target",
-        "hopper_bc_1",
-    ),
-    "Hopper-v5, offline, 20 demonstrations": ("hopper_offline_20", "hopper_bc_20"),
-    "HalfCheetah-v5, offline, 1 demonstration": ("halfcheetah_offline_1", "halfcheetah_bc_1"),
-    "HalfCheetah-v5, offline, 20 demonstrations": ("halfcheetah_offline_20", "halfcheetah_bc_20"),
 }
 
 

@@ -62,13 +62,13 @@ class Rewards(NamedTuple):
       mdp: the model, with the discount of training.
       true: [S, A]
       visits: [S, A] how often the demonstrations take each action.
-      found: name -> [S, A]; the exact solution first, then each seed's.
+      recovered: name -> [S, A]; the exact solution first, then each seed's.
     """
 
     mdp: MDP
     true: np.ndarray
     visits: np.ndarray
-    found: dict[str, np.ndarray]
+    recovered: dict[str, np.ndarray]
 
 
 def write_demos() -> None:
@@ -144,7 +144,7 @@ def rewards_of(folder: Path) -> Rewards:
 
 def draw(env: str, rewards: Rewards) -> bytes:
     """Figure 4: true, exact and the first seed's rewards and values, and where the demonstrations were."""
-    exact, learned = list(rewards.found.values())[:2]
+    exact, learned = list(rewards.recovered.values())[:2]
     raw, near = (
         [state_maps(rewards.mdp, jnp.asarray(r), TEMPERATURE) for r in group]
         for group in (
@@ -173,7 +173,7 @@ def write(folders: dict[str, Path]) -> None:
         picture = draw(config.env.id, rewards)
         rows = [
             {"reward": name} | compared(rewards.mdp, reward, rewards.true, seen)
-            for name, reward in rewards.found.items()
+            for name, reward in rewards.recovered.items()
         ]
     problem, run = load_run(states, from_flat(read_config(states)))
     observed = gridworld_maps(map_arrays(problem, run.state))
