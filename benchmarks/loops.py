@@ -122,7 +122,7 @@ def cold_start(demos: str) -> list[Row]:
     """
     with tempfile.TemporaryDirectory() as folder:
         command = [
-            *(sys.executable, "-m", "iqlearn_jax", "train", "--config=mujoco:hopper_offline"),
+            *(sys.executable, "-m", "iqlearn_jax.cli", "train", "--config=mujoco:hopper_offline"),
             *(f"--demos={demos}", f"--workdir={folder}/run", "--config.seeds=1", "--config.first_seed=0"),
             *("--config.updates=3000", "--config.eval_every=3000", "--config.eval_episodes=10"),
         ]
