@@ -141,6 +141,7 @@ def add_settings(parser: argparse.ArgumentParser, config_required: bool) -> None
         help="cartpole:offline (iqlearn list configs), or FILE.py:NAME",
     )
     parser.add_argument("--demos", metavar="FILE", help="demonstrations, the same as --config.demos.path")
+    parser.add_argument("--data", metavar="FILE", help="other transitions beside them, as --config.data.path")
     parser.add_argument(
         "--init-from", metavar="DIR", help="start from a run's networks, as --config.init_from"
     )
@@ -165,7 +166,8 @@ def make_config(options: argparse.Namespace, overrides: Sequence[str]) -> tuple[
     modules = import_modules(options.modules)  # first: a configuration may name what they register
     config = load_config(options.config) if options.config else from_flat(read_config(options.workdir))
     names = []
-    for name, value in {"demos.path": options.demos, "init_from": options.init_from}.items():
+    files = {"demos.path": options.demos, "data.path": options.data, "init_from": options.init_from}
+    for name, value in files.items():
         if value is not None:
             assign(config, name, value)
             names.append(name)
@@ -180,8 +182,9 @@ def make_absolute(config: "ConfigDict", names: Sequence[str]) -> None:
     """Paths among `names` as they are found from any folder; bundled:NAME stays."""
     from iqlearn_jax.data.demos import absolute
 
-    if config.demos.path and "demos.path" in names:
-        config.demos.path = absolute(config.demos.path)
+    for group in ("demos", "data"):
+        if config[group].path and f"{group}.path" in names:
+            config[group].path = absolute(config[group].path)
     for name in {"reward_path", "init_from"} & set(names):
         config[name] = config[name] and str(Path(config[name]).absolute())
 

@@ -72,9 +72,10 @@ KEYS: dict[str, Key] = {
     "demos.path": Key("", "demonstration file, or bundled:NAME", of_method=True),
     "demos.trajectories": Key(1, "episodes that each run sees, drawn by its seed; all (or 0): every one", 0, of_method=True, words={"all": 0}),
     "demos.subsample": Key(1, "keeps one step in so many of each episode", 1, of_method=True),
+    "data.path": Key("", "transitions of anyone beside the demonstrations, a file", of_method=True, feeds=("demos",)),
     # observations
     "normalize_obs": Key(True, "standardise vector observations"),
-    "normalize_by": Key("both", "online: demonstrations and random play, half each; or demos alone", choices=("both", "demos"), feeds=ONLINE),
+    "normalize_by": Key("both", "online: demonstrations and random play, half each (with data.path: and that); or demos alone", choices=("both", "demos")),
     "whiten": Key(False, "also rotate standardised observations until no two entries are correlated"),
     # what IQ-Learn maximises
     "divergence": _static("chi2", "statistical distance, by its concave φ; `iqlearn list divergences`"),

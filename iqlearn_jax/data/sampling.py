@@ -1,7 +1,7 @@
 """Demonstrations as compiled code reads them, which of them a run may see, and how batches are drawn."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -126,6 +126,14 @@ def stack_selections(selections: Sequence[Selection | np.ndarray]) -> tuple[np.n
     return stacked, counts
 
 
+class Others(NamedTuple):
+    """Rows of other data, behind the demonstrations: the first [], their number [], first steps [E]."""
+
+    first: jax.Array
+    size: jax.Array
+    initial: jax.Array
+
+
 class DemoIndices(struct.PyTreeNode):
     """Which transitions of the shared demonstrations a run may see.
 
@@ -133,11 +141,13 @@ class DemoIndices(struct.PyTreeNode):
       indices: [n] int32, padded to the longest run; the first `count` are valid.
       count: [] int32.
       initial: [trajectories] int32 first steps of its episodes.
+      others: which rows are other data (`data.others`); None where there are none.
     """
 
     indices: jax.Array
     count: jax.Array
     initial: jax.Array
+    others: Any = None
 
 
 def pick_demos(config, demos: Demos, seeds: np.ndarray) -> DemoIndices:

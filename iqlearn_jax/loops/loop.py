@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from iqlearn_jax.data.others import add_others
 from iqlearn_jax.data.sampling import sample_expert
 from iqlearn_jax.devices.placement import vmap
 from iqlearn_jax.methods import Method
@@ -55,7 +56,7 @@ class Loop(NamedTuple):
 
 
 def make_offline(config, method: Method, map_runs: Callable = vmap) -> Loop:
-    """Learning from demonstrations alone: no environment is touched."""
+    """Learning from demonstrations, and other data where there are any: no environment is touched."""
 
     def init(hparams, seed, rows, demo_indices):
         init_key, run_key = jax.random.split(jax.random.key(seed))
@@ -64,6 +65,9 @@ def make_offline(config, method: Method, map_runs: Callable = vmap) -> Loop:
     def step(hparams, rows, demo_indices, run):
         sample_key, update_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
         batch = sample_expert(rows, demo_indices, sample_key, config.batch_size)
+        if config.data.path:
+            other_key = jax.random.fold_in(sample_key, 1)
+            batch = add_others(rows, demo_indices, batch, other_key, config.batch_size)
         return update_run(method, hparams, run, batch, update_key)
 
     return compile_loop(init, step, config.log_every, map_runs)

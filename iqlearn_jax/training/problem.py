@@ -10,6 +10,7 @@ import numpy as np
 
 from iqlearn_jax.config.values import check
 from iqlearn_jax.data import demos as demos_lib
+from iqlearn_jax.data.others import join, with_others
 from iqlearn_jax.data.sampling import (
     DemoIndices,
     Rows,
@@ -38,7 +39,8 @@ class Problem(NamedTuple):
       config: with nothing left to be decided (`concrete`).
       handle: the environment; `env` is the compiled one, None where it steps on the host or there is none.
       demos: the whole demonstration file, or None for plain RL.
-      rows: its transitions on the device, shared by all runs.
+      others: transitions of anyone beside them, None where `config.data.path` names none.
+      rows: the transitions of both on the device, shared by all runs.
       demo_indices: which of them each run may see [R].
       hparams: traced leaves [R].
       seeds: [R].
@@ -49,6 +51,7 @@ class Problem(NamedTuple):
     config: Any
     handle: EnvHandle
     demos: demos_lib.Demos | None
+    others: demos_lib.Demos | None
     rows: Rows | None
     demo_indices: DemoIndices | None
     hparams: Hparams
@@ -88,6 +91,8 @@ def concrete(config) -> Any:
     config.env.backend = resolve_backend(config.env.id, config.env.backend)
     if config.demos.path:
         config.demos.path = demos_lib.absolute(config.demos.path)
+    if config.data.path:
+        config.data.path = demos_lib.absolute(config.data.path)
     for name in ("reward_path", "init_from"):
         config[name] = config[name] and str(Path(config[name]).absolute())
     return config
@@ -119,21 +124,17 @@ def make_problem(
     spec = handle.spec
     check_inputs(config, handle)
     method = on_reward(config, spec, make_method(config, spec, networks, optimizer))
-    demos = usable_demos(config, spec, demos)
+    demos, others = usable_demos(config, spec, demos), usable_others(config, spec)
     seeds, varied = runs_of(config)
-    demo_indices = None if demos is None else pick_demos(config, demos, seeds)
-    rows = (
-        None
-        if demos is None
-        else jax.tree.map(jnp.asarray, make_rows(demos, spec, config.demos.path or "demos"))
-    )
+    rows, demo_indices = pick_rows(config, spec, seeds, demos, others)
     if normalization is None:
-        normalization = find_normalization(config, handle, demos, demo_indices, len(seeds))
+        seen = demonstrated_obs(demos, demo_indices) if demos and demo_indices else None
+        normalization = find_normalization(config, handle, seen, others, len(seeds))
     expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
     hparams = make_hparams(config, check_normalization(normalization, expected))
     place = place_runs(len(seeds), host_env=handle.device is None and config.feed == "replay")
     hparams, demo_indices, rows = place.put(hparams), place.put(demo_indices), place.put_shared(rows)
-    return Problem(config, handle, demos, rows, demo_indices, hparams, method, seeds, varied, place)
+    return Problem(config, handle, demos, others, rows, demo_indices, hparams, method, seeds, varied, place)
 
 
 def on_reward(config, spec: EnvSpec, method: Method) -> Method:
@@ -154,13 +155,27 @@ def on_reward(config, spec: EnvSpec, method: Method) -> Method:
     return on_recovered(method, load_reward(config.reward_path), spec)
 
 
-def find_normalization(config, handle: EnvHandle, demos, demo_indices, runs: int) -> dict[str, np.ndarray]:
-    """What standardises each run's inputs: its demonstrations and, where it will act, random play, half each.
+def pick_rows(config, spec: EnvSpec, seeds, demos, others) -> tuple[Rows | None, DemoIndices | None]:
+    """The transitions of both files on the device, and what each run may see of them; None for plain RL."""
+    if demos is None:
+        return None, None
+    chosen, whole = pick_demos(config, demos, seeds), demos
+    if others is not None:
+        chosen, whole = with_others(chosen, demos, others), join(demos, others, spec)
+    return jax.tree.map(jnp.asarray, make_rows(whole, spec, config.demos.path or "demos")), chosen
+
+
+def find_normalization(config, handle: EnvHandle, seen, others, runs: int) -> dict[str, np.ndarray]:
+    """What standardises each run's inputs: its demonstrations and, half each, other data or random play.
 
     An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
     observations would lie hundreds of deviations away. With both, in turn, the expert's states lie close
     together: `normalize_by="demos"` is for methods that must tell those apart with a penalty on slopes.
     Networks of another run mean nothing without the statistics that they were trained with.
+
+    Args:
+      seen: observations of each run's demonstrations; None for plain RL.
+      others: demonstrations of anyone, or None.
     """
     spec = handle.spec
     if config.init_from:
@@ -168,12 +183,10 @@ def find_normalization(config, handle: EnvHandle, demos, demo_indices, runs: int
         return {name: x[np.arange(runs) % len(x)] for name, x in statistics.items()}  # as `warm_start`
     if not config.normalize_obs or len(spec.obs_shape) != 1:
         return identity_normalization(runs, spec.obs_shape, config.whiten)
-    sources = (
-        [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, demo_indices)]
-    )
-    if config.feed != "demos" and config.normalize_by == "both":
-        play = random_play(handle)
-        sources = [[*parts, play] for parts in sources]
+    sources = [[] for _ in range(runs)] if seen is None else [[x] for x in seen]
+    if config.normalize_by == "both" and (config.feed != "demos" or others is not None):
+        beside = random_play(handle) if others is None else others.observations
+        sources = [[*parts, beside] for parts in sources]
     return measure_normalization(sources, config.whiten)
 
 
@@ -229,6 +242,11 @@ def usable_demos(config, spec: EnvSpec, given: demos_lib.Demos | None) -> demos_
     return demos_lib.blank_actions(demos, spec) if config.state_only else demos
 
 
+def usable_others(config, spec: EnvSpec) -> demos_lib.Demos | None:
+    """The file of `config.data.path`, validated against the environment; None where none is named."""
+    return demos_lib.load(config.data.path, spec) if config.data.path else None
+
+
 def check_inputs(config, handle: EnvHandle) -> None:
     """Refuses feeds without a simulator, statistics without a source, whitening of what is no vector.
 
@@ -263,7 +281,8 @@ def data_digest(problem: Problem) -> str | None:
         from iqlearn_jax.rewards.file import content_digest
 
         return content_digest(problem.config.reward_path)
-    return None if problem.demos is None else problem.demos.digest
+    digests = [demos.digest for demos in (problem.demos, problem.others) if demos is not None]
+    return "+".join(digests) or None
 
 
 def updates_done(problem: Problem, run: RunState) -> int:

@@ -125,7 +125,7 @@ def test_methods_read_the_keys_that_they_declare_and_no_other(method):
     entry, reads = METHODS[method], [reads_of(method, *setting) for setting in SETTINGS[method]]
     for read in reads:
         assert read <= entry.keys | entry.refuses  # refused ones have their defaults
-    used_elsewhere = DEMOS | {"reward_path"}
+    used_elsewhere = DEMOS | {"reward_path", "data.path"}
     assert entry.keys - used_elsewhere <= set.union(*reads)
     assert not entry.keys & entry.refuses
 

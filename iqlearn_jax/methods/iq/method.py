@@ -42,7 +42,7 @@ from iqlearn_jax.types import join
 KEYS = DEMOS | AGENT_KEYS | POLICY_KEYS | {
     "divergence", "alpha", "phi_slope", "gradient_penalty", "regularize", "value_term", "gamma", "terminal",
     "absorbing_entropy", "clip_targets", "next_actions", "state_only", "infer_actions", "discriminator_lr",
-    "anchor",
+    "anchor", "data.path",
 }  # fmt: skip
 
 
@@ -103,9 +103,9 @@ def check(config) -> None:
         f"'{config.feed}'; set --config.feed=replay, or --config.value_term=expert",
     )
     require(
-        not config.state_only or config.feed == "replay",
+        not config.state_only or config.feed == "replay" or config.data.path != "",
         "config.state_only with config.feed='demos' can learn no policy: without actions and without acting, "
-        "nothing says what an action does; set --config.feed=replay",
+        "nothing says what an action does; set --config.feed=replay, or --config.data.path to data that does",
     )
     require(
         not config.state_only or not anchored(config),

@@ -40,7 +40,7 @@ from iqlearn_jax.ops.iq.penalties import gradient_penalty, orthogonality
 from iqlearn_jax.ops.iq.soft import inverse_bellman
 from iqlearn_jax.types import Hparams, join
 
-KEYS = DEMOS | NETWORK_KEYS | CRITIC_KEYS | {
+KEYS = DEMOS | NETWORK_KEYS | CRITIC_KEYS | {"data.path"} | {
     "actor_lr", "gamma", "value_term", "terminal", "gradient_penalty", "orthogonal", "replay_share",
 }  # fmt: skip
 
