@@ -140,12 +140,15 @@ def _clock(seconds: float) -> str:
 
 
 def announce(problem: "Problem") -> None:
-    """Says which backend the environment is on and which demonstrations are learned from, a line each."""
-    if not is_main():
-        return
-    say(f"environment: {environment_text(problem)}")
+    """Says which backend the environment is on and which demonstrations are learned from, a line each.
+
+    All processes make the lines, since some numbers lie on all of them; the first one prints.
+    """
+    lines = [f"environment: {environment_text(problem)}"]
     if problem.demos is not None:
-        say(f"demonstrations: {demos_text(problem)}")
+        lines.append(f"demonstrations: {demos_text(problem)}")
+    for line in lines if is_main() else ():
+        say(line)
 
 
 def environment_text(problem: "Problem") -> str:

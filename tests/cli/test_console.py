@@ -91,8 +91,11 @@ def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
     monkeypatch.setattr(console, "is_main", lambda: False)
     with console.progress_bar("iq", total=10, done=0) as show:
         show(10, {})
-    console.announce(made_up_problem())
+    gathered, problem = [], made_up_problem()
+    problem.placement.get = lambda tree: gathered.append(tree) or tree
+    console.announce(problem)
     assert lines_of(capsys) == []
+    assert gathered  # by all processes, or the first would wait for ever
 
 
 def made_up_problem(trajectories=1, subsample=1, counts=(5, 5), env=True, backend="gymnax", demos=True):
