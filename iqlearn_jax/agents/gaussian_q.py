@@ -9,6 +9,9 @@ form is that of NAF (Gu et al. 2016); r = Q − γV' is then τ log π + V − �
 Densities are those of the Gaussian before it is clipped, so demonstrators that act on the edge of the box
 have one. With σ bounded from below densities have a bound, which gives J a maximum where demonstrators are
 deterministic.
+
+Where rewards are 0, V rests at C/(1 − γ), C = τ Σ (log σ + ½ log 2π + log half-width): what the units of
+actions make of an entropy, and known beforehand. The network gives m less γC/(1 − γ), so that V starts there.
 """
 
 import math
@@ -39,7 +42,7 @@ class Parabola(NamedTuple):
     """Q(s,·) of B observations but for τ, and the box of A actions in whose half-widths μ and σ are.
 
     Attributes:
-      peak: m [B], the largest value.
+      peak: m [B], the largest value, less γC/(1 − γ).
       mean: μ [B, A] in [-1, 1].
       log_std: log σ, [B, A] or [].
       middle, half: [A] of the box.
@@ -58,7 +61,7 @@ class Parabola(NamedTuple):
 
     def log_volume(self) -> jax.Array:
         """log ∫ exp(−distance) da over all actions, [B] or []."""
-        return jnp.sum(self.log_std + 0.5 * LOG_2PI + np.log(self.half), axis=-1)
+        return log_volume(self.log_std, self.half)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
         """log π(a|s) [B] = (Q − V)/τ, whatever τ is."""
@@ -70,6 +73,11 @@ class Parabola(NamedTuple):
         unit = jnp.clip(self.mean + noise, -1.0, 1.0)
         low, high = self.middle - self.half, self.middle + self.half
         return jnp.clip(self.middle + self.half * unit, low, high)  # rounding may leave it by a last place
+
+
+def log_volume(log_std: jax.Array, half: np.ndarray) -> jax.Array:
+    """log ∫ exp(−½ Σ ((u − μ)/σ)²) da, [B] or [], of log σ [B, A] or [] in half-widths [A]."""
+    return jnp.sum(log_std + 0.5 * LOG_2PI + np.log(half), axis=-1)
 
 
 def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
@@ -98,17 +106,22 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
     def at(hparams, critic, obs):
         return parabola(hparams, critic, preprocess(hparams, obs))
 
+    def top(hparams, this):  # m
+        gamma, constant = hparams["gamma"], log_volume(jnp.log(hparams["policy_std"]), half)
+        return this.peak + gamma * hparams["temperature"] * constant / (1.0 - gamma)
+
     def q_of_input(hparams, critic, x, action):
         this = parabola(hparams, critic, x)
-        return (this.peak - hparams["temperature"] * this.distance(action))[None]
+        return (top(hparams, this) - hparams["temperature"] * this.distance(action))[None]
 
     def values(hparams, state, critic, obs, action, key):
         this, tau = at(hparams, critic, obs), hparams["temperature"]
-        return (this.peak - tau * this.distance(action))[None], this.peak + tau * this.log_volume()
+        peak = top(hparams, this)
+        return (peak - tau * this.distance(action))[None], peak + tau * this.log_volume()
 
     def value(hparams, state, critic, obs, key):
         this = at(hparams, critic, obs)
-        return this.peak + hparams["temperature"] * this.log_volume()
+        return top(hparams, this) + hparams["temperature"] * this.log_volume()
 
     def improve(hparams, state, obs, key, expert=None):  # nothing is left to do: the policy is the critic's
         volume = at(hparams, state.critic, obs).log_volume()
@@ -118,7 +131,7 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
         return at(hparams, state.critic, obs).action(None if deterministic else key)
 
     def expected_q(hparams, state, critic, obs, key):
-        return (at(hparams, critic, obs).peak - 0.5 * hparams["temperature"] * half.size)[None]
+        return (top(hparams, at(hparams, critic, obs)) - 0.5 * hparams["temperature"] * half.size)[None]
 
     widest = math.log(SPREAD) if config.learn_std else 0.0  # of policy_std 1, the largest
     return Agent(

@@ -44,7 +44,18 @@ def parts(hparams, state, obs, learned):
     x = np.maximum(obs @ p["MLP_0"]["Dense_0"]["kernel"] + p["MLP_0"]["Dense_0"]["bias"], 0)
     out = x @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"]
     std = float(hparams["policy_std"]) * (SPREAD ** np.tanh(out[:, 2:4]) if learned else np.ones((len(x), 2)))
-    return out[:, 4], np.tanh(out[:, :2]), std
+    return out[:, 4] + level(hparams), np.tanh(out[:, :2]), std
+
+
+def constant(tau, std):
+    """C: V less m of a fixed σ."""
+    return tau * np.sum(np.log(std * HALF * math.sqrt(2 * math.pi)))
+
+
+def level(hparams):
+    """What the network's peak is counted from: γV where all rewards are 0."""
+    gamma = float(hparams["gamma"])
+    return gamma * constant(float(hparams["temperature"]), float(hparams["policy_std"])) / (1 - gamma)
 
 
 def trained(method, batch, updates):
@@ -176,9 +187,18 @@ def test_the_maximiser_of_a_linear_quadratic_problem():
     method = make_method(config, SPEC, networks={"critic": net})
     learned = trained(method, batch, 6000)
     np.testing.assert_allclose(learned["w"], slopes, atol=2e-3)
-    constant = tau * np.sum(np.log(sigma * HALF * math.sqrt(2 * math.pi)))
-    best = (0.5 * tau * 2 * noise**2 / sigma**2 + gamma * constant) / (1 - gamma)
-    assert float(learned["m"]) == pytest.approx(best, abs=5e-3)
+    # m = (½τ Σ v/σ² + γC)/(1 − γ), of which the network gives what is above γC/(1 − γ)
+    assert float(learned["m"]) == pytest.approx(0.5 * tau * 2 * noise**2 / sigma**2 / (1 - gamma), abs=5e-3)
+
+
+def test_values_start_where_rewards_of_0_leave_them():
+    """V = C/(1 − γ) and r(s, μ(s), s') = 0 for a network of zeros: nothing has to drift there."""
+    agent, hparams, state = make(gamma=0.9)
+    blank = jax.tree.map(jnp.zeros_like, state.critic)
+    v = np.asarray(agent.value(hparams, state, blank, OBS, key()))
+    np.testing.assert_allclose(v, constant(0.3, 0.2) / (1 - 0.9), rtol=1e-5)
+    q = agent.q(hparams, blank, OBS, jnp.tile(jnp.asarray(MIDDLE), (3, 1)))  # μ is the middle
+    np.testing.assert_allclose(q[0] - 0.9 * v, 0.0, atol=1e-4)
 
 
 def test_a_learned_deviation_is_the_demonstrators():
