@@ -128,6 +128,21 @@ def online():
     return stable_q(acting())
 
 
+def with_data():
+    """IQ-Learn offline on every 20th step and on what `--data` names: LS-IQ's bounds, both kinds of rows.
+
+    `python -m experiments.studies.other_data` measures it with random play.
+    """
+    config = offline()
+    config.demos.subsample = 20
+    config.value_term, config.regularize, config.terminal = "mixture", "both", "bounded"
+    config.target_network = config.clip_targets = config.layer_norm = True
+    config.temperature, config.critic_lr, config.lr_decay = 0.1, 1e-3, 1.0
+    config.batch_size, config.weight_decay, config.updates = 256, 1.0, 3000
+    config.eval_every = 1000
+    return config
+
+
 def state_only():
     """IQ-Learn from one whole demonstration without its actions, and the same steps."""
     config = online()
@@ -179,6 +194,7 @@ CONFIGS = {
     "subsampled": subsampled,
     "sparse": sparse,
     "online": online,
+    "with_data": with_data,
     "state_only": state_only,
     "sqil": partial(imitator, "sqil"),
     "adril": partial(imitator, "adril"),

@@ -52,6 +52,7 @@ EXPERIMENTS = {
         "studies.doctor", "ours", "rank correlation of the reward-free likeness with the return"
     ),
     "control": Experiment("tables.control", "section 5", "MuJoCo online; observations only"),
+    "other_data": Experiment("studies.other_data", "ours", "few demonstrations and random play, offline"),
     "stability": Experiment("studies.stability", "ours", "what each choice of the stable preset is worth"),
     "core": Experiment("tables.core", "ours", "classic control, pendulums, gridworld"),
 }

@@ -123,11 +123,12 @@ def defaults() -> dict[str, Any]:
 
 def settings(flat: Mapping[str, Any]) -> dict[str, Any]:
     """What of a flat configuration differs from the defaults, so that options that are added later change
-    nothing; of the demonstrations only the file's name, as their folder is another on each machine.
+    nothing; of data only the files' names, as their folder is another on each machine.
     """
     plain = defaults()
     changed = {key: value for key, value in flat.items() if key not in plain or value != plain[key]}
-    return changed | {"demos.path": resolve(flat["demos.path"]).name}
+    files = {name: resolve(flat[name]).name for name in ("demos.path", "data.path") if flat.get(name)}
+    return changed | {"demos.path": ""} | files
 
 
 def outdated(row: Row, ran: Mapping[str, Any]) -> str:
