@@ -42,9 +42,9 @@ ANY = "any r(s,a)"
 RL_INSIDE = "no: an RL problem for each reward"
 STATED = {
     "iq": Stated(
-        "no", "any r(s,a) in φ's domain", "yes (discrete); with continuous actions an actor follows",
+        "no", "any r(s,a) in φ's domain", "yes (with continuous actions offline); online an actor follows",
         "eqs. 9, 10, 12, Garg et al. 2021", "✓✓✓✓✓",
-        {"direct optimisation": "with continuous actions an actor has to follow Q, as in SAC"},
+        {"direct optimisation": "online, with continuous actions, an actor has to follow Q, as in SAC"},
     ),
     "max_margin": Stated("no", LINEAR, RL_INSIDE, "Abbeel & Ng 2004", "✓✓✓✗✗"),
     "max_entropy": Stated("no", "wᵀφ", RL_INSIDE, "Ziebart et al. 2008; Ziebart 2010", "✓✓✓✗✗"),
