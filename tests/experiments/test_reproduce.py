@@ -7,14 +7,17 @@ import pytest
 
 from experiments import reproduce
 from experiments.lib.table import row_config
-from experiments.studies import divergences
+from experiments.studies import divergences, other_data
 from experiments.tables import figure2, table1, table3
+from iqlearn_jax import load_demos
 from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.values import assign, check_schedule
 from tests.common import ROOT
 
+TABLES = (divergences.TABLE, figure2.TABLE, table3.TABLE, other_data.TABLE)
 
-@pytest.mark.parametrize("table", [divergences.TABLE, figure2.TABLE, table3.TABLE], ids=lambda t: t.name)
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda t: t.name)
 def test_every_row_is_a_configuration_whose_schedule_fits(table, monkeypatch):
     monkeypatch.chdir(ROOT)  # rows name configs/... as commands do
     for row in table.rows.values():
@@ -43,8 +46,21 @@ def test_table_3_gives_both_methods_the_same_data_and_means(task, setting, every
     assert iq.seeds >= 5 and iq.eval_episodes == 100 and iq.first_seed >= 5000
 
 
+def test_random_play_is_whole_episodes_and_always_the_same(tmp_path):
+    first, second = (load_demos(_played(tmp_path / f"{n}.npz")) for n in range(2))
+    assert first.digest == second.digest
+    assert 60 <= len(first) < 60 + 500 and first.terminals[-1]
+    assert 0.3 < first.actions.mean() < 0.7
+    assert set(first.episode_returns) == set(first.episode_lengths.astype(float))
+
+
+def _played(path):
+    assert other_data.random_play("CartPole-v1", 60, path, path.parent) == ""
+    return path
+
+
 def test_pages_are_written_while_nothing_was_run():
-    for table in (divergences.TABLE, figure2.TABLE, table3.TABLE):
+    for table in TABLES[:3]:
         page = table.markdown([{"task": name, "note": "pending"} for name in table.rows])
         assert f"0 of {len(table.rows)} rows are done" in page
 
