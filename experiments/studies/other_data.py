@@ -49,7 +49,7 @@ ROWS = {
         label="IQ-Learn, with other data",
         prepare=partial(random_play, "CartPole-v1", STEPS, PLAY),
     ),
-    "alone": Row("cartpole:subsampled", changes=FEW, label="IQ-Learn alone"),
+    "alone": Row("cartpole:sparse", changes=FEW, label="IQ-Learn alone"),
     "bc": Row("cartpole:bc", changes=FEW | {"weight_decay": 1.0}, label="cloning"),
 }
 PREFACE = f"""# Other data beside the demonstrations
