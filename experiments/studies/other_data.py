@@ -46,6 +46,7 @@ ROWS = {
     "with_data": Row(
         "cartpole:with_data",
         changes=FEW | {"data.path": str(PLAY)},
+        note="with random play beside the demonstration",
         label="IQ-Learn, with other data",
         prepare=partial(random_play, "CartPole-v1", STEPS, PLAY),
     ),
