@@ -15,10 +15,10 @@ from rich.table import Table
 
 from benchmarks import loops, storage, updates
 from benchmarks.measure import Row
+from experiments.lib import command
 from experiments.lib.demonstrations import SHARED
 from iqlearn_jax.devices.placement import one_device_per_core
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.provenance import collect
 
 RESULTS = Path("benchmarks/results/latest.json")
 DEMOS = Path("../shared/demos")
@@ -64,7 +64,7 @@ def main() -> int:
     if not options.only:
         RESULTS.parent.mkdir(parents=True, exist_ok=True)
         content = [row.plain() for row in rows]
-        write_json(RESULTS, {"name": "bench", "provenance": collect(None), "rows": content})
+        write_json(RESULTS, {"name": "bench", "provenance": command.made(), "rows": content})
     show(rows)
     return 0 if all(row.holds is not False for row in rows) else 1
 

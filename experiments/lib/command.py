@@ -11,6 +11,7 @@ from typing import Any
 from iqlearn_jax.cli.common import INTERRUPTED, one_line, say_stopped
 from iqlearn_jax.devices.placement import one_device_per_core
 from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.runs.provenance import collect
 from iqlearn_jax.training.train import Stopped
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -23,6 +24,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "demos": {"action": "store_true", "help": "write the bundled demonstrations anew, nothing else"},
     "quick": {"action": "store_true", "help": "a first look in minutes"},
 }
+
+
+def made() -> dict[str, Any]:
+    """Provenance that can be published: without the command, which names folders of this machine."""
+    return {name: value for name, value in collect(None).items() if name != "command"}
 
 
 def parse(description: str | None, *names: str) -> argparse.Namespace:

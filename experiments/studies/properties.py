@@ -39,7 +39,6 @@ from iqlearn_jax.ops.iq.soft import soft_policy
 from iqlearn_jax.ops.tabular.mdp import occupancy
 from iqlearn_jax.ops.tabular.solve import solve
 from iqlearn_jax.runs.files import read_json, write_json
-from iqlearn_jax.runs.provenance import collect
 from iqlearn_jax.statistics import iqm_and_ci
 
 
@@ -82,7 +81,7 @@ def measured(name: str, count: int, marks: tuple[int, ...]) -> dict[str, Any]:
     if configuration(name).feed == "rollout":  # as many steps of the process
         marks = tuple(mark // ROLLOUT for mark in marks)
     path = RUNS / "properties" / f"{name}-{count}-{marks[-1]}.json"
-    commit = collect(None)["commit"]
+    commit = command.made()["commit"]
     if path.exists() and (kept := read_json(path))["commit"] == commit:
         return kept["row"]
     row = measure(name, count, marks) | {"commit": commit}

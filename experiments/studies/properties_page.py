@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.lib import command
 from experiments.lib.figures import IMAGES
 from experiments.lib.markdown import markdown_table
 from experiments.lib.stated import NO_TABLE, PROPERTIES, STATED
@@ -12,7 +13,6 @@ from experiments.lib.table import RESULTS
 from experiments.studies.processes import ACTIONS, ALPHA, CHAINS, DRAWS, GAMMA, STATES, TEMPERATURE
 from iqlearn_jax.report import style
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.provenance import collect
 
 KINDS = {"deterministic": True, "stochastic": False}
 FEW = 12  # rows of the expert where shuffling is measured
@@ -80,7 +80,7 @@ Hardware: {hardware}, commit {commit}; {hours:.1f} hours of computing.
 
 def write(rows: list[dict[str, Any]], count: int, option: str) -> None:
     """docs/results/properties.{json,md} and the figure."""
-    made = collect(None)
+    made = command.made()
     facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "rows": CHAINS}
     facts |= {"draws": DRAWS, "few": FEW, "alpha": ALPHA, "temperature": TEMPERATURE}
     facts |= {"updates": rows[0]["updates"][-1]}

@@ -7,13 +7,13 @@ from typing import Any
 
 import brax.envs
 
+from experiments.lib import command
 from experiments.studies.changed import stronger_gravity
 from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.values import assign, from_flat
 from iqlearn_jax.rewards import load_reward
 from iqlearn_jax.runs.files import write_json
 from iqlearn_jax.runs.folder import read_config
-from iqlearn_jax.runs.provenance import collect
 from iqlearn_jax.training.train import train
 
 KINDS = ("recovered", "true", "recovered_changed", "true_changed")  # "true": what the budget can reach at all
@@ -70,5 +70,5 @@ def by_brax_ppo(workdir: Path, task, reward: Path | None, other: bool) -> dict[s
         "env_steps": int(curves[0][-1][0]),
         "curves": curves,
         "learner": "brax's PPO",
-        "provenance": collect(None),
+        "provenance": command.made(),
     }

@@ -38,7 +38,6 @@ from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.rewards.recover import join_episodes
 from iqlearn_jax.runs.files import write_json
 from iqlearn_jax.runs.folder import SNAPSHOTS, read_config
-from iqlearn_jax.runs.provenance import collect
 from iqlearn_jax.statistics import normalize, pearson, spearman
 from iqlearn_jax.trained.export import export_reward
 from iqlearn_jax.trained.load import FINAL, LIKENESS
@@ -166,7 +165,7 @@ def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
         },
         "levels": by_level(reward, sources, levels),
         "provenance": json.loads((source / "provenance.json").read_text()),
-        "measured": collect(None),
+        "measured": command.made(),
     } | {key: summary[key] for key in ("expert_return", "random_return")}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, content)

@@ -28,7 +28,6 @@ from iqlearn_jax.report.read import method_name
 from iqlearn_jax.report.tables import demos_text
 from iqlearn_jax.runs.files import read_json
 from iqlearn_jax.runs.folder import read_config
-from iqlearn_jax.runs.provenance import collect
 from iqlearn_jax.training.evaluation import record
 from iqlearn_jax.training.problem import Problem
 from iqlearn_jax.training.reopen import load_run
@@ -163,7 +162,7 @@ def rollout(name: str, folder: Path) -> dict[str, Any]:
         "updates": config.updates,
         "env_steps": summary["env_steps"],
         "provenance": {key: made.get(key) for key in ("commit", "hardware", "demos_digest", "started")}
-        | {"recorded_by": collect(None)["commit"]},
+        | {"recorded_by": command.made()["commit"]},
         "command": f"python -m experiments.studies.rollouts --only={name}",
     }
 

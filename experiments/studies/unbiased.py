@@ -26,7 +26,6 @@ from iqlearn_jax.ops.iq.soft import soft_policy
 from iqlearn_jax.ops.tabular.mdp import MDP, occupancy
 from iqlearn_jax.report import style
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.provenance import collect
 
 SIZES, BATCHES, PROCESSES = (1, 4, 16, 64, 256, 1024), 20_000, 10
 SPREAD = 1.0  # deviation of ν
@@ -118,7 +117,7 @@ def draw(rows: list[dict[str, Any]]) -> None:
 def main() -> None:
     """Measures, writes, draws."""
     command.parse(__doc__)
-    rows, made = measure_all(), collect(None)
+    rows, made = measure_all(), command.made()
     facts = {"processes": PROCESSES, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "batches": BATCHES}
     write_json(RESULTS / "unbiased.json", {"name": "unbiased", "provenance": made} | facts | {"rows": rows})
     lines = [

@@ -35,7 +35,7 @@ def collect(demos_digest: str | None) -> dict[str, Any]:
         "hardware": _hardware(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
         "demos_digest": demos_digest,
-        "command": " ".join(sys.argv),
+        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -1,6 +1,7 @@
 """`python -m experiments.reproduce`: names lead to modules, rows to configurations."""
 
 import importlib.util
+import re
 import sys
 
 import pytest
@@ -14,6 +15,7 @@ from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.values import assign, check_schedule
 from tests.common import ROOT
 
+RESULTS = ROOT / "docs/results"
 TABLES = (divergences.TABLE, figure2.TABLE, table3.TABLE, other_data.TABLE)
 
 
@@ -93,3 +95,8 @@ def test_options_reach_the_experiment(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["reproduce", "figure3", "--only=pong"])
     assert reproduce.main() == 0
     assert seen == [("experiments.tables.images", ["--only=pong"])]
+
+
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_published_results_name_no_folder_of_the_machine_that_made_them(path):
+    assert not re.search(r"/(tmp|work|home|root|Users)/", path.read_text())
