@@ -32,10 +32,18 @@ def in_python(function: F) -> F:
         try:
             return function(*args, **named)
         except InputError as error:
-            error.args = (re.sub(r"--(?:config\.|(?=(?:workdir|demos)\b))", "", str(error)),)
+            error.args = (re.sub(r"--(?:config\.)?([a-z_.]+)", _argument, str(error)),)
             raise
 
     return translated  # type: ignore[return-value]
+
+
+def _argument(flag: re.Match[str]) -> str:
+    """`--config.online.capacity` -> `online__capacity`; what has no argument stays, as the command it is."""
+    name = flag[1].rstrip(".")
+    if flag[0].startswith("--config."):
+        return name.replace(".", "__") + flag[1][len(name) :]
+    return name if name in ("workdir", "demos", "at") else flag[0]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

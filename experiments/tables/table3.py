@@ -63,9 +63,9 @@ def markdown(results: list[dict[str, Any]]) -> str:
     return page + rows_done(done, results)
 
 
-ONLINE_WORDS = """From one whole demonstration, 300,000 steps, two seeds of ten episodes, without the anchor
-of later presets; rows of the paper's own setting (every 20th step) have not been made. "paper" is its return
-over its expert's, MuJoCo v2: versions differ.
+ONLINE_WORDS = """From one whole demonstration, 300,000 steps, two seeds of ten episodes; rows of the paper's
+own setting (every 20th step) have not been made. "paper" is its return over its expert's, MuJoCo v2: versions
+differ.
 
 """
 

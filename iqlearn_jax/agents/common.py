@@ -102,7 +102,8 @@ class Agent(NamedTuple):
       improve: (hparams, state, obs, key, expert=None) -> (state, metrics): policy and temperature step; the
         expert's rows are read where `config.anchor` is above 0.
       act: (hparams, state, obs, key, deterministic) -> actions.
-      max_entropy: the largest entropy of a policy, in nats: log|A| or the log-volume of the box.
+      max_entropy: the largest entropy of a policy, in nats as V counts them: log|A|, the log-volume of the
+        box, or that of a Gaussian in units of its own volume (`agents.gaussian_q`).
       optimizer: gives the directions of its networks' steps.
     """
 

@@ -1,17 +1,18 @@
 """A soft Q-function that is quadratic in the action: its policy is a Gaussian, and V needs no sample.
 
     Q(s,a) = m(s) − ½ τ Σ ((u − μ(s))/σ(s))²,  u = (a − middle)/half-width of the box,  μ in [−1, 1]
-    V(s) = τ log ∫ exp(Q(s,a)/τ) da = m(s) + τ Σ (log σ + ½ log 2π + log half-width)
-    π(a|s) = exp((Q − V)/τ) = N(middle + half-width·μ, half-width·σ), clipped to the box when it acts
+    V(s) = τ log ∫ exp(Q(s,a)/τ) da = m(s) + τ Σ log (σ/policy_std),  so V = m where σ is fixed
+    π(a|s) ∝ exp(Q/τ): N(middle + half-width·μ, half-width·σ), clipped to the box when it acts
+
+The unit of da is the volume Π √2π·policy_std·half-width. A unit is free: another one, say the environment's,
+adds a constant to V, C/(1 − γ) where rewards are 0, which the network would first have to drift to, and which
+an end (V = 0) would not have.
 
 One network holds policy and reward, as with discrete actions: no actor, no second critic, no target. The
 form is that of NAF (Gu et al. 2016); r = Q − γV' is then τ log π + V − γV', as AIRL and CSIL write it.
 Densities are those of the Gaussian before it is clipped, so demonstrators that act on the edge of the box
 have one. With σ bounded from below densities have a bound, which gives J a maximum where demonstrators are
 deterministic.
-
-Where rewards are 0, V rests at C/(1 − γ), C = τ Σ (log σ + ½ log 2π + log half-width): what the units of
-actions make of an entropy, and known beforehand. The network gives m less γC/(1 − γ), so that V starts there.
 """
 
 import math
@@ -25,7 +26,6 @@ from iqlearn_jax.agents.common import (
     STANDARD_PARTS,
     Agent,
     Parts,
-    box,
     initial_state,
     make_preprocess,
     temperature_step,
@@ -42,42 +42,52 @@ class Parabola(NamedTuple):
     """Q(s,·) of B observations but for τ, and the box of A actions in whose half-widths μ and σ are.
 
     Attributes:
-      peak: m [B], the largest value, less γC/(1 − γ).
+      peak: m [B], the largest value.
       mean: μ [B, A] in [-1, 1].
-      log_std: log σ, [B, A] or [].
-      middle, half: [A] of the box.
+      std: policy_std [].
+      widening: log (σ/policy_std) [B, A]; zeros where σ is fixed.
+      low, high: [A] of the box.
     """
 
     peak: jax.Array
     mean: jax.Array
-    log_std: jax.Array
-    middle: np.ndarray
-    half: np.ndarray
+    std: jax.Array
+    widening: jax.Array
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def half(self) -> np.ndarray:
+        """Half-widths [A] of the box."""
+        return 0.5 * (self.high - self.low)
+
+    @property
+    def log_std(self) -> jax.Array:
+        """log σ [B, A]."""
+        return jnp.log(self.std) + self.widening
 
     def distance(self, action: jax.Array) -> jax.Array:
         """½ Σ ((u − μ)/σ)² of actions [B, A], [B]."""
-        unit = (action - self.middle) / self.half
+        unit = (action - 0.5 * (self.high + self.low)) / self.half
         return 0.5 * jnp.sum(jnp.square((unit - self.mean) * jnp.exp(-self.log_std)), axis=-1)
 
-    def log_volume(self) -> jax.Array:
-        """log ∫ exp(−distance) da over all actions, [B] or []."""
-        return log_volume(self.log_std, self.half)
+    def value(self, temperature: jax.Array) -> jax.Array:
+        """V(s) [B]."""
+        return self.peak + temperature * jnp.sum(self.widening, axis=-1)
 
     def log_prob(self, action: jax.Array) -> jax.Array:
-        """log π(a|s) [B] = (Q − V)/τ, whatever τ is."""
-        return -self.distance(action) - self.log_volume()
+        """log π(a|s) [B] in the environment's units, whatever τ is."""
+        return 0.5 * self.mean.shape[-1] - self.distance(action) - self.entropy()
+
+    def entropy(self) -> jax.Array:
+        """Of the Gaussian, [B], in nats and the environment's units."""
+        return jnp.sum(self.log_std + 0.5 * (LOG_2PI + 1.0) + np.log(self.half), axis=-1)
 
     def action(self, key: jax.Array | None) -> jax.Array:
         """A drawn action of the box [B, A]; the likeliest without a key."""
         noise = 0.0 if key is None else jnp.exp(self.log_std) * jax.random.normal(key, self.mean.shape)
         unit = jnp.clip(self.mean + noise, -1.0, 1.0)
-        low, high = self.middle - self.half, self.middle + self.half
-        return jnp.clip(self.middle + self.half * unit, low, high)  # rounding may leave it by a last place
-
-
-def log_volume(log_std: jax.Array, half: np.ndarray) -> jax.Array:
-    """log ∫ exp(−½ Σ ((u − μ)/σ)²) da, [B] or [], of log σ [B, A] or [] in half-widths [A]."""
-    return jnp.sum(log_std + 0.5 * LOG_2PI + np.log(half), axis=-1)
+        return jnp.clip(self.low + self.half * (unit + 1.0), self.low, self.high)
 
 
 def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
@@ -87,9 +97,10 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
       InputError: several critics, or a learned temperature: the shape of Q holds τ.
     """
     check(config, parts)
-    preprocess, (middle, half) = make_preprocess(spec), box(spec)
+    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
+    preprocess, size = make_preprocess(spec), low.size
     sizes: dict[str, Any] = {"hidden": tuple(config.hidden), "image": len(spec.obs_shape) == 3}
-    standard = QuadraticCritic(action_dim=half.size, layer_norm=config.layer_norm, **sizes)
+    standard = QuadraticCritic(action_dim=size, layer_norm=config.layer_norm, **sizes)
     net: Any = standard if parts.critic is None else parts.critic
 
     def init(key, hparams):
@@ -98,46 +109,33 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
 
     def parabola(hparams, critic, x):
         peak, raw_mean, raw_std = net.apply(critic["net"], x)
-        log_std = jnp.log(hparams["policy_std"])
-        if config.learn_std:
-            log_std += math.log(SPREAD) * jnp.tanh(raw_std)
-        return Parabola(peak, jnp.tanh(raw_mean), log_std, middle, half)
+        widening = math.log(SPREAD) * jnp.tanh(raw_std) if config.learn_std else jnp.zeros_like(raw_mean)
+        return Parabola(peak, jnp.tanh(raw_mean), hparams["policy_std"], widening, low, high)
 
     def at(hparams, critic, obs):
         return parabola(hparams, critic, preprocess(hparams, obs))
 
-    def top(hparams, this):  # m
-        gamma, constant = hparams["gamma"], log_volume(jnp.log(hparams["policy_std"]), half)
-        return this.peak + gamma * hparams["temperature"] * constant / (1.0 - gamma)
-
     def q_of_input(hparams, critic, x, action):
         this = parabola(hparams, critic, x)
-        return (top(hparams, this) - hparams["temperature"] * this.distance(action))[None]
+        return (this.peak - hparams["temperature"] * this.distance(action))[None]
 
     def values(hparams, state, critic, obs, action, key):
         this, tau = at(hparams, critic, obs), hparams["temperature"]
-        peak = top(hparams, this)
-        return (peak - tau * this.distance(action))[None], peak + tau * this.log_volume()
-
-    def value(hparams, state, critic, obs, key):
-        this = at(hparams, critic, obs)
-        return top(hparams, this) + hparams["temperature"] * this.log_volume()
+        return (this.peak - tau * this.distance(action))[None], this.value(tau)
 
     def improve(hparams, state, obs, key, expert=None):  # nothing is left to do: the policy is the critic's
-        volume = at(hparams, state.critic, obs).log_volume()
-        return temperature_step(config, hparams, state, jnp.mean(volume) + 0.5 * half.size)
+        return temperature_step(config, hparams, state, jnp.mean(at(hparams, state.critic, obs).entropy()))
 
     def act(hparams, state, obs, key, deterministic=False):
         return at(hparams, state.critic, obs).action(None if deterministic else key)
 
     def expected_q(hparams, state, critic, obs, key):
-        return (top(hparams, at(hparams, critic, obs)) - 0.5 * hparams["temperature"] * half.size)[None]
+        return (at(hparams, critic, obs).peak - 0.5 * hparams["temperature"] * size)[None]
 
-    widest = math.log(SPREAD) if config.learn_std else 0.0  # of policy_std 1, the largest
     return Agent(
         init=init,
         values=values,
-        value=value,
+        value=lambda hparams, state, critic, obs, key: at(hparams, critic, obs).value(hparams["temperature"]),
         expected_q=expected_q,
         q=lambda hparams, critic, obs, a: q_of_input(hparams, critic, preprocess(hparams, obs), a),
         preprocess=preprocess,
@@ -146,9 +144,14 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
         policy_field="critic",
         improve=improve,
         act=act,
-        max_entropy=float(np.sum(widest + 0.5 * (LOG_2PI + 1.0) + np.log(half))),
+        max_entropy=largest_entropy(config, size),
         optimizer=parts.optimizer,
     )
+
+
+def largest_entropy(config, size: int) -> float:
+    """Of a policy over so many actions, in nats and in the unit of da."""
+    return size * (0.5 + (math.log(SPREAD) if config.learn_std else 0.0))
 
 
 def check(config, parts: Parts) -> None:

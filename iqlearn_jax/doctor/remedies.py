@@ -25,10 +25,10 @@ def steadier(case: Case) -> str:
         return "--config.target_network=True --config.value_term=policy"
     if not case.online and config.target_network:
         return "--config.target_network=False (offline the gradient has to reach V(s') too), and more rows"
-    if case.action_dim is not None and config.actor_lr < config.critic_lr / 10:
+    if case.has_actor and config.actor_lr < config.critic_lr / 10:
         return f"--config.actor_lr={config.critic_lr / 3:.1g}, so that the policy keeps up with its critic"
     slower = f"--config.critic_lr={config.critic_lr / 10:.1g}"
-    if case.action_dim is not None and config.critics == 1:
+    if case.has_actor and config.critics == 1:
         return f"--config.critics=2, then {slower}"
     return slower if config.layer_norm or not case.online else f"--config.layer_norm=True, then {slower}"
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from iqlearn_jax.agents.common import policy_class
+from iqlearn_jax.agents.gaussian_q import largest_entropy
 from iqlearn_jax.loops.loop import runs_of
 from iqlearn_jax.methods.iq.bounds import reward_bounds, value_bounds
 from iqlearn_jax.methods.method import values_of
@@ -44,8 +46,18 @@ class Case(NamedTuple):
 
     config: Any
     action_dim: int | None  # None: discrete actions
-    max_entropy: float  # nats
+    max_entropy: float  # nats, as V counts them (`agents.Agent`)
     hparams: dict[str, NDArray]
+
+    @property
+    def gaussian(self) -> bool:
+        """Whether the policy is the Gaussian of one critic, whose entropy is set and not learned."""
+        return self.action_dim is not None and policy_class(self.config) == "gaussian_q"
+
+    @property
+    def has_actor(self) -> bool:
+        """Whether an actor follows the critic."""
+        return self.action_dim is not None and not self.gaussian
 
     @property
     def reward_range(self) -> tuple[NDArray, NDArray]:
@@ -119,6 +131,8 @@ def make_case(config, spec: EnvSpec) -> Case:
     if spec.discrete:
         return Case(config, None, float(np.log(spec.num_actions)), hparams)
     widths = np.asarray(spec.action_high, float) - np.asarray(spec.action_low, float)
+    if policy_class(config) == "gaussian_q":
+        return Case(config, widths.size, largest_entropy(config, widths.size), hparams)
     return Case(config, widths.size, float(np.sum(np.log(widths))), hparams)
 
 
@@ -212,7 +226,8 @@ def reward_gap_inverted(case: Case, history: History) -> list[Symptom]:
 
 def policy_uniform(case: Case, history: History) -> list[Symptom]:
     """The entropy stays at its largest."""
-    if len(history) < 2 * RECENT or history.updates[-1] < UNIFORM_AFTER * case.config.updates:
+    early = len(history) < 2 * RECENT or history.updates[-1] < UNIFORM_AFTER * case.config.updates
+    if case.gaussian or early:
         return []
     room = case.max_entropy if case.action_dim is None else case.action_dim
     now, limit = history.recent("policy/entropy"), case.max_entropy - (1.0 - UNIFORM) * room
@@ -221,6 +236,8 @@ def policy_uniform(case: Case, history: History) -> list[Symptom]:
 
 def policy_collapsed(case: Case, history: History) -> list[Symptom]:
     """The policy no longer draws and plays unlike the demonstrations; alone, a greedy expert asks for it."""
+    if case.gaussian:
+        return []
     limit = COLLAPSED * case.max_entropy if case.action_dim is None else COLLAPSED_NATS * case.action_dim
     now, before = history.recent("policy/entropy"), history.recent("policy/entropy", back=RECENT)
     sick = (np.maximum(now, before) < limit) & history.unlike()

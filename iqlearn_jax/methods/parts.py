@@ -82,7 +82,14 @@ def check_network(name: str, network: Network, spec: EnvSpec, one_critic: bool =
     def outputs(key):
         return network.apply(network.init(key, *(x[:1] for x in inputs)), *inputs)
 
-    actual = jax.tree.map(jnp.shape, jax.eval_shape(outputs, jax.random.key(0)))
+    try:
+        actual = jax.tree.map(jnp.shape, jax.eval_shape(outputs, jax.random.key(0)))
+    except (TypeError, ValueError) as error:
+        remedy = "; one of (obs, action) needs --config.policy_class=sac" if one_critic else ""
+        raise InputError(
+            f"networks['{name}'] cannot be called with inputs {[x.shape for x in inputs]} "
+            f"({' '.join(str(error).split())[:120]}); expected outputs {wanted}{remedy}"
+        ) from error
     require(
         actual == wanted,
         f"networks['{name}'] of inputs {[x.shape for x in inputs]} gives {actual}; expected {wanted}",

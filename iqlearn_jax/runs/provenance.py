@@ -21,7 +21,7 @@ from iqlearn_jax.data.demos import absolute
 from iqlearn_jax.devices.placement import cores
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import read_config, read_spec
 
 PACKAGE = Path(iqlearn_jax.__file__).resolve().parent
 PACKAGES = ("iqlearn_jax", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnasium", "gymnax", "numpy")
@@ -123,13 +123,21 @@ def config_changes(workdir: Path, config, more_updates: bool = False) -> list[st
     Raises:
       InputError: the folder holds no run.
     """
-    before = as_plain(base_config()) | BEFORE | read_config(workdir)
-    wanted = as_plain(config)
+    saved, wanted = read_config(workdir), as_plain(config)
+    unsaid = {key: wanted[key] for key in BEFORE} if _same_meaning(saved, workdir) else BEFORE
+    before = as_plain(base_config()) | unsaid | saved
     before["demos.path"] = before["demos.path"] and absolute(before["demos.path"])  # early folders: relative
     if more_updates and wanted["updates"] > before["updates"]:
         before["updates"] = wanted["updates"]
     keys = sorted(key for key in before.keys() | wanted.keys() if before.get(key) != wanted.get(key))
     return [f"{key}: {before.get(key)!r} before, {wanted.get(key)!r} now" for key in keys]
+
+
+def _same_meaning(saved: dict[str, Any], workdir: Path) -> bool:
+    """Whether the keys of `BEFORE` change nothing: they matter offline, with continuous actions."""
+    if saved["feed"] != "demos" or not (workdir / "spec.json").exists():
+        return saved["feed"] != "demos"
+    return read_spec(workdir).discrete
 
 
 def code_changes(workdir: Path) -> list[str]:
@@ -143,8 +151,10 @@ def demos_changes(workdir: Path, demos_digest: str | None) -> list[str]:
     before = last_start(workdir)["demos_digest"]
     if before == demos_digest:
         return []
-    digests = f"digest {str(before)[:12]} before, {str(demos_digest)[:12]} now"
-    return [f"demonstrations or reward file changed ({digests})"]
+    then, now = (str(digest).partition("+") for digest in (before, demos_digest))
+    part, what = (0, "demonstrations or reward file") if then[0] != now[0] else (2, "other data (data.path)")
+    digests = f"digest {then[part][:12] or 'none'} before, {now[part][:12] or 'none'} now"
+    return [f"{what} changed ({digests})"]
 
 
 def code_version(made: dict[str, Any]) -> str:

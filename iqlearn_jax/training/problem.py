@@ -128,8 +128,7 @@ def make_problem(
     seeds, varied = runs_of(config)
     rows, demo_indices = pick_rows(config, spec, seeds, demos, others)
     if normalization is None:
-        seen = demonstrated_obs(demos, demo_indices) if demos and demo_indices else None
-        normalization = find_normalization(config, handle, seen, others, len(seeds))
+        normalization = find_normalization(config, handle, demos, demo_indices, others, len(seeds))
     expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
     hparams = make_hparams(config, check_normalization(normalization, expected))
     place = place_runs(len(seeds), host_env=handle.device is None and config.feed == "replay")
@@ -165,17 +164,15 @@ def pick_rows(config, spec: EnvSpec, seeds, demos, others) -> tuple[Rows | None,
     return jax.tree.map(jnp.asarray, make_rows(whole, spec, config.demos.path or "demos")), chosen
 
 
-def find_normalization(config, handle: EnvHandle, seen, others, runs: int) -> dict[str, np.ndarray]:
+def find_normalization(
+    config, handle: EnvHandle, demos, demo_indices, others, runs: int
+) -> dict[str, np.ndarray]:
     """What standardises each run's inputs: its demonstrations and, half each, other data or random play.
 
     An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
     observations would lie hundreds of deviations away. With both, in turn, the expert's states lie close
     together: `normalize_by="demos"` is for methods that must tell those apart with a penalty on slopes.
     Networks of another run mean nothing without the statistics that they were trained with.
-
-    Args:
-      seen: observations of each run's demonstrations; None for plain RL.
-      others: demonstrations of anyone, or None.
     """
     spec = handle.spec
     if config.init_from:
@@ -183,7 +180,9 @@ def find_normalization(config, handle: EnvHandle, seen, others, runs: int) -> di
         return {name: x[np.arange(runs) % len(x)] for name, x in statistics.items()}  # as `warm_start`
     if not config.normalize_obs or len(spec.obs_shape) != 1:
         return identity_normalization(runs, spec.obs_shape, config.whiten)
-    sources = [[] for _ in range(runs)] if seen is None else [[x] for x in seen]
+    sources = (
+        [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, demo_indices)]
+    )
     if config.normalize_by == "both" and (config.feed != "demos" or others is not None):
         beside = random_play(handle) if others is None else others.observations
         sources = [[*parts, beside] for parts in sources]

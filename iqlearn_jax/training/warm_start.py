@@ -50,7 +50,8 @@ def _network(source: Problem, before: Any, state: Any, name: str, problem: Probl
         wanted, there = (dict(set(a.items()) - set(b.items())) for a, b in (kinds[::-1], kinds))
         raise InputError(
             f"config.init_from: the {name} there has other arrays ({there}) than this run's ({wanted}); set "
-            "--config.hidden, layer_norm and critics as they are there"
+            "--config.hidden, layer_norm and critics as they are there; with continuous actions policy_class "
+            "too (online it is 'sac': train the first run with --config.policy_class=sac)"
         )
     runs = len(source.seeds)
     index = np.arange(problem.placement.runs) % runs

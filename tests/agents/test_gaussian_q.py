@@ -13,6 +13,7 @@ from iqlearn_jax.agents.gaussian_q import SPREAD, make_gaussian_q
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
+from iqlearn_jax.methods.iq.bounds import value_bounds
 from iqlearn_jax.methods.iq.loss import critic_loss
 from iqlearn_jax.nets import Network
 from iqlearn_jax.types import Batch
@@ -44,18 +45,12 @@ def parts(hparams, state, obs, learned):
     x = np.maximum(obs @ p["MLP_0"]["Dense_0"]["kernel"] + p["MLP_0"]["Dense_0"]["bias"], 0)
     out = x @ p["Dense_0"]["kernel"] + p["Dense_0"]["bias"]
     std = float(hparams["policy_std"]) * (SPREAD ** np.tanh(out[:, 2:4]) if learned else np.ones((len(x), 2)))
-    return out[:, 4] + level(hparams), np.tanh(out[:, :2]), std
+    return out[:, 4], np.tanh(out[:, :2]), std
 
 
-def constant(tau, std):
-    """C: V less m of a fixed σ."""
-    return tau * np.sum(np.log(std * HALF * math.sqrt(2 * math.pi)))
-
-
-def level(hparams):
-    """What the network's peak is counted from: γV where all rewards are 0."""
-    gamma = float(hparams["gamma"])
-    return gamma * constant(float(hparams["temperature"]), float(hparams["policy_std"])) / (1 - gamma)
+def log_unit(hparams):
+    """log of the unit of da: a Gaussian's volume at policy_std."""
+    return np.sum(np.log(math.sqrt(2 * math.pi) * float(hparams["policy_std"]) * HALF))
 
 
 def trained(method, batch, updates):
@@ -81,7 +76,7 @@ def on_plane(agent, hparams, state, obs):
 
 @pytest.mark.parametrize("changes", [{}, LEARNED, {"policy_std": 0.6}], ids=["fixed", "learned", "wide"])
 def test_value_policy_and_means_are_those_of_integration(changes):
-    """V = τ log ∫ exp(Q/τ), π = exp((Q − V)/τ), E_π[Q] and the entropy, on a grid of all actions."""
+    """V = τ log ∫ exp(Q/τ), π ∝ exp(Q/τ), E_π[Q] and the entropy, on a grid of all actions."""
     agent, hparams, state = make(**changes)
     grid, _ = plane()
     for obs in OBS:
@@ -89,7 +84,8 @@ def test_value_policy_and_means_are_those_of_integration(changes):
         top = q.max()
         v = top + 0.3 * np.log(np.sum(np.exp((q - top) / 0.3)) * cell)
         one = obs[None]
-        assert float(agent.value(hparams, state, state.critic, one, key())[0]) == pytest.approx(v, abs=2e-4)
+        actual = float(agent.value(hparams, state, state.critic, one, key())[0])
+        assert actual == pytest.approx(v - 0.3 * log_unit(hparams), abs=2e-4)
         pi = np.exp((q - v) / 0.3)
         log_pi = agent.log_prob(hparams, state.critic, 0.3, np.repeat(one, len(grid), axis=0), grid)
         np.testing.assert_allclose(np.exp(np.float64(log_pi)), pi, rtol=2e-3, atol=1e-6)
@@ -97,7 +93,7 @@ def test_value_policy_and_means_are_those_of_integration(changes):
         assert float(mean_q[0, 0]) == pytest.approx(np.sum(pi * q) * cell, abs=1e-3)
         _, metrics = agent.improve(hparams, state, one, key())
         assert float(metrics["policy/entropy"]) == pytest.approx(-np.sum(pi * (q - v) / 0.3) * cell, abs=1e-3)
-        assert metrics["policy/entropy"] < agent.max_entropy
+        assert metrics["policy/entropy"] - log_unit(hparams) <= agent.max_entropy + 1e-5
 
 
 @pytest.mark.parametrize("changes", [{}, LEARNED], ids=["fixed", "learned"])
@@ -145,7 +141,7 @@ def test_the_loss_is_numpys(changes):
     def q_and_v(obs, action):
         peak, mean, std = parts(hparams, state, obs, "learn_std" in changes)
         unit = (action - MIDDLE) / HALF
-        volume = np.sum(np.log(std * HALF * math.sqrt(2 * math.pi)), axis=-1)
+        volume = np.sum(np.log(std * HALF * math.sqrt(2 * math.pi)), axis=-1) - log_unit(hparams)
         return peak - 0.15 * np.sum(((unit - mean) / std) ** 2, axis=-1), peak + 0.3 * volume
 
     q, v = q_and_v(rows.obs, rows.action)
@@ -187,18 +183,34 @@ def test_the_maximiser_of_a_linear_quadratic_problem():
     method = make_method(config, SPEC, networks={"critic": net})
     learned = trained(method, batch, 6000)
     np.testing.assert_allclose(learned["w"], slopes, atol=2e-3)
-    # m = (½τ Σ v/σ² + γC)/(1 − γ), of which the network gives what is above γC/(1 − γ)
+    # m − γV' = (1 − γ)m = ½τ Σ v/σ²
     assert float(learned["m"]) == pytest.approx(0.5 * tau * 2 * noise**2 / sigma**2 / (1 - gamma), abs=5e-3)
 
 
-def test_values_start_where_rewards_of_0_leave_them():
-    """V = C/(1 − γ) and r(s, μ(s), s') = 0 for a network of zeros: nothing has to drift there."""
-    agent, hparams, state = make(gamma=0.9)
-    blank = jax.tree.map(jnp.zeros_like, state.critic)
-    v = np.asarray(agent.value(hparams, state, blank, OBS, key()))
-    np.testing.assert_allclose(v, constant(0.3, 0.2) / (1 - 0.9), rtol=1e-5)
-    q = agent.q(hparams, blank, OBS, jnp.tile(jnp.asarray(MIDDLE), (3, 1)))  # μ is the middle
-    np.testing.assert_allclose(q[0] - 0.9 * v, 0.0, atol=1e-4)
+@pytest.mark.parametrize("terminal", ["zero", "absorbing"])
+def test_a_network_of_zeros_gives_a_cloned_step_no_reward(terminal):
+    """r(s, μ(s), s') = 0, also where the episode ends: nothing has to drift to where that leaves values."""
+    config = configure(method="iq", terminal=terminal, hidden=(4,))
+    method = make_method(config, SPEC)
+    state = method.init(key(), {})
+    state = state.replace(critic=jax.tree.map(jnp.zeros_like, state.critic))
+    rows = jax.tree.map(jnp.asarray, random_rows(SPEC, 20, ends=0.5))
+    rows = rows.replace(action=jnp.tile(jnp.asarray(MIDDLE), (20, 1)))  # μ is the middle
+    assert rows.terminated.any()
+    np.testing.assert_allclose(method.reward({}, state, rows, key()), 0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("low", [-0.4, 0.0], ids=["narrow", "off centre"])
+def test_bounds_of_values_hold_what_rewards_of_their_bounds_give(low):
+    """γ = 0.99, τ = 1, 17 actions: V of a policy whose rewards are 0 lies inside ±4α/(1−γ)."""
+    spec = spec_of(obs_shape=(2,), low=np.full(17, low, np.float32), high=np.full(17, 0.4, np.float32))
+    config = configure(hidden=(4,), temperature=1.0, regularize="both")
+    agent, hparams = make_gaussian_q(config, spec), hyper(config, spec)
+    state = agent.init(key(), hparams)
+    lower, upper = value_bounds(config, agent, hparams, 1.0)
+    v = agent.value(hparams, state, state.critic, OBS, key())
+    assert (lower < v).all() and (v < upper).all()
+    assert float(upper) == pytest.approx((2.0 + 0.5 * 17) / 0.01, rel=1e-5)  # r at most 4α, ½ nat a dimension
 
 
 def test_a_learned_deviation_is_the_demonstrators():
@@ -243,7 +255,8 @@ def test_duality_on_a_chain():
         pi = gauss.pdf(grid).prod(axis=-1)
         following = np.where(grid[:, 0] > MIDDLE[0], v[up[s]], v[down[s]])
         reward = q - gamma * following
-        total += occupancy[s] * (np.sum(pi * reward) * cell + tau * gauss.entropy().sum())
+        entropy = gauss.entropy().sum() - log_unit(hparams)  # in units of da, as V counts it
+        total += occupancy[s] * (np.sum(pi * reward) * cell + tau * entropy)
     assert total == pytest.approx((1 - gamma) * v[0], abs=2e-3)
 
 
@@ -252,6 +265,7 @@ def test_duality_on_a_chain():
     [
         ({"critics": 2}, "config.critics is 2"),
         ({"learn_temperature": True}, "config.learn_temperature is True"),
+        ({"absorbing_entropy": True}, "config.absorbing_entropy gives"),
     ],
 )
 def test_what_one_critic_cannot_be_is_refused(changes, words):

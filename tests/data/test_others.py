@@ -34,7 +34,9 @@ def problem(request, tmp_path_factory):
     others = play_expert(make(), policy, episodes=3, seed=7)
     path = tmp_path_factory.mktemp("others") / "play.npz"
     save(path, others)
-    config = made_up_config("iq", "demos", request.param, data__path=str(path), demos__subsample=1)
+    config = made_up_config(
+        "iq", "demos", request.param, data__path=str(path), demos__subsample=1, value_term="mixture"
+    )
     with made_up_environments():
         return make_problem(config), demos_of(request.param), others
 
@@ -113,14 +115,14 @@ def test_methods_learn_from_it(play, settings):
     assert metrics and all(np.isfinite(x).all() for x in metrics.values())
 
 
-def test_the_learners_half_is_the_other_data(play):
-    """With χ² over both kinds the rewards of other data are held, too."""
-    run = train(play, value_term="mixture", regularize="both")
-    assert np.isfinite(run.history["iq/reward_policy"]).all()
-    assert np.abs(run.history["iq/reward_policy"]).max() > 0
-    state = jax.tree.leaves(run._state.state.critic)
-    alone = jax.tree.leaves(train("", value_term="mixture", regularize="both")._state.state.critic)
-    assert not all(np.array_equal(a, b) for a, b in zip(state, alone, strict=True))
+def test_the_learners_half_is_the_other_data(play, tmp_path):
+    """Another file gives another critic, though inputs are left as they are: the loss reads its rows."""
+    settings = {"value_term": "mixture", "regularize": "both", "normalize_obs": False}
+    save(tmp_path / "other.npz", play_expert(walk(), PLAY["walk"][1], episodes=8, seed=4))
+    first, second = (train(file, **settings) for file in (play, str(tmp_path / "other.npz")))
+    assert np.isfinite(first.history["iq/reward_policy"]).all()
+    pairs = zip(*(jax.tree.leaves(run._state.state.critic) for run in (first, second)), strict=True)
+    assert not all(np.array_equal(a, b) for a, b in pairs)
 
 
 @pytest.mark.parametrize(
@@ -129,6 +131,8 @@ def test_the_learners_half_is_the_other_data(play):
         ({"method": "bc"}, r"data\.path.*'bc' does not read it"),
         ({"feed": "replay"}, r"data\.path.*'replay' does not read it"),
         ({"value_term": "policy"}, r"value_term='policy' is a mean over the learner's own samples"),
+        ({}, r"nothing reads it; set value_term=mixture and regularize=both"),
+        ({"state_only": True, "value_term": "mixture"}, r"can learn no policy"),
     ],
 )
 def test_what_cannot_use_it_says_so(play, settings, words):

@@ -7,6 +7,7 @@ import pytest
 
 from iqlearn_jax.cli import main as cli
 from iqlearn_jax.config.values import as_plain
+from iqlearn_jax.doctor import remedies, rules
 from iqlearn_jax.doctor.doctor import Doctor, diagnose, examine_folder
 from iqlearn_jax.doctor.remedies import DIAGNOSES
 from iqlearn_jax.doctor.rules import History
@@ -308,3 +309,14 @@ def test_half_a_line_and_half_a_chunk_are_left_out(tmp_path):
     path.write_text("\n".join(["{", *lines]) + "\n")
     with pytest.raises(InputError, match="line 1 is not JSON"):
         read_history(path, 3)
+
+
+def test_a_policy_whose_entropy_is_set_is_not_judged_by_it():
+    """One quadratic critic: σ of half a box is not "uniform", and no remedy names what it has not got."""
+    case = case_of(CONTINUOUS, feed="demos", value_term="expert", regularize="expert", policy_std=0.5,
+                   target_network=False)  # fmt: skip
+    high = healthy(policy__entropy=case.max_entropy)
+    assert not any(finding.sick.any() for rule in (rules.policy_uniform, rules.policy_collapsed)
+                   for finding in rule(case, high))  # fmt: skip
+    assert "critics" not in remedies.steadier(case) and "actor" not in remedies.steadier(case)
+    assert case_of(CONTINUOUS, policy_class="sac").has_actor

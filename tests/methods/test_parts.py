@@ -189,3 +189,8 @@ def test_images_and_their_networks():
     obs = jnp.full((1, 6, 6, 1), 255, jnp.uint8)
     action = method.act({}, state, obs, jax.random.key(0), deterministic=True)
     assert action == jnp.argmax(state.critic["net"][0].sum(axis=0))
+
+
+def test_a_network_that_takes_other_inputs_is_refused_with_the_policy_class_that_takes_it():
+    with pytest.raises(InputError, match=r"cannot be called with inputs .*policy_class=sac$"):
+        make_method(configure(**SIZES), BOX, networks={"critic": Critic((4,))})

@@ -114,7 +114,7 @@ def test_nothing_is_written_without_a_workdir(tmp_path, monkeypatch):
         ({"online__capacity": 10}, r"online\.capacity"),
         ({"gamma": 1.5}, r"config\.gamma is 1\.5; expected a number in \[0"),
         ({"method": "iql"}, "unknown method 'iql'; did you mean"),
-        ({"state_only": True}, r"set feed=replay$"),  # the command line says --config.feed=replay
+        ({"state_only": True}, r"set feed=replay, or infer_actions=True with data .* \(data__path\)$"),
     ],
 )
 def test_settings_that_mean_nothing_are_refused_in_one_line(settings, words):

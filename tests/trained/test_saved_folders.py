@@ -9,6 +9,7 @@ import pytest
 
 import iqlearn_jax as iq
 from iqlearn_jax.cli.main import main
+from iqlearn_jax.runs.provenance import config_changes
 from iqlearn_jax.trained.load import returns_at
 
 SAVED = Path(__file__).parent / "saved" / "v0_1_0.tar.xz"
@@ -63,3 +64,14 @@ def test_an_exported_reward_is_the_same(saved):
     obs = np.array(expected["obs"], np.float32)
     rewards = reward(obs, np.array(expected["action"]), obs[::-1], np.zeros(len(obs), bool))
     np.testing.assert_allclose(rewards, expected["reward"], rtol=1e-6, atol=1e-6)
+
+
+def test_a_key_that_changes_nothing_there_is_no_other_configuration(saved, monkeypatch):
+    """The policy class, which those folders do not know: it matters offline, with continuous actions."""
+    folder, _ = saved
+    monkeypatch.chdir(folder)
+    config = iq.load(folder / "online").config
+    assert config.policy_class == "sac"
+    config.policy_class = "auto"
+    changed = config_changes(folder / "online", config)
+    assert not [line for line in changed if line.startswith("policy_class")]

@@ -35,7 +35,15 @@ from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring
 from iqlearn_jax.methods.iq.loss import critic_loss, reward_eq11
-from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry, require, require_differentiable, values_of
+from iqlearn_jax.methods.method import (
+    DEMOS,
+    Method,
+    MethodEntry,
+    quadratic,
+    require,
+    require_differentiable,
+    values_of,
+)
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import join
 
@@ -54,6 +62,11 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
     """
     check(config)
     require_differentiable(config, spec, "set it to 0 and choose a divergence other than 'w1'")
+    require(
+        not (config.absorbing_entropy and quadratic(config, spec, ENTRY)),
+        "config.absorbing_entropy gives the absorbing state the largest entropy that V may hold, and with "
+        "policy class 'gaussian_q' V holds none but of widths; set --config.absorbing_entropy=False",
+    )
     agent = make_agent(config, spec, parts, policy_class(config), anchored(config))
     as_expert = config.feed == "demos" or config.state_only  # decides the sign after a bounded terminal
 
@@ -102,10 +115,18 @@ def check(config) -> None:
         "config.value_term='policy' is a mean over the learner's own samples, but config.feed is "
         f"'{config.feed}'; set --config.feed=replay, or --config.value_term=expert",
     )
+    with_data = config.data.path != ""
     require(
-        not config.state_only or config.feed == "replay" or config.data.path != "",
+        not config.state_only or config.feed == "replay" or (with_data and config.infer_actions),
         "config.state_only with config.feed='demos' can learn no policy: without actions and without acting, "
-        "nothing says what an action does; set --config.feed=replay, or --config.data.path to data that does",
+        "nothing says what an action does; set --config.feed=replay, or --config.infer_actions=True with "
+        "data that says it (--config.data.path)",
+    )
+    require(
+        not with_data or term in ("mixture", "v0") or config.regularize == "both" or config.infer_actions,
+        f"config.data.path is '{config.data.path}', but with config.value_term='{term}' and "
+        "config.regularize='expert' nothing reads it; set --config.value_term=mixture and "
+        "--config.regularize=both",
     )
     require(
         not config.state_only or not anchored(config),
