@@ -7,6 +7,7 @@ from iqlearn_jax.cli.keys import GROUPS, grouped, range_text, short_help, value_
 from iqlearn_jax.cli.list import all_configs, first_sentence, keys_of
 from iqlearn_jax.config.files import load_config, shipped_configs
 from iqlearn_jax.config.schema import KEYS
+from iqlearn_jax.envs import gymnax
 from iqlearn_jax.methods import METHODS
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 
@@ -54,7 +55,8 @@ def test_a_config_is_described_by_its_first_sentence():
 
 def test_envs_by_backend_and_those_of_a_users_module(listed, tmp_path):
     text = listed("envs")
-    assert "gymnax" in text and "CartPole-v1" in text and "Gridworld" in text
+    assert "gymnasium" in text and "CartPole-v1" in text and "Gridworld" in text
+    assert "gymnax" in text or not gymnax.installed()
     (tmp_path / "mine_to_list.py").write_text("SEEN = True\n")
     listed("envs", f"--import={tmp_path / 'mine_to_list.py'}")
     import sys

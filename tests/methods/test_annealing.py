@@ -19,7 +19,12 @@ class Moves:
 
     def __init__(self, **changes):
         config = configure(
-            updates=UPDATES, learn_temperature=True, target_network=True, hidden=(4,), **changes
+            updates=UPDATES,
+            learn_temperature=True,
+            target_network=True,
+            policy_class="sac",
+            hidden=(4,),
+            **changes,
         )
         method, hparams = make_method(config, SPEC), hyper(config, SPEC)
         rows = jax.tree.map(jnp.asarray, random_rows(SPEC, 6))
