@@ -92,11 +92,7 @@ def online_table(done: Mapping[str, Any]) -> str:
     return markdown_table(("task", "method", "score", "paper"), lines)
 
 
-PANELS = {
-    f"{task}, one demonstration, offline": tuple(f"{task}_whole_{method}" for method in METHODS)
-    for task in TASKS
-}
-TABLE = Table("tables.table3", ROWS, PREFACE, markdown, PANELS)
+TABLE = Table("tables.table3", ROWS, PREFACE, markdown)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)
