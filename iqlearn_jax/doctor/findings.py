@@ -45,5 +45,5 @@ def read_findings(content: Mapping[str, Any]) -> list[Finding]:
 
 def of_runs(findings: Sequence[Finding], runs: Collection[int]) -> list[Finding]:
     """What concerns some of the runs; the value and the update stay those of the first run that had it."""
-    own = [finding._replace(runs=[run for run in finding.runs if run in runs]) for finding in findings]
-    return [finding for finding in own if finding.runs]
+    kept = [finding._replace(runs=[run for run in finding.runs if run in runs]) for finding in findings]
+    return [finding for finding in kept if finding.runs]

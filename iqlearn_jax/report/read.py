@@ -79,13 +79,13 @@ def points(run: Run) -> list[Run]:
 
 def _point(run: Run, point: Mapping[str, float], keys: Sequence[tuple]) -> Run:
     mine = [number for number, key in enumerate(keys) if key == tuple(point.values())]
-    own = {name: [run.summary[name][i] for i in mine] for name in ("seeds", "returns")}
+    selected = {name: [run.summary[name][i] for i in mine] for name in ("seeds", "returns")}
     if run.summary.get("likeness") is not None:
-        own["likeness"] = [run.summary["likeness"][i] for i in mine]
-    own["failed"] = [entry for entry in run.summary.get("failed", ()) if entry["run"] in mine]
+        selected["likeness"] = [run.summary["likeness"][i] for i in mine]
+    selected["failed"] = [entry for entry in run.summary.get("failed", ()) if entry["run"] in mine]
     first = mine[0] == 0  # rewards and maps were recovered from the first run
     return _with_settings(run, point)._replace(
-        summary={**run.summary, **own},
+        summary={**run.summary, **selected},
         metrics=[line for line in run.metrics if line.get("run") in set(mine)],
         rewards=run.rewards if first else {},
         maps=run.maps if first else {},

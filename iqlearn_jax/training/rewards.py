@@ -45,9 +45,9 @@ def recovered_arrays(
     episodes = [episode for group in sources.values() for episode in group]
     names = [name for name, group in sources.items() for episode in group for _ in episode.reward]
     rows, number = join_episodes(episodes)
-    hparams, own = problem.placement.one((problem.hparams, state), run)
+    hparams, run_state = problem.placement.one((problem.hparams, state), run)
     key = jax.random.key(int(problem.seeds[run]))
-    recovered = recover(problem.method, hparams, own, rows, key)
+    recovered = recover(problem.method, hparams, run_state, rows, key)
     return {"recovered": recovered, "true": rows.reward, "episode": number, "source": np.array(names)}
 
 
@@ -66,8 +66,8 @@ def map_arrays(problem: Problem, state: Any, run: int = 0) -> dict[str, np.ndarr
     iq only, is the maximiser of J for the exact occupancy of the expert that is soft-optimal for the true
     reward at the run's temperature: what infinite data would give.
     """
-    hparams, own = jax.tree.map(np.asarray, problem.placement.one((problem.hparams, state), run))
-    temperature, gamma = float(own.temperature), float(hparams["gamma"])
+    hparams, run_state = jax.tree.map(np.asarray, problem.placement.one((problem.hparams, state), run))
+    temperature, gamma = float(run_state.temperature), float(hparams["gamma"])
     recovered = table_reward(problem, state, run)
     true = gridworld_reward(problem.spec.id)
     with jax.enable_x64(True):
@@ -96,8 +96,8 @@ def table_reward(problem: Problem, state: Any, run: int = 0) -> np.ndarray:
     rows = Transition(
         obs=s, action=a, reward=blank, next_obs=following, terminated=blank > 0, truncated=blank > 0
     )
-    hparams, own = problem.placement.one((problem.hparams, state), run)
-    arrays = recover(problem.method, hparams, own, rows, jax.random.key(int(problem.seeds[run])))
+    hparams, run_state = problem.placement.one((problem.hparams, state), run)
+    arrays = recover(problem.method, hparams, run_state, rows, jax.random.key(int(problem.seeds[run])))
     return np.einsum("sat,sat->sa", transition, arrays.reshape(transition.shape))
 
 

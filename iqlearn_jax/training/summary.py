@@ -80,8 +80,8 @@ def agreement(problem: Problem, state: Any, most: int = 10_000) -> np.ndarray:
     assert problem.demos is not None and problem.demos.actions is not None
     obs, actions = problem.demos.observations[:most], problem.demos.actions[:most]
 
-    def one(hparams, own):
-        return problem.method.act(hparams, own, obs, jax.random.key(0), deterministic=True)
+    def one(hparams, run_state):
+        return problem.method.act(hparams, run_state, obs, jax.random.key(0), deterministic=True)
 
     place = problem.placement
     chosen = place.get(jax.jit(place.map_runs(one, in_axes=(0, 0)))(problem.hparams, state))
