@@ -66,12 +66,10 @@ def write_report(workdirs: Sequence[Path], out: Path) -> Path:
     tasks = _by_task(runs)
     shared = {task: _task_pictures(task, group) for task, group in tasks.items()}
     shown = {run.label for run in (_best_first(runs)[:MOST_DRAWN] if _is_sweep(runs) else runs)}
-    pictures_of_runs = [
-        _run_pictures(run, alone=len(runs) == 1) if run.label in shown else [] for run in runs
-    ]
-    for picture in chain(*shared.values(), *pictures_of_runs):
+    of_each = [_run_pictures(run, alone=len(runs) == 1) if run.label in shown else [] for run in runs]
+    for picture in chain(*shared.values(), *of_each):
         _write(out / "figures" / f"{picture.name}.png", picture.png or b"")
-    views = [_run_view(run, pictures) for run, pictures in zip(runs, pictures_of_runs, strict=True)]
+    views = [_run_view(run, pictures) for run, pictures in zip(runs, of_each, strict=True)]
     page = _template().render(
         title=_title(tasks),
         tasks=[_task_view(task, group, shared[task], views) for task, group in tasks.items()],
