@@ -1,5 +1,6 @@
 """An exported policy acts as its method does, whichever that is; nothing but a whole file of ours is read."""
 
+import dataclasses
 import json
 
 import flax.linen as nn
@@ -78,12 +79,20 @@ def test_it_takes_any_leading_axes_and_tracers(name, saved):
     np.testing.assert_allclose(traced, actions, rtol=1e-5)
 
 
-def test_it_is_compiled_once_for_a_number_of_observations(saved):
-    policy, obs = load_policy(saved("iq")), observations(PUSH, 6)
+def test_it_is_traced_once_for_a_number_of_observations(saved):
+    policy, obs, traced = load_policy(saved("iq")), observations(PUSH, 6), []
+
+    def act(*arguments, **named):
+        traced.append(arguments)
+        return policy.method.act(*arguments, **named)
+
+    counted = dataclasses.replace(policy, method=policy.method._replace(act=act))
     for _ in range(3):
-        policy(obs)
-        policy(obs.reshape(2, 3, 3).tolist())
-    assert policy._act._cache_size() == 1
+        counted(obs)
+        counted(obs.reshape(2, 3, 3).tolist())
+    assert len(traced) == 1
+    counted(obs[:2])
+    assert len(traced) == 2
 
 
 def test_an_environment_takes_its_actions(saved):
