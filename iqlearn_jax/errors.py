@@ -1,13 +1,10 @@
 """Errors that a user can mend."""
 
 import difflib
-import functools
-import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping
+from typing import TypeVar
 
 T = TypeVar("T")
-F = TypeVar("F", bound=Callable[..., Any])
 
 
 class InputError(ValueError):
@@ -19,31 +16,6 @@ class InputError(ValueError):
 
 class StorageError(InputError):
     """A disk that cannot be written (full, quota, limit); what was saved before is still whole."""
-
-
-def in_python(function: F) -> F:
-    """The function with errors whose remedies are arguments in Python, not on the command line.
-
-    Messages are written for the command line (`--config.feed=replay`, `--workdir=run`).
-    """
-
-    @functools.wraps(function)
-    def translated(*args: Any, **named: Any) -> Any:
-        try:
-            return function(*args, **named)
-        except InputError as error:
-            error.args = (re.sub(r"--(?:config\.)?([a-z_.]+)", _argument, str(error)),)
-            raise
-
-    return translated  # type: ignore[return-value]
-
-
-def _argument(flag: re.Match[str]) -> str:
-    """`--config.online.capacity` -> `online__capacity`; what has no argument stays, as the command it is."""
-    name = flag[1].rstrip(".")
-    if flag[0].startswith("--config."):
-        return name.replace(".", "__") + flag[1][len(name) :]
-    return name if name in ("workdir", "demos", "at") else flag[0]
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

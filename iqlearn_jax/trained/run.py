@@ -1,12 +1,14 @@
 """The front door: training from Python, and what one holds afterwards."""
 
 import copy
+import functools
+import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import cached_property
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from absl import logging
@@ -20,7 +22,7 @@ from iqlearn_jax.envs.api import Environment
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.registry import GIVEN, handle_from_spec, open_env, register_env
 from iqlearn_jax.envs.spaces import spec_from_spaces
-from iqlearn_jax.errors import InputError, in_python
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.methods import METHODS, Method, check_keys
 from iqlearn_jax.runs.files import read_json
@@ -33,6 +35,34 @@ from iqlearn_jax.types import EnvSpec
 if TYPE_CHECKING:
     from iqlearn_jax.rewards import RecoveredReward
     from iqlearn_jax.trained.policy import Policy
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def in_python(function: F) -> F:
+    """The function with errors whose remedies are arguments in Python, not on the command line.
+
+    Messages are written for the command line (`--config.feed=replay`, `--workdir=run`).
+    """
+
+    @functools.wraps(function)
+    def translated(*args: Any, **named: Any) -> Any:
+        try:
+            return function(*args, **named)
+        except InputError as error:
+            error.args = (re.sub(r"--(?:config\.)?([a-z_.]+)", _argument, str(error)),)
+            raise
+
+    return translated  # type: ignore[return-value]
+
+
+def _argument(flag: re.Match[str]) -> str:
+    """`--config.online.capacity` -> `online__capacity`; what has no argument stays, as the command it is."""
+    name = flag[1].rstrip(".")
+    if flag[0].startswith("--config."):
+        return name.replace(".", "__") + flag[1][len(name) :]
+    return name if name in ("workdir", "demos", "at") else flag[0]
 
 
 class Run:
