@@ -50,7 +50,13 @@ ROWS = {
         label="IQ-Learn, with other data",
         prepare=partial(random_play, "CartPole-v1", STEPS, PLAY),
     ),
-    "alone": Row("cartpole:sparse", changes=FEW, label="IQ-Learn alone"),
+    "same_settings": Row(
+        "cartpole:with_data",
+        changes=FEW,
+        note="the same settings without it",
+        label="IQ-Learn, same settings",
+    ),
+    "alone": Row("cartpole:sparse", changes=FEW, note="the preset for these rows", label="IQ-Learn alone"),
     "bc": Row("cartpole:bc", changes=FEW | {"weight_decay": 1.0}, label="cloning"),
 }
 PREFACE = f"""# Other data beside the demonstrations
