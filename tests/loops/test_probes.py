@@ -93,9 +93,9 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
 @pytest.mark.parametrize(
     ("method", "feed", "changes"),
     [
-        pytest.param("bc", "demos", {"actor_lr": 3e-3}, id="bc", marks=pytest.mark.slow),
+        pytest.param("bc", "demos", {"critic_lr": 3e-3}, id="bc", marks=pytest.mark.slow),
         pytest.param(
-            "iq", "demos", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="iq offline", marks=pytest.mark.slow
+            "iq", "demos", {"critic_lr": 3e-3}, id="iq offline", marks=pytest.mark.slow
         ),
         pytest.param(
             "iq",

@@ -67,7 +67,7 @@ def environments():
 
 def two_points(method, feed, env, rates=(1e-3, 3e-2)):
     """Two rates of learning, two seeds each."""
-    rate = "actor_lr" if env == "bandit" else "critic_lr"
+    rate = "actor_lr" if (env, feed) == ("bandit", "replay") else "critic_lr"  # offline there is no actor
     return made_up_config(method, feed, env, seeds=2, **{f"grid__{rate}": rates}, **EVERY)
 
 
