@@ -94,9 +94,7 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
     ("method", "feed", "changes"),
     [
         pytest.param("bc", "demos", {"critic_lr": 3e-3}, id="bc", marks=pytest.mark.slow),
-        pytest.param(
-            "iq", "demos", {"critic_lr": 3e-3}, id="iq offline", marks=pytest.mark.slow
-        ),
+        pytest.param("iq", "demos", {"critic_lr": 3e-3}, id="iq offline", marks=pytest.mark.slow),
         pytest.param(
             "iq",
             "replay",
