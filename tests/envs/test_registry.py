@@ -367,7 +367,8 @@ def test_list():
     assert set(names) == set(BACKENDS)
     assert "walk" in names["registered"] and "hopper" in names["mjx"] and "FourRooms" in names["gridworld"]
     assert "CartPole-v1" in names["gymnasium"] and ("CartPole-v1" in names["gymnax"]) == gymnax_is_here()
-    assert "Hopper-v2" not in names["gymnasium"]
+    if not gymnasium.__version__.startswith("1.1."):  # which has it still, for mujoco-py
+        assert "Hopper-v2" not in names["gymnasium"]
 
 
 def test_missing_packages_name_their_extras(monkeypatch):
