@@ -3,7 +3,7 @@
 import argparse
 import fnmatch
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -26,9 +26,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+def publishable(provenance: Mapping[str, Any]) -> dict[str, Any]:
+    """Provenance without the command, which names folders of this machine."""
+    return {name: value for name, value in provenance.items() if name != "command"}
+
+
 def made() -> dict[str, Any]:
-    """Provenance that can be published: without the command, which names folders of this machine."""
-    return {name: value for name, value in collect(None).items() if name != "command"}
+    """Provenance of this process that can be published."""
+    return publishable(collect(None))
 
 
 def parse(description: str | None, *names: str) -> argparse.Namespace:

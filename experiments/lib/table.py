@@ -190,7 +190,7 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
         "curve": curve(folder),
         "chosen": chosen(folder, summary),
         "last_metrics": last_metrics(folder),
-        "provenance": provenance(folder),
+        "provenance": command.publishable(json.loads((folder / "provenance.json").read_text())),
         "settings": ran,
         "note": ", ".join(filter(None, (row.note, remark(folder), outdated(row, ran)))),
         "command": again,
@@ -251,12 +251,6 @@ def curve(folder: Path) -> dict[str, list]:
         "seconds": [round(lines[0]["wall_seconds"], 1) for lines in lines_by_update.values()],
         "returns": [[round(line["eval/return"], 2) for line in lines] for lines in lines_by_update.values()],
     }
-
-
-def provenance(folder: Path) -> dict[str, Any]:
-    """What made a run, but for the command, which names folders of that machine; the row has its own."""
-    content = json.loads((folder / "provenance.json").read_text())
-    return {name: value for name, value in content.items() if name != "command"}
 
 
 def last_metrics(folder: Path) -> dict[str, float]:

@@ -14,6 +14,7 @@ from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Hparams, Metrics
 
 ADAM = optax.scale_by_adam()
+ENTROPY_ROWS = 16  # of a batch, where the entropy is a metric only: spares a pass over the whole batch
 
 # Config keys by who reads them; methods declare theirs in terms of these.
 NETWORK_KEYS = frozenset({"hidden", "layer_norm"})
@@ -36,11 +37,6 @@ def policy_class(config) -> str:
     return "gaussian_q" if config.feed == "demos" else "sac"
 
 
-def anchored(config) -> bool:
-    """Whether the actor of one of the program's runs is held near the expert's actions."""
-    return max(config.grid.get("anchor", ()) or (config.anchor,)) > 0
-
-
 class Parts(NamedTuple):
     """What a method is built of instead of the library's own; see `methods.make_method`.
 
@@ -61,7 +57,8 @@ class AgentState(struct.PyTreeNode):
     """Everything that learning changes; no keys, functions or optimiser objects.
 
     Attributes:
-      critic: {"net": parameters with a leading ensemble axis, "absorbing": [] reward of the absorbing state}.
+      critic: {"net": parameters with a leading ensemble axis (none if there is one critic by construction),
+        "absorbing": [] reward of the absorbing state}.
       target_critic: the same, slowly moved; equals `critic` when targets are off.
       actor: parameters of the explicit policy, {} for soft Q-learning.
       mean_actor: their running mean, which plays deterministically; None unless `average_rate` asks for it.

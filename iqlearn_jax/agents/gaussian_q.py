@@ -23,6 +23,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.agents.common import (
+    ENTROPY_ROWS,
     STANDARD_PARTS,
     Agent,
     Parts,
@@ -124,7 +125,8 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
         return (this.peak - tau * this.distance(action))[None], this.value(tau)
 
     def improve(hparams, state, obs, key, expert=None):  # nothing is left to do: the policy is the critic's
-        return temperature_step(config, hparams, state, jnp.mean(at(hparams, state.critic, obs).entropy()))
+        entropy = jnp.mean(at(hparams, state.critic, obs[:ENTROPY_ROWS]).entropy())
+        return temperature_step(config, hparams, state, entropy)
 
     def act(hparams, state, obs, key, deterministic=False):
         return at(hparams, state.critic, obs).action(None if deterministic else key)

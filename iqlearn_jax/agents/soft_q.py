@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.agents.common import (
+    ENTROPY_ROWS,
     STANDARD_PARTS,
     Agent,
     Parts,
@@ -20,8 +21,6 @@ from iqlearn_jax.nets import Ensemble
 from iqlearn_jax.ops.iq.objectives import expected_q as mean_of_q
 from iqlearn_jax.ops.iq.soft import entropy, log_policy, soft_value
 from iqlearn_jax.types import EnvSpec
-
-ENTROPY_ROWS = 16  # of a batch, where the entropy is a metric only: spares a pass over the whole batch
 
 
 def make_network(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Ensemble:

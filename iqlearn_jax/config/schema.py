@@ -75,7 +75,7 @@ KEYS: dict[str, Key] = {
     "data.path": Key("", "transitions of anyone beside the demonstrations, a file", of_method=True, feeds=("demos",)),
     # observations
     "normalize_obs": Key(True, "standardise vector observations"),
-    "normalize_by": Key("both", "online: demonstrations and random play, half each (with data.path: and that); or demos alone", choices=("both", "demos")),
+    "normalize_by": Key("both", "online: demonstrations and random play, half each; or demos alone", choices=("both", "demos"), feeds=ONLINE),
     "whiten": Key(False, "also rotate standardised observations until no two entries are correlated"),
     # what IQ-Learn maximises
     "divergence": _static("chi2", "statistical distance, by its concave φ; `iqlearn list divergences`"),

@@ -40,6 +40,7 @@ def add_others(rows: Rows, chosen: DemoIndices, batch: Batch, key: jax.Array, si
     """
     row_key, initial_key = jax.random.split(key)
     others = chosen.others
+    assert others is not None  # `with_others`
     index = others.first + jax.random.randint(row_key, (size,), 0, others.size)
     starts = jnp.concatenate([chosen.initial, others.initial])
     initial = jax.random.choice(initial_key, starts, (size,))

@@ -1,7 +1,7 @@
 """Demonstrations as compiled code reads them, which of them a run may see, and how batches are drawn."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -147,7 +147,7 @@ class DemoIndices(struct.PyTreeNode):
     indices: jax.Array
     count: jax.Array
     initial: jax.Array
-    others: Any = None
+    others: Others | None = None
 
 
 def pick_demos(config, demos: Demos, seeds: np.ndarray) -> DemoIndices:

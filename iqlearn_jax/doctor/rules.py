@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from iqlearn_jax.agents.common import policy_class
 from iqlearn_jax.agents.gaussian_q import largest_entropy
 from iqlearn_jax.loops.loop import runs_of
+from iqlearn_jax.methods import METHODS
 from iqlearn_jax.methods.iq.bounds import reward_bounds, value_bounds
-from iqlearn_jax.methods.method import values_of
+from iqlearn_jax.methods.method import quadratic, values_of
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import EnvSpec
 
@@ -48,11 +48,7 @@ class Case(NamedTuple):
     action_dim: int | None  # None: discrete actions
     max_entropy: float  # nats, as V counts them (`agents.Agent`)
     hparams: dict[str, NDArray]
-
-    @property
-    def gaussian(self) -> bool:
-        """Whether the policy is the Gaussian of one critic, whose entropy is set and not learned."""
-        return self.action_dim is not None and policy_class(self.config) == "gaussian_q"
+    gaussian: bool = False  # whether the policy is that of one critic, whose entropy is set and not learned
 
     @property
     def has_actor(self) -> bool:
@@ -131,8 +127,8 @@ def make_case(config, spec: EnvSpec) -> Case:
     if spec.discrete:
         return Case(config, None, float(np.log(spec.num_actions)), hparams)
     widths = np.asarray(spec.action_high, float) - np.asarray(spec.action_low, float)
-    if policy_class(config) == "gaussian_q":
-        return Case(config, widths.size, largest_entropy(config, widths.size), hparams)
+    if quadratic(config, spec, METHODS[config.method]):
+        return Case(config, widths.size, largest_entropy(config, widths.size), hparams, gaussian=True)
     return Case(config, widths.size, float(np.sum(np.log(widths))), hparams)
 
 

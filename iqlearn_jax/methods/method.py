@@ -139,6 +139,11 @@ def values_of(config, name: str) -> tuple[Any, ...]:
     return tuple(config.grid.get(name, ())) or (value_of(config, name),)
 
 
+def anchored(config) -> bool:
+    """Whether the actor of one of the program's runs is held near the expert's actions (`agents.sac`)."""
+    return max(values_of(config, "anchor")) > 0
+
+
 def quadratic(config, spec: EnvSpec, entry: MethodEntry) -> bool:
     """Whether the method's policy is that of one quadratic critic (`agents.gaussian_q`)."""
     return not spec.discrete and "policy_class" in entry.keys and policy_class(config) == "gaussian_q"

@@ -292,12 +292,3 @@ def test_offline_it_is_the_default(feed, chosen, field):
     state = make_method(config, SPEC).init(key(), {})
     assert (jax.tree.leaves(state.actor) == []) == (field == "critic")
     assert make_agent(config, SPEC).policy_field == "actor"  # unless a method asks for it
-
-
-def test_images_too():
-    spec = spec_of(obs_shape=(10, 10, 4), obs_dtype=np.uint8)
-    agent = make_gaussian_q(configure(hidden=(8,)), spec)
-    hparams = hyper(configure(), spec)
-    state = agent.init(key(), hparams)
-    obs = jnp.zeros((2, 10, 10, 4), jnp.uint8)
-    assert agent.act(hparams, state, obs, key(), True).shape == (2, 2)

@@ -27,7 +27,7 @@ CASES = {
     "iq, rooms": (ROOMS, {"method": "iq", "critics": 2}),
     "iq, grid": (GRID, {"method": "iq", "critics": 2}),
     "iq, frames": (FRAMES, {"method": "iq"}),
-    "iq, camera": (CAMERA, {"method": "iq"}),
+    "iq, camera": (CAMERA, SAC | {"method": "iq"}),
     "bc": (PUSH, {"method": "bc"}),
     "bc, box": (BOX, {"method": "bc"}),
     "bc, actor": (BOX, SAC | {"method": "bc"}),

@@ -35,22 +35,17 @@ def saved(tmp_path_factory):
     return path_of
 
 
-def near(spec):
-    """1e-6 of the width of the box of actions."""
-    return 0.0 if spec.discrete else 1e-6 * max(1.0, float(np.max(spec.action_high - spec.action_low)))
-
-
 @pytest.mark.parametrize("name", EVERY)
 def test_numpy_acts_as_jax_does(name, saved):
     spec, obs = CASES[name][0], observations(CASES[name][0], 12, seed=1)
     policy, alone = load_policy(saved(name)), numpy_policy.load(saved(name))
     expected, actions = policy(obs), alone(obs)
     assert (actions.shape, actions.dtype) == (expected.shape, expected.dtype)
-    np.testing.assert_allclose(actions, expected, rtol=1e-6, atol=near(spec))
-    np.testing.assert_allclose(alone(obs[3]), expected[3], rtol=1e-6, atol=near(spec))
+    np.testing.assert_allclose(actions, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(alone(obs[3]), expected[3], rtol=1e-6, atol=1e-6)
     pairs = obs.reshape(3, 4, *spec.obs_shape)
     np.testing.assert_allclose(
-        alone(pairs), expected.reshape(3, 4, *expected.shape[1:]), rtol=1e-6, atol=near(spec)
+        alone(pairs), expected.reshape(3, 4, *expected.shape[1:]), rtol=1e-6, atol=1e-6
     )
 
 
@@ -101,7 +96,7 @@ def test_it_runs_where_jax_cannot_be_imported(name, import_line, saved, tmp_path
     )
     assert done.returncode == 0, done.stderr
     expected = load_policy(saved(name))(obs)
-    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-6, atol=near(CASES[name][0]))
+    np.testing.assert_allclose(json.loads(done.stdout), expected, rtol=1e-6, atol=1e-6)
 
 
 def test_both_readers_know_the_same_files(saved):

@@ -27,7 +27,6 @@ from iqlearn_jax.agents.common import (
     STANDARD_PARTS,
     Learner,
     Parts,
-    anchored,
     critic_step,
     policy_class,
 )
@@ -39,6 +38,7 @@ from iqlearn_jax.methods.method import (
     DEMOS,
     Method,
     MethodEntry,
+    anchored,
     quadratic,
     require,
     require_differentiable,
