@@ -16,13 +16,14 @@ if TYPE_CHECKING:
     from iqlearn_jax.ops.iq.divergences import Divergence, register_divergence
     from iqlearn_jax.ops.iq.objectives import iq_loss
     from iqlearn_jax.rewards import load_reward
+    from iqlearn_jax.trained.alone import make_method
     from iqlearn_jax.trained.policy import load_policy
-    from iqlearn_jax.trained.run import Run, load, make_method, train
+    from iqlearn_jax.trained.run import Run, load, train
     from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 # Imported when first asked for: `import iqlearn_jax` alone must not pay for JAX.
 _PUBLIC = {
-    "train": "trained.run", "load": "trained.run", "Run": "trained.run", "make_method": "trained.run",
+    "train": "trained.run", "load": "trained.run", "Run": "trained.run", "make_method": "trained.alone",
     "Demos": "data.demos", "load_demos": "data.demos",
     "load_policy": "trained.policy", "load_reward": "rewards",
     "register_env": "envs.registry", "from_gymnax": "envs.registry", "Environment": "envs.api",

@@ -1,30 +1,28 @@
 """The front door: training from Python, and what one holds afterwards."""
 
 import copy
-import functools
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from functools import cached_property
+from functools import cached_property, wraps
 from os import PathLike
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import numpy as np
 from absl import logging
 
-from iqlearn_jax import methods
 from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.schema import FEEDS
-from iqlearn_jax.config.values import as_plain, assign, base_config, check
+from iqlearn_jax.config.values import as_plain, assign, base_config
 from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.envs.api import Environment
+from iqlearn_jax.envs.given import register_object
 from iqlearn_jax.envs.handle import EnvHandle
-from iqlearn_jax.envs.registry import GIVEN, handle_from_spec, open_env, register_env
+from iqlearn_jax.envs.registry import handle_from_spec, open_env
 from iqlearn_jax.envs.spaces import spec_from_spaces
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
-from iqlearn_jax.methods import METHODS, Method, check_keys
+from iqlearn_jax.methods import METHODS, check_keys
 from iqlearn_jax.runs.files import read_json
 from iqlearn_jax.runs.folder import RunFolder
 from iqlearn_jax.runs.history import History, read_history
@@ -37,24 +35,25 @@ if TYPE_CHECKING:
     from iqlearn_jax.trained.policy import Policy
 
 
-F = TypeVar("F", bound=Callable[..., Any])
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
-def in_python(function: F) -> F:
+def in_python(function: Callable[P, T]) -> Callable[P, T]:
     """The function with errors whose remedies are arguments in Python, not on the command line.
 
     Messages are written for the command line (`--config.feed=replay`, `--workdir=run`).
     """
 
-    @functools.wraps(function)
-    def translated(*args: Any, **named: Any) -> Any:
+    @wraps(function)
+    def translated(*args: P.args, **named: P.kwargs) -> T:
         try:
             return function(*args, **named)
         except InputError as error:
             error.args = (re.sub(r"--(?:config\.)?([a-z_.]+)", _argument, str(error)),)
             raise
 
-    return translated  # type: ignore[return-value]
+    return translated
 
 
 def _argument(flag: re.Match[str]) -> str:
@@ -258,7 +257,7 @@ def _configure(
     if config is None or isinstance(config, str):
         config = base_config() if config is None else load_config(config)
     config = copy.deepcopy(config)
-    _apply(config, method, settings)
+    apply_settings(config, method, settings)
     if "updates" in settings:
         _fit_schedule(config, settings)
     if demos is not None and not isinstance(demos, Demos):
@@ -266,7 +265,7 @@ def _configure(
     return _with_environment(config, env, spaces)
 
 
-def _apply(config: Any, method: str | None, settings: Mapping[str, Any]) -> None:
+def apply_settings(config: Any, method: str | None, settings: Mapping[str, Any]) -> None:
     """The method and the settings that were asked for; unless one is named, a feed that the method has."""
     names = [name.replace("__", ".") for name in settings]
     for name, value in zip(names, settings.values(), strict=True):
@@ -301,61 +300,6 @@ def _with_environment(config: Any, env: Any, spaces: Any) -> tuple[Any, EnvHandl
     if isinstance(env, str):
         config.env.id = env
     else:
-        name, factory = _factory(env)
-        register_env(name, factory)
-        config.env.update({"id": name, "backend": "registered"})
+        config.env.update({"id": register_object(env), "backend": "registered"})
     config = concrete(config)
     return config, open_env(config.env)
-
-
-def _factory(env: Any) -> tuple[str, Callable]:
-    """A name for an environment object, and a function that makes more of it."""
-    if isinstance(env, Environment):
-        return f"{GIVEN}{env.spec.id}", lambda **_: env
-    spec = getattr(env, "spec", None)
-    if hasattr(env, "reset") and hasattr(env, "action_space") and not isinstance(env, type):
-        return f"{GIVEN}{getattr(spec, 'id', type(env).__name__)}", _copies(env)
-    if callable(env):
-        return f"{GIVEN}{getattr(env, '__name__', type(env).__name__)}", env
-    raise InputError(
-        f"env is a {type(env).__name__}; expected a name, a gymnasium environment, a function making one, "
-        "a JAX environment, or None"
-    )
-
-
-def _copies(env: Any) -> Callable:
-    """A function that makes more of one environment: copies, or what its spec makes where it has none."""
-    try:
-        copy.deepcopy(env)
-    except (TypeError, ValueError, RuntimeError) as error:  # simulators outside of Python
-        if getattr(env, "spec", None) is None:
-            raise InputError(
-                f"env is a {type(env).__name__} that cannot be copied ({error}); expected a function that "
-                "makes one, e.g. train(lambda: MyEnv(), ...)"
-            ) from error
-        import gymnasium
-
-        return lambda **_: gymnasium.make(env.spec)
-    return lambda **_: copy.deepcopy(env)
-
-
-@in_python
-def make_method(
-    name: str, spec: EnvSpec, *, networks: Any = None, optimizer: Any = None, **settings: Any
-) -> Method:
-    """A method as a record of pure functions, for training loops of one's own.
-
-    Args:
-      name: `iqlearn list methods`.
-      spec: sizes and bounds of observations and actions.
-      networks, optimizer: see `iqlearn_jax.methods.make_method`.
-      settings: configuration keys that the method reads, dots as two underscores.
-    Returns:
-      `init`, `update`, `act`, `reward` (docs/own_method.md), and `hparams()`: its hyperparameters.
-    Raises:
-      InputError: an unknown method, or a setting that is unknown, out of range or not read by it.
-    """
-    config = base_config()
-    _apply(config, name, settings)
-    check(config)
-    return methods.make_method(config, spec, networks, optimizer)
