@@ -178,6 +178,16 @@ def ppo_expert():
     return rollouts(on_policy(expert(), "ppo"))
 
 
+def pqn_expert():
+    """Soft PQN on the true reward: our starting values."""
+    config = rollouts(expert())
+    config.method, config.feed = "pqn", "rollout"
+    config.target_network = False
+    config.layer_norm = True
+    config.gae_lambda = 0.65
+    return config
+
+
 def rollouts(config):
     """Eight environments, 1024 steps in each update."""
     config.online.num_envs = 8
@@ -204,6 +214,7 @@ CONFIGS = {
     "airl": partial(adversarial, "airl"),
     "asaf": partial(adversarial, "asaf"),
     "ppo_expert": ppo_expert,
+    "pqn_expert": pqn_expert,
     "bc": bc,
     "regularized_bc": regularized_bc,
     "value_dice": value_dice,

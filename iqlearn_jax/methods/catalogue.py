@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from iqlearn_jax.config.schema import FEEDS, KEYS, Key
 from iqlearn_jax.errors import Catalogue, InputError, unknown
-from iqlearn_jax.methods.forward_rl import ppo, rl
+from iqlearn_jax.methods.forward_rl import ppo, pqn, rl
 from iqlearn_jax.methods.imitation import adril, airl, asaf, dac, gail, max_entropy_deep, sqil
 from iqlearn_jax.methods.iq import method as iq
 from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry
@@ -23,6 +23,7 @@ METHODS: Catalogue[MethodEntry] = Catalogue(
         "edm": edm.ENTRY,
         "rl": rl.ENTRY,
         "ppo": ppo.ENTRY,
+        "pqn": pqn.ENTRY,
         "sqil": sqil.ENTRY,
         "adril": adril.ENTRY,
         "dac": dac.ENTRY,
@@ -38,7 +39,7 @@ METHODS: Catalogue[MethodEntry] = Catalogue(
         "max_entropy_dynamics": max_entropy_dynamics.ENTRY,
     },
 )
-FORWARD_RL = ("rl", "ppo")  # learn from the environment's reward, without demonstrations
+FORWARD_RL = ("rl", "ppo", "pqn")  # learn from the environment's reward, without demonstrations
 _BUILT_IN = frozenset(METHODS)
 _ADDED: dict[str, str] = {}  # config keys that came with registered methods, and with which
 

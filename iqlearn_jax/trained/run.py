@@ -185,7 +185,7 @@ def train(
       env: name of an environment, a gymnasium environment or a function that makes one, a JAX environment
         (`Environment`, or gymnax's), or None: offline learning needs no simulator, only `spaces`; scores are
         then not known.
-      demos: demonstrations, a file, or "bundled:NAME"; None for forward RL (methods "rl" and "ppo").
+      demos: demonstrations, a file, or "bundled:NAME"; None for forward RL (methods "rl", "ppo" and "pqn").
       method: `iqlearn list methods`; by default that of the configuration, "iq".
       config: what the settings change: a configuration or the name of one that comes with the library, e.g.
         "cartpole:online"; None takes the defaults of `iqlearn list keys`.

@@ -13,11 +13,12 @@ from iqlearn_jax.training.problem import make_loop, make_problem
 from tests.common import made_up_config, made_up_environments
 
 ENVS = ("walk", "bandit")
-FEEDS = {"iq": ("demos", "replay"), "value_dice": ("demos", "replay")}
+FEEDS = {"iq": ("demos", "replay", "rollout"), "value_dice": ("demos", "replay")}
 FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm", "lstd_mu", "dsfn"), ("demos",))
-FEEDS |= dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), ("replay",))
-DISCRETE = ("regularized_bc", "avril", "edm", "lstd_mu", "dsfn")  # refuse the bandit's continuous actions
-ON_POLICY = ("ppo", "gail", "airl", "asaf")
+FEEDS |= dict.fromkeys(("rl", "adril", "max_entropy_deep"), ("replay",))
+FEEDS |= dict.fromkeys(("sqil", "dac"), ("replay", "rollout"))
+DISCRETE = ("regularized_bc", "avril", "edm", "lstd_mu", "dsfn", "pqn")  # refuse the bandit's actions
+ON_POLICY = ("ppo", "pqn", "gail", "airl", "asaf")
 FEEDS |= dict.fromkeys(ON_POLICY, ("rollout",))
 FAST = [("iq", "demos", "walk"), ("iq", "replay", "bandit"), ("max_entropy", "demos", "rooms")]
 ALL = [(m, feed, env) for m, feeds in FEEDS.items() for feed in feeds for env in ENVS]
@@ -47,7 +48,8 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
 }
 OPTIONS |= {name: {"reward_input": "state", "inner_steps": 3} for name in TABULAR}
 ROLLOUT = {"online__rollout_steps": 4, "epochs": 2, "minibatches": 2}
-OPTIONS |= {"ppo": ROLLOUT, "gail": ROLLOUT | {"terminal": "absorbing", "gradient_penalty": 10.0}}
+OPTIONS |= {"ppo": ROLLOUT, "pqn": ROLLOUT}
+OPTIONS |= {"gail": ROLLOUT | {"terminal": "absorbing", "gradient_penalty": 10.0}}
 OPTIONS |= {"asaf": ROLLOUT | {"window": 2, "demos__subsample": 1}}
 OPTIONS |= {"airl": ROLLOUT | {"terminal": "absorbing", "reward_input": "state", "gradient_penalty": 10.0}}
 QUADRATIC = {("iq", "demos", "bandit"): {"terminal": "absorbing", "learn_std": True}}  # has other options
@@ -69,6 +71,7 @@ class Setup:
     def __init__(self, method, feed, env_name, **changes):
         with made_up_environments():
             options = QUADRATIC.get((method, feed, env_name), OPTIONS[method])
+            options = options | (ROLLOUT if feed == "rollout" else {})
             made = make_problem(made_up_config(method, feed, env_name, **options | changes))
         self.calls, update = 0, made.method.update
 

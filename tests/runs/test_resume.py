@@ -37,6 +37,8 @@ CASES = [
     ("dac", "replay", "walk", {"terminal": "absorbing", "gradient_penalty": 10.0}),
     ("max_entropy_deep", "replay", "walk", {"terminal": "absorbing"}),
     ("ppo", "rollout", "bandit", ROLLOUT),
+    ("pqn", "rollout", "walk", ROLLOUT),
+    ("iq", "rollout", "walk", ROLLOUT),
     ("gail", "rollout", "walk", ROLLOUT | {"terminal": "absorbing"}),
     ("airl", "rollout", "walk", ROLLOUT),
     ("asaf", "rollout", "walk", ROLLOUT),

@@ -38,6 +38,7 @@ CASES = {
     "edm": (PUSH, {"method": "edm", "chain_count": 300}),
     "rl, box": (BOX, REPLAYS | {"method": "rl"}),
     "ppo": (PUSH, RUNS | {"method": "ppo"}),
+    "pqn": (PUSH, RUNS | {"method": "pqn"}),
     "ppo, box": (BOX, RUNS | {"method": "ppo"}),
     "sqil": (PUSH, REPLAYS | {"method": "sqil"}),
     "adril": (PUSH, REPLAYS | {"method": "adril"}),

@@ -2,7 +2,8 @@
 
 from iqlearn_jax.agents.common import STANDARD_PARTS, Parts
 from iqlearn_jax.agents.ppo import PPO_KEYS, make_ppo_agent
-from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry, require
+from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.rollouts import check_rollout
 
 KEYS = PPO_KEYS | {"reward_path"}
 
@@ -20,21 +21,6 @@ def make_ppo(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         return agent.learn(hparams, state, batch.policy, batch.policy.reward, key)
 
     return Method(init=agent.init, update=update, act=agent.act, reward=None)
-
-
-def check_rollout(config) -> None:
-    """Refuses minibatches of unequal sizes.
-
-    Raises:
-      InputError: names the field, its value and what it may be.
-    """
-    rows = config.online.rollout_steps * config.online.num_envs
-    require(
-        rows % config.minibatches == 0,
-        f"config.minibatches is {config.minibatches}, which does not divide a rollout of {rows} steps "
-        f"(config.online.rollout_steps {config.online.rollout_steps} times config.online.num_envs "
-        f"{config.online.num_envs}); set --config.minibatches to a divisor",
-    )
 
 
 ENTRY = MethodEntry(

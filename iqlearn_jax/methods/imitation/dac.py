@@ -24,6 +24,7 @@ import jax.numpy as jnp
 
 from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts
 from iqlearn_jax.agents.soft_q import make_agent
+from iqlearn_jax.config.schema import ONLINE
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.imitation.discriminator import (
     JUDGE_KEYS,
@@ -32,8 +33,9 @@ from iqlearn_jax.methods.imitation.discriminator import (
     rewards_of,
 )
 from iqlearn_jax.methods.method import Method, MethodEntry, anchored
+from iqlearn_jax.methods.rollouts import PASSES, in_passes
 
-KEYS = IMITATION_KEYS | JUDGE_KEYS | {"reward_shape"}
+KEYS = IMITATION_KEYS | JUDGE_KEYS | PASSES | {"reward_shape"}
 
 
 class DacState(AgentState):
@@ -84,7 +86,7 @@ def make_dac(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
 
     return Method(
         init=init,
-        update=update,
+        update=in_passes(config, update),
         act=agent.act,
         reward=reward,
         end_reward=end_reward if absorbing else None,
@@ -95,7 +97,7 @@ ENTRY = MethodEntry(
     make_dac,
     KEYS,
     "discriminator actor-critic: adversarial imitation from a replay (Kostrikov et al. 2019)",
-    feeds=frozenset({"replay"}),
+    feeds=frozenset(ONLINE),
     refuses=frozenset({"state_only"}),
     parts=frozenset({"critic", "actor", "optimizer"}),
 )

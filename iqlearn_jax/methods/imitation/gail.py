@@ -25,7 +25,6 @@ import optax
 
 from iqlearn_jax.agents.common import STANDARD_PARTS, Parts
 from iqlearn_jax.agents.ppo import PPO_KEYS, PpoState, flat, make_ppo_agent, one_pass
-from iqlearn_jax.methods.forward_rl.ppo import check_rollout
 from iqlearn_jax.methods.forward_rl.soft_rl import check_terminal
 from iqlearn_jax.methods.imitation.discriminator import (
     JUDGE_KEYS,
@@ -34,6 +33,7 @@ from iqlearn_jax.methods.imitation.discriminator import (
     rewards_of,
 )
 from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.rollouts import check_rollout
 from iqlearn_jax.methods.terminal import loop_weight
 from iqlearn_jax.types import Batch
 

@@ -16,12 +16,14 @@ import jax
 
 from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts
 from iqlearn_jax.agents.soft_q import make_agent
+from iqlearn_jax.config.schema import ONLINE
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.method import Method, MethodEntry, anchored
+from iqlearn_jax.methods.rollouts import PASSES, in_passes
 from iqlearn_jax.ops.iq.objectives import half_and_half
 from iqlearn_jax.types import join
 
-KEYS = IMITATION_KEYS
+KEYS = IMITATION_KEYS | PASSES
 
 
 def make_sqil(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
@@ -42,7 +44,7 @@ def make_sqil(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         learner = Learner(config, agent, hparams, state)
         return soft_rl_step(learner, rows, expert, key, sum_of_means(expert), end_reward, batch.expert)
 
-    return Method(init=agent.init, update=update, act=agent.act, reward=None)
+    return Method(init=agent.init, update=in_passes(config, update), act=agent.act, reward=None)
 
 
 def sum_of_means(expert) -> jax.Array:
@@ -54,7 +56,7 @@ ENTRY = MethodEntry(
     make_sqil,
     KEYS,
     "soft RL on reward 1 for demonstrations and 0 for the learner (Reddy et al. 2020)",
-    feeds=frozenset({"replay"}),
+    feeds=frozenset(ONLINE),
     refuses=frozenset({"state_only"}),
     parts=frozenset({"critic", "actor", "optimizer"}),
 )

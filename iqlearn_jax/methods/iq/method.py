@@ -31,6 +31,7 @@ from iqlearn_jax.agents.common import (
     policy_class,
 )
 from iqlearn_jax.agents.soft_q import make_agent
+from iqlearn_jax.config.schema import FEEDS, ONLINE
 from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring
 from iqlearn_jax.methods.iq.loss import critic_loss, reward_eq11
@@ -44,6 +45,7 @@ from iqlearn_jax.methods.method import (
     require_differentiable,
     values_of,
 )
+from iqlearn_jax.methods.rollouts import PASSES, in_passes
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import join
 
@@ -51,7 +53,7 @@ KEYS = DEMOS | AGENT_KEYS | POLICY_KEYS | {
     "divergence", "alpha", "phi_slope", "gradient_penalty", "regularize", "value_term", "gamma", "terminal",
     "absorbing_entropy", "clip_targets", "next_actions", "state_only", "infer_actions", "discriminator_lr",
     "anchor", "data.path",
-}  # fmt: skip
+} | PASSES  # fmt: skip
 
 
 def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
@@ -96,7 +98,7 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
 
     method = Method(
         init=agent.init,
-        update=update,
+        update=in_passes(config, update),
         act=agent.act,
         reward=reward,
         value=value,
@@ -111,13 +113,13 @@ def check(config) -> None:
     """Refuses configurations that have no meaning, before anything is compiled."""
     divergence, term = DIVERGENCES[config.divergence], config.value_term
     require(
-        term != "policy" or config.feed == "replay",
+        term != "policy" or config.feed in ONLINE,
         "config.value_term='policy' is a mean over the learner's own samples, but config.feed is "
         f"'{config.feed}'; set --config.feed=replay, or --config.value_term=expert",
     )
     with_data = config.data.path != ""
     require(
-        not config.state_only or config.feed == "replay" or (with_data and config.infer_actions),
+        not config.state_only or config.feed in ONLINE or (with_data and config.infer_actions),
         "config.state_only with config.feed='demos' can learn no policy: without actions and without acting, "
         "nothing says what an action does; set --config.feed=replay, or --config.infer_actions=True with "
         "data that says it (--config.data.path)",
@@ -158,6 +160,6 @@ ENTRY = MethodEntry(
     make_iq,
     KEYS,
     "inverse soft-Q learning: one critic holds policy and reward (Garg et al. 2021)",
-    feeds=frozenset({"demos", "replay"}),
+    feeds=frozenset(FEEDS),
     parts=frozenset({"critic", "actor", "optimizer"}),
 )

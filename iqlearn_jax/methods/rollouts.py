@@ -1,0 +1,65 @@
+"""What methods do with a rollout: passes over it in minibatches, and multi-step targets of Q."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from iqlearn_jax.agents.ppo import flat, one_pass
+from iqlearn_jax.methods.method import require
+
+PASSES = frozenset({"epochs", "minibatches"})
+
+
+def in_passes(config, update: Callable) -> Callable:
+    """`Method.update` on a rollout: `epochs` passes, each in `minibatches` steps of the given update.
+
+    Where `config.feed` is not "rollout" this is the update itself. The state counts rollouts, as its learning
+    rates are to fall with `config.updates`; a target that is replaced every k updates is so every k rollouts.
+
+    Args:
+      update: (hparams, state, batch, key) -> (state, metrics), of a batch with rows [B] of both kinds.
+    Raises:
+      InputError: minibatches that do not divide a rollout.
+    """
+    if config.feed != "rollout":
+        return update
+    check_rollout(config)
+
+    def passes(hparams, state, batch, key):
+        rows, number = batch.replace(policy=flat(batch.policy)), state.step
+
+        def step(state, part, key):
+            state, metrics = update(hparams, state, part, key)
+            return state.replace(step=number), metrics
+
+        state, metrics = over(config, step, state, rows, key)
+        return state.replace(step=number + 1), metrics
+
+    return passes
+
+
+def over(config, step: Callable, state: Any, rows: Any, key: jax.Array) -> tuple[Any, Any]:
+    """`config.epochs` passes of step(state, minibatch, key) over rows [M, ...]; mean metrics."""
+
+    def epoch(state, number):
+        return one_pass(step, state, rows, config.minibatches, jax.random.fold_in(key, number))
+
+    state, metrics = jax.lax.scan(epoch, state, jnp.arange(config.epochs))
+    return state, jax.tree.map(jnp.mean, metrics)
+
+
+def check_rollout(config) -> None:
+    """Refuses minibatches of unequal sizes.
+
+    Raises:
+      InputError: names the field, its value and what it may be.
+    """
+    rows = config.online.rollout_steps * config.online.num_envs
+    require(
+        rows % config.minibatches == 0,
+        f"config.minibatches is {config.minibatches}, which does not divide a rollout of {rows} steps "
+        f"(config.online.rollout_steps {config.online.rollout_steps} times config.online.num_envs "
+        f"{config.online.num_envs}); set --config.minibatches to a divisor",
+    )

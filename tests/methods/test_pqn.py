@@ -1,0 +1,128 @@
+"""PQN's targets against NumPy, step by step; and what a method makes of a rollout in passes."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from iqlearn_jax.agents.common import ADAM
+from iqlearn_jax.agents.soft_q import make_agent
+from iqlearn_jax.errors import InputError
+from iqlearn_jax.methods import make_method
+from iqlearn_jax.methods.forward_rl.pqn import targets
+from iqlearn_jax.types import Batch
+from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+
+STATES, ACTIONS, STEPS, ENVS = 5, 3, 6, 4
+SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
+GAMMA, LAMBDA, TAU = 0.9, 0.65, 0.3
+SIZES = {"online__rollout_steps": STEPS, "online__num_envs": ENVS}
+VALUES = {
+    "method": "pqn",
+    "feed": "rollout",
+    "temperature": TAU,
+    "gamma": GAMMA,
+    "gae_lambda": LAMBDA,
+} | SIZES
+
+
+def rollout_of(seed=0):
+    """[T, N] in order of time: but after an end, each step begins where the one before it arrived."""
+    rows = jax.tree.map(lambda x: x.reshape(STEPS, ENVS), random_rows(SPEC, STEPS * ENVS, seed))
+    goes_on = ~(rows.terminated | rows.truncated)[:-1]
+    rows.obs[1:][goes_on] = rows.next_obs[:-1][goes_on]
+    return jax.tree.map(jnp.asarray, rows)
+
+
+def filled(state, table):
+    """The state with that table [S, A] as its critic, in the table's precision."""
+    fill = {"net": jax.tree.map(lambda _: jnp.asarray(table)[None], state.critic["net"])}
+    critic = fill | {"absorbing": jnp.zeros((), table.dtype)}
+    log_temperature = jnp.log(jnp.asarray(TAU, table.dtype))
+    return state.replace(
+        critic=critic, target_critic=critic, critic_opt=ADAM.init(critic), log_temperature=log_temperature
+    )
+
+
+def returns_in_numpy(rollout, values):
+    """G_t = r_t + γ[(1−λ)V(s') + λG_{t+1}]; V(s') alone after a cut and at the end of the rollout."""
+    rows = jax.tree.map(np.asarray, rollout)
+    actual = np.zeros((STEPS, ENVS))
+    for env in range(ENVS):
+        for t in reversed(range(STEPS)):
+            following = values[rows.next_obs[t, env]]
+            goes_on = t + 1 < STEPS and not (rows.terminated[t, env] or rows.truncated[t, env])
+            after = (1 - LAMBDA) * following + LAMBDA * actual[t + 1, env] if goes_on else following
+            actual[t, env] = rows.reward[t, env] + GAMMA * after * (not rows.terminated[t, env])
+    return actual
+
+
+def test_targets_are_lambda_returns_of_soft_values():
+    with jax.enable_x64(True):
+        config = configure(**VALUES)
+        agent, hparams = make_agent(config, SPEC), hyper(config, SPEC, jnp.result_type(float))
+        table = np.random.default_rng(1).normal(size=(STATES, ACTIONS))
+        rollout = rollout_of()
+        actual = targets(hparams, filled(agent.init(jax.random.key(0), hparams), table), agent, rollout)
+    values = TAU * np.log(np.exp(table / TAU).sum(axis=1))
+    np.testing.assert_allclose(actual.target, returns_in_numpy(rollout, values).ravel(), rtol=1e-6)
+    assert (rollout.terminated | rollout.truncated).any() and not rollout.terminated.all()
+
+
+def test_a_step_is_the_gradient_of_the_squared_distance_to_them():
+    """One pass in one minibatch: Adam's first moment is a tenth of the gradient."""
+    with jax.enable_x64(True):
+        config = configure(**VALUES, epochs=1, minibatches=1)
+        made, hparams = make_method(config, SPEC), hyper(config, SPEC, jnp.result_type(float))
+        table = np.random.default_rng(1).normal(size=(STATES, ACTIONS))
+        rollout = rollout_of()
+        state = filled(made.init(jax.random.key(0), hparams), table)
+        after, _ = made.update(hparams, state, Batch(policy=rollout), jax.random.key(2))
+    target = returns_in_numpy(rollout, TAU * np.log(np.exp(table / TAU).sum(axis=1))).ravel()
+    obs, action = (np.asarray(x).ravel() for x in (rollout.obs, rollout.action))
+    gradient = np.zeros((STATES, ACTIONS))
+    np.add.at(gradient, (obs, action), 2 * (table[obs, action] - target) / len(target))
+    (moment,) = jax.tree.leaves(after.critic_opt.mu["net"])
+    np.testing.assert_allclose(moment[0], 0.1 * gradient, atol=1e-9)
+    assert int(after.step) == 1
+
+
+@pytest.mark.parametrize("method", ["iq", "sqil", "dac"])
+def test_one_pass_in_one_minibatch_is_the_update_on_all_rows(method):
+    changes = {"epochs": 1, "minibatches": 1, **SIZES}
+    if method == "iq":
+        changes |= {"value_term": "policy", "regularize": "both"}
+    passing = make_method(configure(method=method, feed="rollout", **changes), SPEC)
+    plain = make_method(configure(method=method, feed="replay", **changes), SPEC)
+    hparams, rollout = passing.hparams(), rollout_of()
+    expert = jax.tree.map(jnp.asarray, random_rows(SPEC, STEPS * ENVS, 7))
+    flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rollout)
+    state = passing.init(jax.random.key(0), hparams)
+    extra = {"expert": expert, "next_action": expert.action, "initial": expert.obs}
+    one, seen = passing.update(hparams, state, Batch(policy=rollout, **extra), jax.random.key(1))
+    other, expected = plain.update(hparams, state, Batch(policy=flat, **extra), jax.random.key(1))
+    for actual, wanted in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        np.testing.assert_allclose(actual, wanted, atol=1e-6)
+    assert seen.keys() == expected.keys()
+
+
+def test_passes_count_rollouts_and_move_as_often_as_told():
+    """3 passes of 4 minibatches: twelve steps of Adam, one update."""
+    config = configure(method="iq", feed="rollout", value_term="policy", regularize="both", epochs=3, **SIZES)
+    made, rollout = make_method(config, SPEC), rollout_of()
+    expert = jax.tree.map(jnp.asarray, random_rows(SPEC, STEPS * ENVS, 7))
+    batch = Batch(policy=rollout, expert=expert, next_action=expert.action, initial=expert.obs)
+    hparams = made.hparams()
+    state, _ = made.update(hparams, made.init(jax.random.key(0), hparams), batch, jax.random.key(1))
+    assert int(state.step) == 1
+    assert int(state.critic_opt.count) == 12
+
+
+def test_minibatches_that_do_not_divide_a_rollout_are_refused():
+    with pytest.raises(InputError, match=r"config.minibatches is 7, which does not divide a rollout of 24"):
+        make_method(configure(method="iq", feed="rollout", minibatches=7, **SIZES), SPEC)
+
+
+def test_continuous_actions_are_refused():
+    with pytest.raises(InputError, match="needs discrete actions"):
+        make_method(configure(method="pqn", feed="rollout", **SIZES), spec_of())
