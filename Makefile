@@ -83,7 +83,8 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 site: .venv/installed
-	$(BIN)/python -m website
+	$(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html; to look at it, with search: $(BIN)/mkdocs serve"
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.run

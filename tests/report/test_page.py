@@ -49,6 +49,14 @@ def test_page_is_self_contained_and_shows_the_figures_on_disk(tmp_path):
     assert not list(tmp_path.rglob(".*")), "no temporary files left"
 
 
+def test_films_in_a_runs_folder_are_shown(tmp_path):
+    folder = write_run(tmp_path / "iq")
+    (folder / "rollout.gif").write_bytes(b"GIF89a")
+    loads = parsed(write_report([folder], tmp_path / "out")).loads
+    films = [load for load in loads if load.startswith("data:image/gif;base64,")]
+    assert [base64.b64decode(film.split(",")[1]) for film in films] == [b"GIF89a"]
+
+
 def test_headline(tmp_path):
     runs = [
         read_run(write_run(tmp_path / "iq", full=False)),
