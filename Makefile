@@ -8,7 +8,7 @@ PYTEST_ARGS ?=
 BIN := .venv/bin
 PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 
-.PHONY: help install demo test test-slow test-install test-oldest test-newest check format bench site lock clean
+.PHONY: help install demo test test-slow test-install test-oldest test-newest check format bench site lock release clean
 .DELETE_ON_ERROR:
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo 'make bench        speed and memory           make lock         renew requirements/'
 	@echo 'make test-oldest  oldest dependencies        make test-newest  newest ones'
 	@echo 'make test-install the wheel by itself, in an environment of its own'
+	@echo 'make release      wheel and sdist in build/release, tested where they are installed'
 
 install: .venv/installed
 
@@ -66,6 +67,13 @@ test-slow: .venv/installed
 test-install: .venv/installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_install.py
 
+# what a release consists of, and the test that it works where it is installed
+release: .venv/installed
+	rm -rf build/release build/lib build/bdist.* && mkdir -p build/release
+	$(BIN)/python -c "from setuptools import build_meta as b; b.build_sdist('build/release'); b.build_wheel('build/release')" >/dev/null
+	RELEASE=build/release $(BIN)/python -m pytest $(PYTEST_ARGS) tests/test_install.py
+	@ls build/release
+
 test-oldest: build/venv-oldest/installed
 	build/venv-oldest/bin/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
@@ -83,7 +91,8 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 site: .venv/installed
-	$(BIN)/python -m website
+	$(BIN)/mkdocs build --quiet
+	@echo "build/site/index.html; to look at it, with search: $(BIN)/mkdocs serve"
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.run

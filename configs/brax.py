@@ -54,7 +54,7 @@ def online(task):
 
 def state_only(task):
     """The same without the demonstrated actions, which are inferred. The paper's form confirms the policy in
-    whatever it does (docs/results/notes.md): `infer_actions=False`."""
+    whatever it does (docs/research/10-other-kinds-of-data.md): `infer_actions=False`."""
     config = online(task)
     config.state_only = True
     config.infer_actions = True
@@ -102,10 +102,10 @@ def rollouts(config):
 def value_dice(task):
     """ValueDICE with a replay, and its paper's values: networks, rates, share of the replay. Untuned here.
 
-    Departures (docs/results/notes.md): whitened inputs (`whiten=False`; by the demonstrations alone, as in
-    its authors' code), without which no run learned the double pendulum: an expert that holds still varies
-    50 times less in some directions than in others, and those decide whether the pole stays up. Rates that
-    fall to 0 (`lr_decay=0`), and the mean of the actors plays (`average_rate=1`): without them runs lost
+    Departures (docs/research/07-whitening.md): whitened inputs (`whiten=False`; by the demonstrations alone,
+    as in its authors' code), without which no run learned the double pendulum: an expert that holds still
+    varies 50 times less in some directions than in others, and those decide whether the pole stays up. Rates
+    that fall to 0 (`lr_decay=0`), and the mean of the actors plays (`average_rate=1`): without them runs lost
     what they had learned. The value term is `expert`; with the authors' `v0_all` and penalty one of four
     seeds failed.
     """
@@ -124,7 +124,7 @@ def online_whitened(task):
 def whitened(config):
     """Inputs whitened by the demonstrations, rates that fall to 0, the mean of the actors plays. Changes
     `config` and returns it. On the double pendulum IQ-Learn learns faster with them, DAC nothing at all
-    (docs/results/notes.md).
+    (docs/research/07-whitening.md).
     """
     config.normalize_by, config.whiten = "demos", True
     config.lr_decay, config.average_rate = 1.0, 1e-3
@@ -133,7 +133,7 @@ def whitened(config):
 
 def offline(task, method="iq"):
     """IQ-Learn or behavioral cloning from the demonstration alone: a Gaussian around a squashed mean, rates
-    that fall to 0; IQ-Learn's inputs are whitened (what that is worth: docs/results/notes.md).
+    that fall to 0; IQ-Learn's inputs are whitened (docs/research/07-whitening.md).
     """
     config = whitened(online(task))
     config.average_rate, config.critics = 1.0, 1

@@ -55,8 +55,9 @@ def acting(task, backend):
     config.critics = 2
     config.target_network = True
     config.updates = 300_000
-    config.lr_decay = 1.0  # constant rates lose Hopper, falling ones lose less of it (docs/results/notes.md)
-    config.average_rate = 1e-4  # steadier where rates are low, not before (docs/results/notes.md)
+    # docs/research/04-why-a-perfect-policy-is-lost.md says what both are worth
+    config.lr_decay = 1.0  # constant rates lose Hopper, falling ones lose less of it
+    config.average_rate = 1e-4  # steadier where rates are low, not before
     config.snapshot_every = 75_000
     config.online.update({"learning_starts": 5000, "capacity": 300_000})
     return config

@@ -30,7 +30,7 @@ RECIPES = {
     "iq_next": {"method": "iq", "target_network": True, "next_actions": True},  # (s', a') as AVRIL sees it
     "bc_next": {"method": "bc", "next_actions": True},
     "regularized_bc": {"margin": 1.0},
-    "value_dice": {  # its authors: constant rates and 1e-4 (docs/results/notes.md)
+    "value_dice": {  # its authors: constant rates and 1e-4 (docs/research/09-what-few-rows-cannot-tell.md)
         "terminal": "absorbing", "critic_lr": 1e-3, "lr_decay": 1.0, "orthogonal": 0.0,
     },
     "avril": {},
@@ -102,7 +102,8 @@ def online(task, method):
 def pendulum(setting, method):
     """One method on the double pendulum from one bundled demonstration; steps of all methods are the same.
 
-    Online IQ-Learn and ValueDICE have whitened inputs, offline the search decides (docs/results/notes.md).
+    Online IQ-Learn and ValueDICE have whitened inputs, offline the search decides
+    (docs/research/07-whitening.md).
     """
     kind = PENDULUM_METHODS[setting][method]
     config, sizes = load_config(f"brax:{PENDULUM}{kind}"), load_config(f"brax:{PENDULUM}")

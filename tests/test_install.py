@@ -1,6 +1,7 @@
 """What `pip install` gives: a wheel with every file, which works where there is no clone.
 
 The slow one installs it into an environment of its own with core dependencies only (`make test-install`).
+`make release` has both run on what it built, in the folder that $RELEASE names.
 """
 
 import os
@@ -46,6 +47,8 @@ def sources():
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
     """Built from a copy: in the clone, what former builds left in build/ would come along."""
+    if released("*.whl"):
+        return released("*.whl")[0]
     pytest.importorskip("setuptools", "70.1")
     copy = tmp_path_factory.mktemp("copy")
     for path in (*sources().values(), *(ROOT / name for name in METADATA)):
@@ -55,6 +58,11 @@ def wheel(tmp_path_factory):
     build = "from setuptools import build_meta; print(build_meta.build_wheel('.'))"
     said = run([sys.executable, "-c", build], copy)
     return copy / said.splitlines()[-1]
+
+
+def released(pattern):
+    """Files of a release, none where there is none to be tested."""
+    return sorted(Path(os.environ["RELEASE"]).resolve().glob(pattern)) if "RELEASE" in os.environ else []
 
 
 def run(command, folder):
@@ -75,14 +83,16 @@ def test_the_wheel_holds_every_file(wheel):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_wheel_works_where_there_is_no_clone(wheel, tmp_path):
+@pytest.mark.parametrize("kind", ["wheel", *(["sdist"] if released("*.tar.gz") else [])])
+def test_what_is_installed_works_where_there_is_no_clone(kind, wheel, tmp_path):
     """Core dependencies only, pinned as in development; CartPole is gymnasium's there."""
+    package = wheel if kind == "wheel" else released("*.tar.gz")[0]
     venv, folder = tmp_path / "venv", tmp_path / "empty"
     python, iqlearn = venv / "bin/python", venv / "bin/iqlearn"
     folder.mkdir()
     run([sys.executable, "-m", "venv", "--without-pip", venv], tmp_path)
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
-    run([*pip, "--constraint", ROOT / "requirements/lock.txt", wheel], tmp_path)
+    run([*pip, "--constraint", ROOT / "requirements/lock.txt", package], tmp_path)
     missing = "import importlib.util as u; print(u.find_spec('gymnax'), u.find_spec('iqlearn_jax').origin)"
     assert run([python, "-c", missing], folder).split() == [
         "None",

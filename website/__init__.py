@@ -1,1 +1,1 @@
-"""The static site: README, docs/ and docs/results/ as pages; reads files only and knows no jax."""
+"""What `make site` does besides MkDocs: hooks, and the scripts and colours that pages load."""

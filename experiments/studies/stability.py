@@ -59,7 +59,8 @@ rows of commit 582e574 run later (the last nine of them, and the ends of `chi2_o
   one with negative values to end quickly (`terminal_zero`). A learned absorbing state and the bound
   ±4α/(1−γ) both mend it.
 - *Where Q is pushed down there must be a sample.* V(s) in the mixture term under a target network pushes
-  actions that no sample holds ([notes.md](notes.md)); E_ρ[Q − γV'] and (1−γ)V(s0) do not.
+  actions that no sample holds ([why](../research/08-target-networks-and-bounds.md)); E_ρ[Q − γV'] and
+  (1−γ)V(s0) do not.
 - *Layer norm* in the critic.
 - *A target network.* Without one (`no_target`) the gradient reaches V(s') too, as J has it, and the square
   obeys its bound; but values sink towards their lower bound before the policy has found the expert.
@@ -67,12 +68,13 @@ rows of commit 582e574 run later (the last nine of them, and the ends of `chi2_o
 **What does not** (within the preset's interval, which is wide): clipping targets, a temperature ten times
 smaller or larger or learned, the value term at the start states. One critic and raw inputs end higher
 than the preset here, 0.968 each, within its interval too; the preset keeps two critics, since on Hopper
-values climb twice as fast with one ([notes.md](notes.md)). Rewards of single samples leave ±2 in every
-variant; our reading, not measured: next to a terminal Q has to jump to ±200, and where it has not yet, r
-= Q − γV' is large.
+values climb twice as fast with one ([seen](../research/04-why-a-perfect-policy-is-lost.md)). Rewards of
+single samples leave ±2 in every variant; our reading, not measured: next to a terminal Q has to jump to
+±200, and where it has not yet, r = Q − γV' is large.
 
 Learning rates that fall to 0 (`rates_fall`) are no help in so short a run. MuJoCo's presets, whose runs are
-twenty times as long, have them for a reason seen on Hopper ([notes.md](notes.md)).
+twenty times as long, have them for a reason
+[seen on Hopper](../research/04-why-a-perfect-policy-is-lost.md).
 
 The authors' settings together (`paper`) learn next to nothing in 15,000 steps here; their runs are
 longer.

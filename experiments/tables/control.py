@@ -93,8 +93,10 @@ PREFACE = """# Continuous control, and learning from observations alone
 best checkpoint; each return is the mean of 10 deterministic episodes; 0 is the uniform policy, 1 the mean of
 all episodes of the file; no score is clipped. Settings were chosen on seeds below 1000; these seeds were run
 once, where no note says again. Rows from seeds 6010, 6020, 6030 and 6040 on are second to fifth attempts:
-what failed in earlier ones and what was changed since: [notes.md](notes.md). The state-only reward map of the
-gridworld: [picture](../images/gridworld_states.png). Hardware: {hardware}. Failures stay in the table.
+what failed in earlier ones and what was changed since: on
+[control](../research/04-why-a-perfect-policy-is-lost.md), on
+[observations alone](../research/10-other-kinds-of-data.md). The state-only reward map of the gridworld:
+[picture](../images/gridworld_states.png). Hardware: {hardware}. Failures stay in the table.
 
 """
 PANELS = {

@@ -115,7 +115,7 @@ BOTH = """
 AVRIL's objective reads what the expert did after each kept step, twice as many actions as the others see on
 thinned-out demonstrations. `next_actions` shows them to IQ-Learn and to cloning as well
 ([iq.md](../methods/iq.md)); their settings were searched like all others'. On CartPole others had been run on
-these seeds before ([notes.md](notes.md#iq-learn-on-thinned-out-cartpole)).
+these seeds before ([other data](../research/10-other-kinds-of-data.md)).
 
 """
 

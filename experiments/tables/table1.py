@@ -139,13 +139,13 @@ DIFFERENCES = """
   IQ-Learn and ValueDICE online: those from 8000 on had been looked at with former presets.
 - **Two tasks were not searched.** The gridworld: configs/gridworld.py, 20,000 updates for IQ-Learn and
   cloning, 2,000 for those that know or model the process. Hopper: IQ-Learn has the preset that was
-  developed on it (seeds 6030 and 6031; [notes.md](notes.md)), the others their papers' settings, with
-  falling rates and the mean of the actors playing for all; 2 seeds, one update to three of the 300,000
-  steps.
+  developed on it (seeds 6030 and 6031; [how it fares](../research/04-why-a-perfect-policy-is-lost.md)), the
+  others their papers' settings, with falling rates and the mean of the actors playing for all; 2 seeds, one
+  update to three of the 300,000 steps.
 - **Inputs on the double pendulum.** Online IQ-Learn and ValueDICE have whitened inputs, falling rates and
   the mean of the actors, since both are better with them on tuning seeds; DAC learns nothing with them, for
-  the others it has not been tried ([notes.md](notes.md)). Offline all have falling rates and the mean of
-  the actors.
+  the others it has not been tried ([whitening](../research/07-whitening.md)). Offline all have falling rates
+  and the mean of the actors.
 - **Labels.** On thinned-out demonstrations AVRIL, LSTD-μ and the successor features see two actions to a
   row, the others one: their objectives read the expert's next action.
 - **Knowledge.** On the gridworld max_entropy and max_margin know the transition probabilities, the others

@@ -40,7 +40,7 @@ OFFLINE: dict[str, dict[str, tuple]] = {
     "lstd_mu": {"bandwidth": (1.0, 2.0, 3.0, 4.0), "ridge": (1e-4, 1e-3)},
     "dsfn": {"transition_weight": (0.1, 1.0), "actor_lr": RATES, "critic_lr": RATES},
 }
-SPARSE = OFFLINE | {  # docs/results/notes.md says why these differ
+SPARSE = OFFLINE | {  # docs/research/09-what-few-rows-cannot-tell.md says why these differ
     "iq": {"temperature": (0.1, 1.0), "alpha": (0.5, 5.0), "critic_lr": RATES},
     "value_dice": {"actor_lr": RATES, "gradient_penalty": (0.01, 0.1, 1.0, 10.0)},  # "v0_all" has no minimum
 }
@@ -103,8 +103,9 @@ setting: 8 points × 8 seeds from 0 on (online 4 × 8; double pendulum 4 × 4, 2
 60,000), {DEMOS} demonstration, final policies, 10 episodes each; all points in
 [tuning.json](tuning.json). The best score of several is an optimistic one: reports use other seeds. What the
 grids span was narrowed by looking at seeds below 1000 before, most of all for ValueDICE, for the inputs on
-the double pendulum and, after cloning had beaten them, for IQ-Learn's α on thinned-out demonstrations and
-ValueDICE's value term on whole ones ([notes.md](notes.md)).
+[the double pendulum](../research/07-whitening.md) and, after cloning had beaten them, for
+[IQ-Learn's α](../research/01-why-cloning-ties.md) on thinned-out demonstrations and ValueDICE's value term on
+whole ones.
 
 """
 HEAD = ("search", "chosen", "IQM [95 %] here", "worst point", "updates", "commit")

@@ -130,6 +130,12 @@ def write_function(
     return metadata
 
 
+def origin(metadata: dict[str, Any]) -> dict[str, Any]:
+    """What a file's metadata say of where it comes from: all that writing it again does not set anew."""
+    anew = ("format", "schema_version", "config", "spec", "network", "digest")
+    return {name: value for name, value in metadata.items() if name not in anew}
+
+
 def read_function(path: Source, kind: FileKind) -> tuple[Arrays, dict[str, Any]]:
     """Arrays and metadata of a file of that kind whose digest is right.
 

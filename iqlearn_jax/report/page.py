@@ -201,6 +201,7 @@ def _run_view(run: Run, pictures: Sequence[Picture]) -> dict[str, Any]:
         "label": run.label,
         "task": run.summary["env"],
         "figures": pictures,
+        "films": [base64.b64encode(path.read_bytes()).decode() for path in sorted(run.folder.glob("*.gif"))],
         "provenance": [("folder", str(run.folder)), *_flat(run.provenance)],
         "config": json.dumps(run.config, indent=2, ensure_ascii=False) if run.config else "",
     }

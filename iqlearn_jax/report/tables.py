@@ -92,9 +92,9 @@ def _summary_row(run: Run) -> Row:
     summary = run.summary
     return {
         "method": run.label,
+        **_scores(summary["returns"], *score(run)),  # what a phone shows first
         "setting": summary.get("setting", "–"),
         "learned from": learned_from(run),
-        **_scores(summary["returns"], *score(run)),
         "likeness": interval_text(_median(summary.get("likeness")), None),
         "updates": _count(summary.get("updates")),
         "env steps": _count(summary.get("env_steps")),
@@ -128,9 +128,9 @@ def _scores(returns: Sequence[float], value: float | None, interval: Sequence[fl
     else:
         spread = f"{iqm(returns):,.4g} ({min(returns):,.4g} to {max(returns):,.4g})"
     return {
-        "seeds": str(len(returns)),
-        "return: IQM (range)": spread,
         "normalised IQM [95 % CI]": interval_text(value, interval),
+        "return: IQM (range)": spread,
+        "seeds": str(len(returns)),
     }
 
 

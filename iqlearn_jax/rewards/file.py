@@ -12,6 +12,7 @@ from iqlearn_jax.methods.function_file import (
     digest,
     fill,
     leaves_read,
+    origin,
     read_function,
     rebuild,
     write_function,
@@ -43,10 +44,17 @@ def save_reward(
     Raises:
       InputError: the method recovers no reward, a number is not finite, or the file cannot be written.
     """
-    reward = make_reward(method, spec, hparams, state, config, about)
-    is_read, _ = what_is_read(method, spec, hparams, state)
-    arrays = leaves_read({"hparams": hparams, "state": state}, is_read, path)
-    return dataclasses.replace(reward, metadata=write_function(path, REWARD, arrays, spec, config, about))
+    return write_reward(path, make_reward(method, spec, hparams, state, config, about))
+
+
+def write_reward(path: Source, reward: RecoveredReward) -> RecoveredReward:
+    """`RecoveredReward.save`; returns the reward with the file's metadata."""
+    learned = {"hparams": reward.hparams, "state": reward.state}
+    is_read, _ = what_is_read(reward.rule, reward.end, reward.spec, **learned)
+    arrays = leaves_read(learned, is_read, path)
+    config, about = reward.metadata["config"], origin(reward.metadata)
+    metadata = write_function(path, REWARD, arrays, reward.spec, config, about)
+    return dataclasses.replace(reward, metadata=metadata)
 
 
 def make_reward(
@@ -71,7 +79,7 @@ def make_reward(
             "are listed in docs/methods/README.md, e.g. 'iq', 'airl', 'gail'"
         )
     metadata = {"config": config, "spec": spec_to_json(spec)[0]} | about
-    _, sampled = what_is_read(method, spec, hparams, state)
+    _, sampled = what_is_read(method.reward, method.end_reward, spec, hparams, state)
     return RecoveredReward(spec, metadata, method.reward, method.end_reward, hparams, state, sampled, draws)
 
 
@@ -92,9 +100,9 @@ def load_reward(path: Source, draws: int = DRAWS, networks: Any = None) -> Recov
     if method.reward is None:
         expected, actual = "a method with a reward", f"'{config.method}'"
         raise problem(path, "metadata.config", expected, actual, REWARD.remedy)
-    is_read, sampled = what_is_read(method, spec, **like)
-    learned = fill(like, is_read, arrays, path, REWARD)
     rule, end = method.reward, method.end_reward
+    is_read, sampled = what_is_read(rule, end, spec, **like)
+    learned = fill(like, is_read, arrays, path, REWARD)
     return RecoveredReward(spec, metadata, rule, end, **learned, sampled=sampled, draws=draws)
 
 

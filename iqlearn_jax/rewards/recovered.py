@@ -11,7 +11,6 @@ import numpy as np
 from iqlearn_jax.envs.api import clip_action
 from iqlearn_jax.envs.facts import require_fit
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import Method
 from iqlearn_jax.methods.function_file import live_inputs
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
@@ -95,6 +94,16 @@ class RecoveredReward:
         """
         require_fit(self.spec, env, "reward")
 
+    def save(self, path: Any) -> None:
+        """Writes the reward to a file that `load_reward` reads.
+
+        Raises:
+          InputError: a number is not finite, or the file cannot be written.
+        """
+        from iqlearn_jax.rewards.file import write_reward
+
+        write_reward(path, self)
+
     def _evaluate(self, rows: Transition, key: jax.Array | None) -> jax.Array:
         if key is not None or not self.sampled:
             key = jax.random.key(0) if key is None else key
@@ -131,14 +140,15 @@ class RecoveredReward:
         return Transition(**flat, reward=blank, terminated=ends, truncated=jnp.zeros_like(ends)), lead
 
 
-def what_is_read(method: Method, spec: EnvSpec, hparams: Hparams, state: Any) -> tuple[Any, bool]:
+def what_is_read(
+    rule: Callable, end: Callable | None, spec: EnvSpec, hparams: Hparams, state: Any
+) -> tuple[Any, bool]:
     """Booleans in the structure of {"hparams", "state"}: what the reward reads, and whether it reads its key.
 
     Args:
+      rule, end: `Method.reward` and `Method.end_reward`.
       hparams, state: of one run; shapes are enough.
     """
-    rule, end = method.reward, method.end_reward
-    assert rule is not None
 
     def outputs(learned: dict[str, Any], key: jax.Array):
         hparams, state = learned["hparams"], learned["state"]

@@ -20,6 +20,7 @@ from iqlearn_jax.methods.function_file import (
     fill,
     leaves_read,
     live_inputs,
+    origin,
     read_function,
     rebuild,
     write_function,
@@ -28,14 +29,6 @@ from iqlearn_jax.trained.layers import describe
 from iqlearn_jax.types import EnvSpec, Hparams
 
 POLICY = FileKind("policy", schema_version=1)
-SET_ANEW = (
-    "format",
-    "schema_version",
-    "config",
-    "spec",
-    "network",
-    "digest",
-)  # of metadata, by who writes them
 Array = Any  # jax.Array, or what becomes one
 
 
@@ -96,7 +89,7 @@ class Policy:
         Raises:
           InputError: a number is not finite, or the file cannot be written.
         """
-        about = {name: value for name, value in self.metadata.items() if name not in SET_ANEW}
+        about = origin(self.metadata)
         save_policy(path, self.method, self.spec, self.hparams, self.state, self.metadata["config"], about)
 
     @functools.cached_property

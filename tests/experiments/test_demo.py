@@ -1,6 +1,7 @@
 """`make demo`: what it prints fits a terminal of 80 columns, and it writes into its own folder only."""
 
 import json
+from types import SimpleNamespace
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -29,11 +30,13 @@ def test_the_table_fits_80_columns(tmp_path):
 
 def test_nothing_is_written_but_its_own_folder(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "FOLDER", tmp_path / "runs")
-    monkeypatch.setattr(demo, "load_config", lambda source: type("Config", (), {})())
+    monkeypatch.setattr(demo, "load", lambda folder: SimpleNamespace(policy=lambda: asked.append("policy")))
+    monkeypatch.setattr(demo, "film", lambda path, policy, env: asked.append(path))
     monkeypatch.setattr(demo, "summary", lambda folders: "")
     asked = []
     monkeypatch.setattr(demo, "train", lambda config, folder: asked.append((config.seeds, folder)))
     monkeypatch.setattr(demo, "write_report", lambda folders, out: asked.append((folders, out)))
     demo.main()
     folders = [tmp_path / "runs" / name for name in demo.METHODS]
-    assert asked == [*((demo.SEEDS, folder) for folder in folders), (folders, tmp_path / "runs")]
+    filmed = ["policy", folders[0] / "rollout.gif"]
+    assert asked == [*((demo.SEEDS, folder) for folder in folders), *filmed, (folders, tmp_path / "runs")]

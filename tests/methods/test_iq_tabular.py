@@ -247,7 +247,7 @@ def test_with_a_target_network_only_the_policy_term_keeps_the_fixed_point(value_
 
 @pytest.mark.parametrize("target_network", [False, True])
 def test_offline_it_is_cloning_and_the_square_whose_successor_a_target_network_cuts(target_network):
-    """docs/results/notes.md, "Offline, a target network lets values drift", row by row in NumPy."""
+    """docs/research/02-why-offline-values-sank.md, row by row in NumPy."""
     rng = np.random.default_rng(1)
     q = rng.normal(size=(STATES, ACTIONS))
     with jax.enable_x64(True):

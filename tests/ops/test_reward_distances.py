@@ -101,7 +101,10 @@ def test_only_starc_is_blind_to_redistribution_over_successors():
 
 
 def test_only_starc_is_blind_to_shaping_in_expectation():
-    """γE[Φ(S')|s,a] − Φ(s), with which recovered rewards r(s,a) differ (docs/results/notes.md)."""
+    """γE[Φ(S')|s,a] − Φ(s), with which recovered rewards r(s,a) differ.
+
+    docs/research/06-does-the-reward-train-others.md says what EPIC makes of it.
+    """
     world = World(1)
     mean = np.einsum("sat,sat->sa", world.transition, world.shaping())
     moved = world.reward + mean[:, :, None]

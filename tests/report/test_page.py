@@ -49,6 +49,41 @@ def test_page_is_self_contained_and_shows_the_figures_on_disk(tmp_path):
     assert not list(tmp_path.rglob(".*")), "no temporary files left"
 
 
+def luminance(colour):
+    """Relative luminance (WCAG 2.2) of #rgb or #rrggbb."""
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * digit for digit in colour[1:])
+    parts = [int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def test_text_has_contrast_in_the_light_and_in_the_dark(tmp_path):
+    text = write_report([write_run(tmp_path / "iq")], tmp_path / "out").read_text("utf-8")
+    schemes = [
+        dict(re.findall(r"--(\w+): (#[0-9a-f]{3,6});", block))
+        for block in re.findall(r":root \{(.*?)\}", text, re.S)
+    ]
+    assert len(schemes) == 2
+    for colours in schemes:
+        for ink, ground in (
+            ("ink", "paper"),
+            ("soft", "paper"),
+            ("accent", "paper"),
+            ("ink", "warn"),
+            ("ink", "panel"),
+        ):
+            light, dark = sorted((luminance(colours[ink]), luminance(colours[ground])), reverse=True)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, f"{ink} on {ground}"
+
+
+def test_films_in_a_runs_folder_are_shown(tmp_path):
+    folder = write_run(tmp_path / "iq")
+    (folder / "rollout.gif").write_bytes(b"GIF89a")
+    loads = parsed(write_report([folder], tmp_path / "out")).loads
+    films = [load for load in loads if load.startswith("data:image/gif;base64,")]
+    assert [base64.b64decode(film.split(",")[1]) for film in films] == [b"GIF89a"]
+
+
 def test_headline(tmp_path):
     runs = [
         read_run(write_run(tmp_path / "iq", full=False)),

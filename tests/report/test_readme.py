@@ -6,7 +6,6 @@ import jax.numpy as jnp
 import numpy as np
 
 ROOT = Path(__file__).parents[2]
-README = ROOT / "README.md"
 
 
 def test_the_loss_in_the_documentation_is_the_objective():
@@ -30,8 +29,9 @@ def test_the_loss_in_the_documentation_is_the_objective():
     np.testing.assert_allclose(loss, expected, rtol=1e-5)
 
 
-def test_the_change_shown_in_the_readme_is_the_examples():
-    shown = re.search(r"```diff\n(.*?)```", README.read_text("utf-8"), re.S).group(1).splitlines()
+def test_the_change_shown_is_the_examples():
+    text = (ROOT / "docs/pipelines.md").read_text("utf-8")
+    shown = re.search(r"```diff\n(.*?)```", text, re.S).group(1).splitlines()
     before, after = ((ROOT / f"examples/{n}.py").read_text() for n in ("soft_dqn", "plug_in"))
     old, new = (["    " + x[1:].strip() for x in shown if x[0] in sign] for sign in ("- ", "+ "))
     assert "\n".join(old) in before

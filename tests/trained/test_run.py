@@ -53,6 +53,18 @@ def test_a_policy_takes_one_observation_or_many_and_a_reward_one_transition_or_m
         run.policy(seed=2)
 
 
+def test_a_reward_in_memory_is_saved_as_a_policy_is(run, tmp_path):
+    obs = demos_of("walk").observations[:6]
+    asked = (obs[:5], np.array([0, 1, 2, 0, 1], np.int32), obs[1:], np.zeros(5, bool))
+    reward = run.reward(seed=1)
+    reward.save(tmp_path / "reward.npz")
+    again = iq.load_reward(tmp_path / "reward.npz")
+    np.testing.assert_array_equal(again(*asked), reward(*asked))
+    again.save(tmp_path / "copy.npz")
+    copy = iq.load_reward(tmp_path / "copy.npz")
+    assert copy.metadata == again.metadata and copy.metadata["run"]["seed"] == 5001
+
+
 def test_the_same_folder_as_the_command_line_writes_bit_for_bit(tmp_path, capsys):
     """In memory and saved, with a workdir, and by `iqlearn train`: one program, one result."""
     demos = demos_of("walk").save(tmp_path / "walk.npz")

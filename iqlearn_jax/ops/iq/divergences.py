@@ -128,7 +128,7 @@ def guarded_phi(
       alpha: [] weight of the divergence, > 0, in reward units; may be traced.
       steepest: [] > 1, largest slope of the tangents. r* is exact wherever ρ ≤ steepest · ρ_E. A row of
         that slope weighs as much as so many others: at 10⁶ single rows threw online critics off
-        (docs/results/notes.md). May be traced.
+        (docs/research/08-target-networks-and-bounds.md). May be traced.
       barrier: slope ≥ 1 below total variation's domain; None takes the record's own.
     Returns:
       [...] values, in reward units.
