@@ -1,5 +1,6 @@
 """The few records that every layer shares."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,8 @@ from flax import struct
 Array = Any  # jax.Array in compiled code, numpy.ndarray on the host
 Metrics = dict[str, Array]
 Hparams = dict[str, Any]  # traced leaves: rates, temperature, gamma, alpha, observation statistics
+
+MOST_CHANNELS = 16  # an axis that is longer is taken for a height or a width
 
 
 class Transition(struct.PyTreeNode, kw_only=True):
@@ -84,6 +87,19 @@ class EnvSpec(NamedTuple):
     def discrete(self) -> bool:
         """Whether actions are integers."""
         return self.num_actions is not None
+
+
+def shape_fault(shape: Sequence[int]) -> str | None:
+    """What is wrong with the shape of one observation; None for what networks read: (), [D] and [H, W, C]."""
+    order = {0: None, 1: None, 2: "[H, W]", 3: None, 4: "[N, H, W, C]"}.get(len(shape), f"{len(shape)} axes")
+    if len(shape) == 3 and _channels_first(*shape):
+        order = "[C, H, W]"
+    return None if order is None else f"[H, W, C] expected, looks like {order}"
+
+
+def _channels_first(first: int, middle: int, last: int) -> bool:
+    """Whether the other axes look like height and width: larger, and alike or too long for channels."""
+    return first < min(middle, last) and (middle == last or min(middle, last) > MOST_CHANNELS)
 
 
 def discount(gamma: Array | float, terminated: Array) -> Array:

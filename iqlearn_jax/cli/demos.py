@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 from iqlearn_jax.cli.common import Parser, Subcommand, add_at, add_import, add_workdir, run_group
 
 if TYPE_CHECKING:
-    from iqlearn_jax.data.demos import Demos
     from iqlearn_jax.types import EnvSpec
 
 HELP = "inspect, validate, convert or record demonstrations"
@@ -31,9 +30,13 @@ def _inspect(arguments: list[str]) -> int:
     parser = Parser("iqlearn demos inspect", description=COMMANDS["inspect"].help)
     _add_file(parser)
     options = parser.parse_args(arguments)
-    from iqlearn_jax.cli.describe import inspect_demos
+    from iqlearn_jax.cli.describe import describe_demos
+    from iqlearn_jax.data.demos import load_demos, suspicious
+    from iqlearn_jax.data.suspect import warn
 
-    print(inspect_demos(options.file, options.observation_only))
+    demos = load_demos(options.file, observation_only=options.observation_only)
+    print(describe_demos(demos, options.file))
+    warn(options.file, suspicious(demos))
     return 0
 
 
@@ -44,14 +47,17 @@ def _validate(arguments: list[str]) -> int:
     add_import(parser)
     options = parser.parse_args(arguments)
     from iqlearn_jax.config.files import import_modules
-    from iqlearn_jax.data.demos import load_demos
+    from iqlearn_jax.data.demos import load_demos, suspicious
+    from iqlearn_jax.data.suspect import warn
 
     import_modules(options.modules)
-    demos = load_demos(options.file, _spec(options), options.observation_only)
+    spec = _spec(options)
+    demos = load_demos(options.file, spec, options.observation_only)
     fits = f", fits {options.env}" if options.env else ""
     print(
         f"ok: {options.file}: {demos.num_episodes} episodes, {len(demos)} steps{fits}, digest {demos.digest}"
     )
+    warn(options.file, suspicious(demos, spec))
     return 0
 
 
@@ -62,26 +68,36 @@ def _convert(arguments: list[str]) -> int:
     _add_env(parser)
     parser.add_argument("--policy", help="who acted, for the metadata")
     parser.add_argument("--clip-actions", action="store_true", help="clip actions to the bounds of --env")
-    parser.add_argument("--max-episode-steps", type=int, help="pickles: a done at this step is a truncation")
+    parser.add_argument(
+        "--rescale-actions", action="store_true", help="bring actions from ±1 to those bounds"
+    )
+    parser.add_argument("--max-episode-steps", type=int, help="a terminal at this step is a truncation")
+    parser.add_argument(
+        "--timeouts-win", action="store_true", help="ends marked as both kinds are truncations"
+    )
+    parser.add_argument(
+        "--drop-last",
+        action="store_true",
+        help="leave out last steps of truncated episodes, where the file has no true successor",
+    )
     parser.add_argument("--max-episodes", type=int, help="keep only so many episodes, from the first")
     options = parser.parse_args(arguments)
     from iqlearn_jax.cli.describe import describe_demos
     from iqlearn_jax.data.convert.convert import convert
     from iqlearn_jax.data.save import save
 
-    spec = _spec(options)
     demos = convert(
         options.source,
-        spec=spec,
+        spec=_spec(options),
         clip_actions=options.clip_actions,
+        rescale_actions=options.rescale_actions,
+        timeouts_win=options.timeouts_win,
+        drop_last=options.drop_last,
         max_episode_steps=options.max_episode_steps,
         max_episodes=options.max_episodes,
         policy=options.policy,
     )
-    saved = save(options.target, demos)
-    print(describe_demos(saved, options.target))
-    if spec is not None and options.max_episode_steps is None:
-        _warn_of_limits(saved, spec)
+    print(describe_demos(save(options.target, demos), options.target))
     return 0
 
 
@@ -102,23 +118,6 @@ def _record(arguments: list[str]) -> int:
     demos = record_demos(options.workdir, options.run, options.episodes, options.stochastic, options.at)
     print(describe_demos(save(options.out, demos), options.out))
     return 0
-
-
-def _warn_of_limits(demos: "Demos", spec: "EnvSpec") -> None:
-    """Old recordings mark the time limit as done, which would teach that the task ends there."""
-    from absl import logging
-
-    ends = demos.episode_starts + demos.episode_lengths - 1
-    at_limit = int((demos.terminals[ends] & (demos.episode_lengths == spec.max_episode_steps)).sum())
-    if at_limit:
-        logging.warning(
-            "%d of %d episodes terminate exactly at the time limit of %s; if that was the clock, convert "
-            "with --max-episode-steps %d",
-            at_limit,
-            demos.num_episodes,
-            spec.id,
-            spec.max_episode_steps,
-        )
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:

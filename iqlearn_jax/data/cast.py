@@ -5,18 +5,22 @@ from collections.abc import Mapping
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.suspect import lost_in_float32, warn
 
 
 def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str, np.ndarray]:
     """Casts to the format's dtypes where that keeps the numbers; validation judges what cannot be cast.
 
-    float64 becomes float32, integers int32 (uint8 states stay), flags of 0 and 1 bool, states of bools
-    float32; integer actions [N, 1] become [N] and real ones [N] become [N, 1].
+    float64 becomes float32 (with a warning where neighbours in a column of observations become equal),
+    integers int32 (uint8 states stay), flags of 0 and 1 bool, states of bools float32; integer actions
+    [N, 1] become [N] and real ones [N] become [N, 1]. Rewards that are all NaN are left out: not known.
 
     Raises:
       InputError: integers beyond int32, or flags other than 0 and 1.
     """
     result = {}
+    if "observations" in arrays and arrays["observations"].dtype.kind == "f":
+        warn(source, lost_in_float32(arrays["observations"], "observations"))
     for field, array in arrays.items():
         if field in ("terminals", "truncations"):
             result[field] = _flags(array, field, source)
@@ -28,7 +32,13 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
         result["actions"] = _action_axes(result["actions"])
     if "rewards" in result and result["rewards"].ndim == 2 and result["rewards"].shape[1] == 1:
         result["rewards"] = result["rewards"][:, 0]
+    if "rewards" in result and _all_nan(result["rewards"]):
+        del result["rewards"]
     return result
+
+
+def _all_nan(array: np.ndarray) -> bool:
+    return array.dtype.kind == "f" and bool(array.size and np.isnan(array).all())
 
 
 def _flags(array: np.ndarray, field: str, source: Source) -> np.ndarray:

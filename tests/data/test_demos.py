@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iqlearn_jax.cli.describe import inspect_demos
+from iqlearn_jax.cli.describe import describe_demos
 from iqlearn_jax.data.demos import BUNDLED, absolute, from_arrays, load, resolve, transitions, validate
 from iqlearn_jax.data.save import save
 from iqlearn_jax.errors import InputError
@@ -265,7 +265,7 @@ def test_observation_only(tmp_path):
     assert load(tmp_path / "c.npz", observation_only=True).digest == demos.digest
     with pytest.raises(InputError, match="actions: expected this key"):
         load(tmp_path / "c.npz")
-    assert "none" in inspect_demos(tmp_path / "c.npz", observation_only=True)
+    assert "none" in describe_demos(load(tmp_path / "c.npz", observation_only=True), "c.npz")
 
 
 def test_rewards_may_be_unknown(tmp_path):
@@ -277,7 +277,7 @@ def test_rewards_may_be_unknown(tmp_path):
     saved = save(tmp_path / "b.npz", dataclasses.replace(demos, metadata={"returns": [1.0, 2.0]}))
     assert "returns" not in saved.metadata
     assert load(tmp_path / "b.npz").digest == demos.digest
-    assert "unknown" in inspect_demos(tmp_path / "b.npz")
+    assert "unknown" in describe_demos(load(tmp_path / "b.npz"), "b.npz")
 
 
 @pytest.mark.parametrize("name", ["bundled:CartPole-v1", "iqlearn_jax/data/bundled/CartPole-v1.npz"])

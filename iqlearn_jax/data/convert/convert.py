@@ -8,12 +8,16 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.cast import cast
-from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, out_of_range, problem
+from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, check_keys, problem
 from iqlearn_jax.data.convert.frames import frames_to_arrays
+from iqlearn_jax.data.convert.mend import Mends, mend
 from iqlearn_jax.data.convert.minari import read_minari
 from iqlearn_jax.data.convert.pickles import read_pickle
-from iqlearn_jax.data.demos import Demos, from_arrays, parse_metadata, read_arrays, resolve
+from iqlearn_jax.data.demos import Demos, array_names, from_arrays, parse_metadata, read_arrays, resolve
+from iqlearn_jax.data.suspect import suspicions, warn
 from iqlearn_jax.types import EnvSpec
+
+KEYS_REMEDY = "rename or add them (numpy.savez); docs/formats.md says what each holds"
 
 Read = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays with dtypes as found, metadata
 
@@ -23,20 +27,28 @@ def convert(
     *,
     spec: EnvSpec | None = None,
     clip_actions: bool = False,
+    rescale_actions: bool = False,
     max_episode_steps: int | None = None,
+    timeouts_win: bool = False,
+    drop_last: bool = False,
     max_episodes: int | None = None,
     policy: str | None = None,
 ) -> Demos:
     """Reads any supported layout, recognised by content, and brings it into the format.
 
     Layouts: npz of docs/formats.md with any dtypes, npz with frames stored once, the IQ-Learn authors'
-    pickle, a local Minari data set. Numbers are cast to float32 / int32 / bool where that keeps them.
+    pickle, a local Minari data set. Numbers are cast to float32 / int32 / bool where that keeps them. What
+    looks wrong in the result is warned of (`data.suspect`).
 
     Args:
       path: file, "bundled:NAME", or folder of a Minari data set.
-      spec: environment that the demonstrations must fit; needed for `clip_actions`.
+      spec: environment that the demonstrations must fit; needed for `clip_actions` and `rescale_actions`.
       clip_actions: clip continuous actions to the bounds (recorded in the metadata) instead of refusing.
-      max_episode_steps: pickles only: a done at this step, counted from 1, is a truncation.
+      rescale_actions: map actions that were normalised to ±1 onto the bounds (recorded).
+      max_episode_steps: a terminal at this step of its episode, counted from 1, is a truncation.
+      timeouts_win: steps marked as terminals and as truncations are truncations only (stable-baselines3).
+      drop_last: leave out the last step of each truncated episode, whose successor the file does not have;
+        the step before ends the episode then. A terminated one keeps its last step: nothing follows it.
       max_episodes: keep only so many episodes, from the first; None keeps all.
       policy: who acted, for the metadata.
     Returns:
@@ -46,17 +58,17 @@ def convert(
     """
     path = resolve(path)
     _check_limits(path, max_episodes=max_episodes, max_episode_steps=max_episode_steps)
-    arrays, metadata = _read(path, max_episode_steps, max_episodes)
+    arrays, metadata = _read(path, max_episodes)
     arrays = cast(arrays, path)
     check_arrays(arrays, None, path)
     arrays = _first_episodes(arrays, max_episodes)
-    record = metadata.pop("record") | {"source": Path(path).name, "source_sha256": _sha256(path)}
-    if clip_actions:
-        arrays["actions"], clipped = _clip(arrays["actions"], spec, path)
-        record |= clipped
+    mends = Mends(clip_actions, rescale_actions, max_episode_steps, timeouts_win, drop_last)
+    arrays, changes = mend(arrays, mends, spec, path)
+    record = metadata.pop("record") | {"source": Path(path).name, "source_sha256": _sha256(path)} | changes
     metadata |= ({"env": spec.id} if spec else {}) | ({"policy": policy} if policy else {})
     metadata["conversion"] = [*metadata.get("conversion", []), record]
     check_arrays(arrays, spec, path)
+    warn(path, suspicions(arrays, spec))
     return from_arrays(arrays, metadata)
 
 
@@ -66,7 +78,7 @@ def _check_limits(path: Source, **limits: int | None) -> None:
             raise problem(path, name, ">= 1", str(value), "leave it out for no limit")
 
 
-def _read(path: Source, max_episode_steps: int | None, max_episodes: int | None) -> Read:
+def _read(path: Source, max_episodes: int | None) -> Read:
     """Arrays and metadata; metadata["record"] begins this conversion's entry."""
     kind = _layout(path)
     if kind == "minari":
@@ -74,7 +86,7 @@ def _read(path: Source, max_episode_steps: int | None, max_episodes: int | None)
         env = {"env": notes["env"]} if notes["env"] else {}
         return arrays, env | {"record": {"format": kind} | notes}
     if kind == "pickle":
-        arrays, notes = read_pickle(path, max_episode_steps)
+        arrays, notes = read_pickle(path)
         return arrays, {"record": {"format": kind} | notes}
     return _read_npz(path, max_episodes)
 
@@ -106,6 +118,7 @@ def _read_npz(path: Source, max_episodes: int | None) -> Read:
         return arrays, {"record": {"format": "frames", "stack": 4}}
     arrays = read_arrays(path, (*FIELDS, "metadata"))
     metadata = parse_metadata(arrays.pop("metadata", None), path)
+    check_keys(arrays, [f for f in FIELDS if f != "rewards"], path, array_names(path), KEYS_REMEDY)
     return arrays, metadata | {"record": {"format": "npz"}}
 
 
@@ -114,22 +127,6 @@ def _first_episodes(arrays: dict[str, np.ndarray], count: int | None) -> dict[st
     if count is None or len(ends) <= count:
         return arrays
     return {field: array[: ends[count - 1] + 1] for field, array in arrays.items()}
-
-
-def _clip(actions: np.ndarray, spec: EnvSpec | None, path: Source) -> tuple[np.ndarray, dict[str, Any]]:
-    """Clipped actions, and what was done: counts of entries, largest magnitude before."""
-    if spec is None:
-        raise problem(path, "clip_actions", "bounds to clip to", "no environment", "name it with --env ID")
-    if actions.dtype.kind != "f" or spec.action_low is None or actions.shape[1:] != np.shape(spec.action_low):
-        return actions, {}  # not this environment's actions, or discrete: validation says so
-    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
-    outside = out_of_range(actions, low, high)
-    note = {
-        "clipped_entries": int(outside.sum()),
-        "action_entries": int(actions.size),
-        "largest_magnitude": float(np.abs(actions[outside]).max(initial=0.0)),
-    }
-    return np.clip(actions, low, high), note
 
 
 def _sha256(path: Source) -> str | None:

@@ -14,18 +14,14 @@ AMPLIFICATION = 64  # bytes in memory per byte of file; shared states need 2
 _NUMBER = bool | int | float | np.generic
 
 
-def read_pickle(
-    path: Source, max_episode_steps: int | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read_pickle(path: Source) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads the authors' layout: a dict of `states, next_states, actions, rewards, dones[, lengths]`.
 
     Each is a list with one entry per episode, an array or a list of steps. The last step of an episode
-    ends it: as a terminal where its done is true, else as a truncation. A done at `max_episode_steps`
-    counts as a truncation too, since older gym set done at the time limit.
+    ends it: as a terminal where its done is true, else as a truncation.
 
     Args:
       path: the pickle, of any protocol (from Python 2: protocol 2).
-      max_episode_steps: time limit of the environment that recorded it, in steps, or None.
     Returns:
       the six arrays of the format, dtypes as found, and notes on what was done.
     Raises:
@@ -47,7 +43,7 @@ def read_pickle(
             path, "pickle", expected, f"damaged or foreign data ({reason})", "export it as npz"
         ) from error
     lengths = np.array([len(episode["dones"]) for episode in episodes])
-    return _with_ends(arrays, lengths, max_episode_steps)
+    return _with_ends(arrays, lengths)
 
 
 def _check_layout(record: Any, path: Source) -> None:
@@ -143,15 +139,14 @@ def _step(value: Any, place: str, path: Source) -> np.ndarray:
 
 
 def _with_ends(
-    arrays: dict[str, np.ndarray], lengths: np.ndarray, max_episode_steps: int | None
+    arrays: dict[str, np.ndarray], lengths: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     last = np.cumsum(lengths) - 1
     done = arrays["dones"].reshape(-1)[last].astype(bool)
-    cut = done & (lengths == max_episode_steps) if max_episode_steps is not None else np.zeros_like(done)
     terminals = np.zeros(last[-1] + 1, bool)
     truncations = terminals.copy()
-    terminals[last] = done & ~cut
-    truncations[last] = ~done | cut
+    terminals[last] = done
+    truncations[last] = ~done
     fields = {
         "observations": arrays["states"],
         "actions": arrays["actions"],
@@ -160,5 +155,4 @@ def _with_ends(
         "terminals": terminals,
         "truncations": truncations,
     }
-    notes = {"max_episode_steps": max_episode_steps, "dones_taken_as_truncations": int(cut.sum())}
-    return fields, notes
+    return fields, {}
