@@ -92,8 +92,8 @@ class EnvSpec(NamedTuple):
 def shape_fault(shape: Sequence[int]) -> str | None:
     """What is wrong with the shape of one observation; None for what networks read: (), [D] and [H, W, C]."""
     order = {0: None, 1: None, 2: "[H, W]", 3: None, 4: "[N, H, W, C]"}.get(len(shape), f"{len(shape)} axes")
-    if len(shape) == 3 and _channels_first(*shape):
-        order = "[C, H, W]"
+    if len(shape) in (3, 4) and _channels_first(*shape[-3:]):
+        order = "[C, H, W]" if len(shape) == 3 else "[N, C, H, W]"
     return None if order is None else f"[H, W, C] expected, looks like {order}"
 
 

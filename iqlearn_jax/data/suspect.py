@@ -62,7 +62,7 @@ def next_start(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str | None:
     if 2 * same.sum() <= len(inner):
         return None
     steps = len(arrays["observations"])
-    if steps / 2 < len(ends.last) < steps:
+    if 2 * len(ends.last) > steps:
         return (
             f"{len(ends.last)} of {steps} steps end an episode, yet the next one goes on there: the flags "
             "look like masks (1 - done); store done itself"

@@ -248,6 +248,18 @@ def test_directions_that_hardly_vary_are_named(tmp_path):
     assert "--config.whiten=True" in inspect(tmp_path / "narrow")
 
 
+@pytest.mark.parametrize("value", [123456.789, 1.7e9])
+def test_a_constant_entry_is_no_direction(value, tmp_path):
+    """As float32 such a column has a standard deviation of rounding, and no correlation with anything."""
+    track = np.random.default_rng(0).normal(size=(501, 4)).astype(np.float32)
+    track[:, 3] = value
+    demos = dataclasses.replace(
+        make_demos((500,), (False,)), observations=track[:-1], next_observations=track[1:]
+    )
+    save(tmp_path / "a.npz", demos)
+    assert "deviate by 0.9" in inspect(tmp_path / "a.npz")
+
+
 def test_a_relation_between_entries_is_no_narrow_direction(tmp_path):
     track = np.random.default_rng(0).normal(size=(501, 4)).astype(np.float32)
     track[:, 2] = 2 * track[:, 3]
