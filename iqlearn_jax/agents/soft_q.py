@@ -15,7 +15,7 @@ from iqlearn_jax.agents.common import (
     make_q_network,
     temperature_step,
 )
-from iqlearn_jax.data.checks import check_observations
+from iqlearn_jax.data.observations import check_observations
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.nets import Ensemble
 from iqlearn_jax.ops.iq.objectives import expected_q as mean_of_q

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from iqlearn_jax.data.observations import check_observations, check_order
 from iqlearn_jax.data.stacks import first_other
 from iqlearn_jax.data.suspect import box_text, spans_unit
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.types import EnvSpec, shape_fault
+from iqlearn_jax.types import EnvSpec
 
 FIELDS = ("observations", "actions", "rewards", "next_observations", "terminals", "truncations")
 STATE_DTYPES = ("float32", "uint8", "int32")
@@ -16,12 +17,6 @@ JUMP_TOLERANCE = 1e-5  # relative to 1 + |observation|: float32 rounding, far be
 BOUND_TOLERANCE = 1e-6  # bounds themselves are rounded to float32
 CHUNK_ENTRIES = 1 << 22  # keeps the float64 scratch of image comparisons near 100 MB
 
-TRANSPOSE = "np.moveaxis(observations, 1, -1)"
-ORDER_REMEDY = {
-    2: "add an axis to images (observations[..., None]), flatten anything else",
-    3: f"transpose them ({TRANSPOSE}), and let a wrapper do so to the environment (config.env.wrappers)",
-}
-FRAMES_REMEDY = "make the frames channels of one image, in the file and in a wrapper of the environment"
 CONVERT_REMEDY = "'iqlearn demos convert' reads other layouts; docs/formats.md lists the six keys"
 
 Source = str | os.PathLike
@@ -52,7 +47,7 @@ def check_arrays(
     fields = tuple(f for f in FIELDS if f not in left_out)
     check_keys(arrays, fields, source)
     _check_shapes(arrays, fields, source)
-    _check_order(arrays["observations"], source)
+    check_order(arrays["observations"], source)
     for field in fields:
         _check_finite(arrays[field], field, source)
     check_last_step(arrays, source)
@@ -82,9 +77,8 @@ def check_keys(
     if missing:
         present = [f for f, array in arrays.items() if array is not None] if found is None else list(found)
         actual = f"only {', '.join(present)}" if present else "no arrays"
-        raise problem(
-            source, ", ".join(missing), "this key" if len(missing) == 1 else "these keys", actual, remedy
-        )
+        expected = "this key" if len(missing) == 1 else "these keys"
+        raise problem(source, ", ".join(missing), expected, actual, remedy)
 
 
 def _check_shapes(arrays: Arrays, fields: tuple[str, ...], source: Source) -> None:
@@ -130,33 +124,6 @@ def _check_shape(array: np.ndarray, field: str, expected: tuple[int, ...], sourc
     elif array.shape != expected:
         remedy = "every field has one row per step, in the same order"
         raise problem(source, field, f"shape {list(expected)}", str(list(array.shape)), remedy)
-
-
-def _check_order(obs: np.ndarray, source: Source) -> None:
-    fault = shape_fault(obs.shape[1:])
-    if fault is not None:
-        remedy = ORDER_REMEDY.get(obs.ndim - 1, FRAMES_REMEDY)
-        shape = ", ".join(map(str, obs.shape[1:]))
-        raise InputError(f"{os.fspath(source)}: observations [N, {shape}]: {fault}; {remedy}")
-
-
-def check_observations(spec: EnvSpec) -> None:
-    """Refuses an environment for whose observations there is no network.
-
-    Raises:
-      InputError: names the environment and what it is to show.
-    """
-    fault = shape_fault(spec.obs_shape)
-    if fault is not None:
-        raise InputError(
-            f"observations of {spec.id} have shape {list(spec.obs_shape)}: {fault}; change them in a wrapper "
-            "(config.env.wrappers), e.g. transpose or flatten them"
-        )
-    if spec.obs_shape == () and (spec.mdp is None or not spec.discrete):
-        raise InputError(
-            f"observations of {spec.id} are integers; that needs a tabular model (spec.mdp) and discrete "
-            "actions: encode them as vectors in a wrapper"
-        )
 
 
 def _check_finite(array: np.ndarray, field: str, source: Source) -> None:

@@ -68,7 +68,10 @@ def next_start(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str | None:
             "look like masks (1 - done); store done itself"
         )
     text = f"at {same.sum()} of {len(inner)} inner ends next_observations is the next episode's first one"
-    remedy = "store the true successor (of vector environments info['final_obs']), no row that only resets"
+    remedy = (
+        "unless nothing was reset there, store the true successor (of vector environments "
+        "info['final_obs']), and no row that only resets"
+    )
     cut = (ends.truncated & ~ends.terminal)[:-1][:MOST_ROWS]
     option = f", or cut such steps off with {CONVERT} --drop-last'" if (same & cut).any() else ""
     return f"{text}; {remedy}{option}"
@@ -196,4 +199,4 @@ def _equal_rows(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _any_in_rows(a: np.ndarray) -> np.ndarray:
-    return a.reshape(len(a), -1).any(axis=1)
+    return np.any(a.reshape(len(a), -1), axis=1)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.cli.describe import describe_demos
-from iqlearn_jax.data.checks import check_observations
 from iqlearn_jax.data.demos import BUNDLED, absolute, from_arrays, load, resolve, transitions, validate
+from iqlearn_jax.data.observations import check_observations
 from iqlearn_jax.data.save import save
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
