@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 
+from iqlearn_jax.data.observations import check_shown
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Hparams, Metrics
 
@@ -125,6 +126,15 @@ class Learner(NamedTuple):
     agent: Agent
     hparams: Hparams
     state: Any
+
+
+def check_observations(spec: EnvSpec) -> None:
+    """Refuses observations for which there is no network.
+
+    Raises:
+      InputError: names the environment and what it is to show.
+    """
+    check_shown(spec)  # as `iqlearn demos validate --env` does
 
 
 def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:

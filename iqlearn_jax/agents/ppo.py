@@ -23,11 +23,11 @@ from iqlearn_jax.agents.common import (
     NETWORK_KEYS,
     STANDARD_PARTS,
     Parts,
+    check_observations,
     descend,
     make_preprocess,
     make_q_network,
 )
-from iqlearn_jax.data.observations import check_observations
 from iqlearn_jax.nets import Actor, tanh_gaussian
 from iqlearn_jax.ops.baselines.advantage import clipped_surrogate, generalized_advantage
 from iqlearn_jax.ops.iq.soft import entropy

@@ -9,13 +9,13 @@ from iqlearn_jax.agents.common import (
     STANDARD_PARTS,
     Agent,
     Parts,
+    check_observations,
     entropy_floor,
     initial_state,
     make_preprocess,
     make_q_network,
     temperature_step,
 )
-from iqlearn_jax.data.observations import check_observations
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.nets import Ensemble
 from iqlearn_jax.ops.iq.objectives import expected_q as mean_of_q

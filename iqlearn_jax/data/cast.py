@@ -19,13 +19,11 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
       InputError: integers beyond int32, or flags other than 0 and 1.
     """
     result = {}
-    if "observations" in arrays and arrays["observations"].dtype.kind == "f":
-        warn(source, lost_in_float32(arrays["observations"], "observations"))
     for field, array in arrays.items():
         if field in ("terminals", "truncations"):
             result[field] = _flags(array, field, source)
         elif field == "rewards" or array.dtype.kind == "f":
-            result[field] = array.astype(np.float32, copy=False) if array.dtype.kind in "biuf" else array
+            result[field] = _floats(array, field, source)
         else:
             result[field] = _integers(array, field, source)
     if "actions" in result:
@@ -35,6 +33,12 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
     if "rewards" in result and _all_nan(result["rewards"]):
         del result["rewards"]
     return result
+
+
+def _floats(array: np.ndarray, field: str, source: Source) -> np.ndarray:
+    if field == "observations":
+        warn(source, lost_in_float32(array, field))
+    return array.astype(np.float32, copy=False) if array.dtype.kind in "biuf" else array
 
 
 def _all_nan(array: np.ndarray) -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from iqlearn_jax.data.observations import check_observations, check_order
+from iqlearn_jax.data.observations import check_order, check_shown
 from iqlearn_jax.data.stacks import first_other
 from iqlearn_jax.data.suspect import box_text, spans_unit
 from iqlearn_jax.errors import InputError
@@ -171,7 +171,7 @@ def _jump_error(index: int, size: float, inside: np.ndarray, source: Source) -> 
 
 
 def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
-    check_observations(spec)
+    check_shown(spec)
     obs = arrays["observations"]
     remedy = "these demonstrations are not of this environment (or of another version or wrapper of it)"
     if obs.shape[1:] != tuple(spec.obs_shape):

@@ -27,7 +27,7 @@ def check_order(obs: np.ndarray, source: str | os.PathLike) -> None:
         raise InputError(f"{place}: {fault}; {remedy}, in the environment too (config.env.wrappers)")
 
 
-def check_observations(spec: EnvSpec) -> None:
+def check_shown(spec: EnvSpec) -> None:
     """Refuses an environment for whose observations there is no network.
 
     Raises:

@@ -9,8 +9,6 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.errors import InputError
-
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 
 
@@ -86,18 +84,12 @@ def conv_layers(width: int) -> tuple[tuple[int, int, int], ...]:
 class ConvEncoder(nn.Module):
     """Nature CNN (Mnih et al. 2015) for 84 x 84 frames; one 3 x 3 layer for MinAtar's 10 x 10 grids.
 
-    Takes [..., H, W, C] in [0, 1] and returns [..., features]; too small images are an InputError.
+    Takes [..., H, W, C] in [0, 1] and returns [..., features].
     """
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        shape = x.shape[-3:]
         for features, size, stride in conv_layers(x.shape[-2]):
-            if min(x.shape[-3:-1]) < size:  # nothing would be left to learn from
-                raise InputError(
-                    f"images [H, W, C] = {list(shape)} are too small for the encoder, whose {size} x {size} "
-                    f"layer gets {list(x.shape[-3:-1])}; expected 36 x 36 or more, or narrower than 36"
-                )
             x = nn.relu(Conv(features, size, stride)(x))
         return x.reshape(*x.shape[:-3], -1)
 

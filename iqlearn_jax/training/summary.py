@@ -115,7 +115,7 @@ def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
     if problem.demos is None or problem.demos.episode_returns is None:
         return known | blank
     expert = float(problem.demos.episode_returns.mean())
-    if expert <= known["random_return"]:
+    if not expert > known["random_return"]:
         return known | blank | {"expert_return": expert}
     normalized = normalize(returns, expert, known["random_return"])
     score, interval = iqm_and_ci(normalized)

@@ -8,7 +8,7 @@ import pytest
 
 from iqlearn_jax.cli.describe import describe_demos
 from iqlearn_jax.data.demos import BUNDLED, absolute, from_arrays, load, resolve, transitions, validate
-from iqlearn_jax.data.observations import check_observations
+from iqlearn_jax.data.observations import check_shown
 from iqlearn_jax.data.save import save
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
@@ -119,7 +119,7 @@ def test_images_in_another_order_are_refused(shape, order, tmp_path, refused):
     assert wording in refused("validate", path)
     assert wording in refused("convert", path, tmp_path / "b.npz")
     with pytest.raises(InputError) as caught:
-        check_observations(spec)
+        check_shown(spec)
     assert f"[H, W, C] expected, looks like {order}; " in str(caught.value)
 
 

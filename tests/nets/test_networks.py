@@ -8,7 +8,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.errors import InputError
 from iqlearn_jax.nets import Actor, Critic, Ensemble, QNetwork
 from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN, Conv, orthogonal
 
@@ -30,14 +29,6 @@ def test_q_network_shapes(shape, options):
     q = jax.eval_shape(network.apply, params, obs)
     assert q.shape == (2, 5, 3)
     assert all(leaf.shape[0] == 2 for leaf in jax.tree.leaves(params))
-
-
-@pytest.mark.parametrize("shape", [(3, 84, 84), (4, 84, 84), (3, 40, 40), (20, 84, 3), (2, 10, 4)])
-def test_images_of_which_no_feature_is_left_are_refused(shape):
-    """Most of these are [C, H, W]; the encoder would give nothing, and training would learn from that."""
-    network = QNetwork(num_actions=3, hidden=(8,), image=True)
-    with pytest.raises(InputError, match="too small for the encoder"):
-        jax.eval_shape(network.init, jax.random.key(0), jnp.zeros((5, *shape)))
 
 
 @pytest.mark.slow

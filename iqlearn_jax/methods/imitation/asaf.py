@@ -28,11 +28,11 @@ from iqlearn_jax.agents.common import (
     NETWORK_KEYS,
     STANDARD_PARTS,
     Parts,
+    check_observations,
     descend,
     make_preprocess,
 )
 from iqlearn_jax.agents.ppo import make_policy, one_pass
-from iqlearn_jax.data.observations import check_observations
 from iqlearn_jax.methods.batches import inside
 from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require
 from iqlearn_jax.ops.baselines.adversarial import logistic_loss
