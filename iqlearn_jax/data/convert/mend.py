@@ -38,7 +38,7 @@ def mend(arrays: Arrays, mends: Mends, spec: EnvSpec | None, path: Source) -> Me
     if mends.drop_last:
         arrays = _drop_last(arrays, record, path)
     for wanted, change in ((mends.clip_actions, _clip), (mends.rescale_actions, _rescale)):
-        if wanted:
+        if wanted and "actions" in arrays:
             arrays = arrays | {"actions": change(arrays["actions"], spec, record, path)}
     return arrays, record
 
