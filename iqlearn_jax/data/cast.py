@@ -19,7 +19,7 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
     result = {}
     for field, array in arrays.items():
         if field in ("terminals", "truncations"):
-            result[field] = _flags(array, field, source)
+            result[field] = flags(array, field, source)
         elif field == "rewards" or array.dtype.kind == "f":
             result[field] = array.astype(np.float32, copy=False) if array.dtype.kind in "biuf" else array
         else:
@@ -31,7 +31,12 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
     return result
 
 
-def _flags(array: np.ndarray, field: str, source: Source) -> np.ndarray:
+def flags(array: np.ndarray, field: str, source: Source) -> np.ndarray:
+    """Flags [N] of any numeric type as bool.
+
+    Raises:
+      InputError: a number other than 0 and 1.
+    """
     if array.dtype.kind not in "biuf":
         return array
     bad = np.flatnonzero((array != 0) & (array != 1))
