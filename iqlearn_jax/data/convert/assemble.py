@@ -1,4 +1,4 @@
-"""From a file's columns to the six arrays of the format: episodes, successors, and the rows that are wanted."""
+"""From a file's columns to the six arrays of the format: its episodes, successors, and the wanted rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.convert.columns import Column, Recording, rows_of_episodes, take
-from iqlearn_jax.data.convert.episodes import FLAGS, Ends, find_ends
-from iqlearn_jax.data.convert.names import BOUNDARIES, USUAL, find, no_column
+from iqlearn_jax.data.convert.episodes import Ends, find_ends
+from iqlearn_jax.data.convert.names import BOUNDARIES, FLAGS, USUAL, find, no_column
 
 ROWS = ("actions", "rewards")  # one for each step; observations may have one more for each episode
 Spans = list[tuple[int, int]]

@@ -17,7 +17,7 @@ NUMBERS = "biuf"  # kinds of NumPy dtypes
 
 
 class Column(Protocol):
-    """Numbers [rows, ...] that are read when they are sliced: an array, a data set of HDF5, a member of an npz."""
+    """Numbers [rows, ...] that are read when they are sliced: an array, or a part of a file."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -61,21 +61,12 @@ class Recording:
 class Pieces:
     """Columns one after the other."""
 
-    def __init__(self, parts: Sequence[Column], name: str, source: Source):
-        """Refuses parts of different shapes.
-
-        Raises:
-          InputError: naming the first that is unlike the first one.
-        """
+    def __init__(self, parts: Sequence[Column]):
+        """Parts with rows of one shape (`unlike`)."""
         self.parts = parts
         self._rows = np.array([part.shape[0] for part in parts], np.int64)
         self.dtype = np.result_type(*(part.dtype for part in parts))
-        row = parts[0].shape[1:]
-        for i, part in enumerate(parts):
-            if part.shape[1:] != row:
-                place, actual = f"{name} of episode {i}", str(list(part.shape))
-                raise problem(source, place, f"rows of shape {list(row)} as before", actual, "leave it out")
-        self.shape = (int(self._rows.sum()), *row)
+        self.shape = (int(self._rows.sum()), *parts[0].shape[1:])
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Rows of whatever parts they lie in."""
@@ -102,20 +93,26 @@ class Episodes(Pieces):
         return self._rows
 
 
-def join_episodes(
-    episodes: Sequence[Mapping[str, Column]], source: Source
-) -> tuple[dict[str, Column], dict[str, str]]:
+def unlike(parts: Sequence[Column]) -> str | None:
+    """What keeps columns from being put one after the other, in words."""
+    row = parts[0].shape[1:]
+    bad = next((i for i, part in enumerate(parts) if part.shape[1:] != row), None)
+    return (
+        None if bad is None else f"shape {list(parts[bad].shape)} in episode {bad}, {list(row)} a row before"
+    )
+
+
+def join_episodes(episodes: Sequence[Mapping[str, Column]]) -> tuple[dict[str, Column], dict[str, str]]:
     """What all episodes have, as columns; and {name: why} of what is no column."""
     columns: dict[str, Column] = {}
     unread: dict[str, str] = {}
     for name in episodes[0]:
-        if not all(name in episode for episode in episodes):
-            unread[name] = "nothing in some of the episodes"
-            continue
-        try:
-            columns[name] = Episodes([episode[name] for episode in episodes], name, source)
-        except InputError as error:
-            unread[name] = str(error)
+        parts = [episode[name] for episode in episodes if name in episode]
+        reason = unlike(parts) if len(parts) == len(episodes) else "nothing in some of the episodes"
+        if reason is None:
+            columns[name] = Episodes(parts)
+        else:
+            unread[name] = reason
     return columns, unread
 
 

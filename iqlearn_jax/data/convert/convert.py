@@ -39,8 +39,9 @@ def convert(
     """Reads any supported layout, recognised by content, and brings it into the format.
 
     Layouts: the table of docs/demonstrations.md. Whatever has other names is read with `map` and the
-    arguments that say where episodes end. Numbers are cast to float32 / int32 / bool where that keeps them. Successors
-    that a file lacks are the next observations of their episodes; the last step of each is dropped then.
+    arguments that say where episodes end. Numbers are cast to float32 / int32 / bool where that keeps them.
+    Successors that a file lacks are the next observations of their episodes; the last step of each is dropped
+    then.
 
     Args:
       source: file, "bundled:NAME", folder of a Minari or LeRobot data set, id of a local Minari data set; or

@@ -7,6 +7,7 @@ import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.convert.columns import NUMBERS, Column, Recording, is_column, join_episodes
+from iqlearn_jax.data.convert.names import FLAGS, USUAL
 from iqlearn_jax.data.convert.safe_pickle import plain
 
 REMEDY = "known: a dict of arrays [N, ...], or a list with a dict of arrays [T, ...] for each episode"
@@ -31,10 +32,10 @@ def from_episodes(record: Sequence[Any], source: Source, kind: str = "arrays") -
             raise problem(source, f"episode {i}", "a dict", type(episode).__name__, REMEDY)
         columns, other = _columns(episode)
         unread |= other
-        episodes.append(columns)
+        episodes.append(columns | _flags_of_the_whole(episode, columns))
     if not episodes:
         raise problem(source, "episodes", "at least one", "zero episodes", "record at least one episode")
-    joined, unequal = join_episodes(episodes, source)
+    joined, unequal = join_episodes(episodes)
     return Recording(kind, joined, unread=unread | unequal)
 
 
@@ -45,9 +46,21 @@ def _columns(record: Mapping[Any, Any]) -> tuple[dict[str, Column], dict[str, st
         array = _numbers(value)
         if array is not None:
             columns[name] = array
-        else:
+        elif value is not None:  # None is left out, as for `Demos`
             unread[name] = f"{type(value).__name__}, which is no array of numbers"
     return columns, unread
+
+
+def _flags_of_the_whole(episode: Mapping[Any, Any], columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Flags of an episode's last step from one flag for the episode (imitation's `terminal`)."""
+    rows = (
+        columns[name].shape[0] for field in ("actions", "rewards") for name in USUAL[field] if name in columns
+    )
+    steps, found = next(rows, 0), {}
+    for name in (name for field in FLAGS for name in USUAL[field]):
+        if isinstance(episode.get(name), bool | np.bool_) and steps:
+            found[name] = np.arange(steps) == (steps - 1 if episode[name] else steps)
+    return dict(found)
 
 
 def _leaves(record: Mapping[Any, Any], prefix: str = "", depth: int = 0) -> Iterator[tuple[str, Any]]:

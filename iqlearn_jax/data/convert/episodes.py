@@ -9,9 +9,8 @@ import numpy as np
 from iqlearn_jax.data.cast import flags
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.convert.columns import NUMBERS, Column, Recording, rows_of_episodes
-from iqlearn_jax.data.convert.names import BOUNDARIES
+from iqlearn_jax.data.convert.names import BOUNDARIES, FLAGS
 
-FLAGS = ("terminals", "truncations", "timeouts", "dones")
 REMEDY = "say where episodes end: --episode-starts=KEY, --episode-ends=KEY or --lengths=KEY"
 
 

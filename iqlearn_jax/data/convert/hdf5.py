@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
-from iqlearn_jax.data.convert.columns import Episodes, Recording, is_column, join_episodes, needs, reading
+from iqlearn_jax.data.convert.columns import Recording, is_column, join_episodes, needs, reading
 
 MAGIC = b"\x89HDF"
 AMPLIFICATION = 1100  # bytes in memory per byte of file; deflate reaches 1032
@@ -55,7 +55,7 @@ def _recording(file: Any, datasets: dict[str, Any], path: Source) -> Recording:
     columns: dict[str, Any] = {name: Stored(d, path) for name, d in datasets.items() if _is_read(d)}
     if "num_episodes" in datasets and "observations_0" in columns:
         return _d3rlpy(int(datasets["num_episodes"][()]), columns, datasets, path)
-    recording = _grouped(columns, path)
+    recording = _grouped(columns)
     if recording is None:
         unread = {name: f"{d.dtype} {d.shape}" for name, d in datasets.items() if name not in columns}
         return Recording("hdf5", columns, unread=unread)
@@ -77,7 +77,7 @@ def _env_of(stated: Any) -> dict[str, str]:
     return {"env": name} if isinstance(name, str) else {}
 
 
-def _grouped(columns: dict[str, Any], path: Source) -> Recording | None:
+def _grouped(columns: dict[str, Any]) -> Recording | None:
     """The file as episodes, where every column lies in a numbered group of its own or of `data`."""
     episodes: dict[int, dict[str, Any]] = {}
     kinds = set()
@@ -91,7 +91,7 @@ def _grouped(columns: dict[str, Any], path: Source) -> Recording | None:
     if len(kinds) != 1 or not episodes:
         return None
     ordered = [episodes[number] for number in sorted(episodes)]
-    joined, unread = join_episodes(ordered, path)
+    joined, unread = join_episodes(ordered)
     recording = Recording("hdf5, a group for each episode", joined, unread=unread)
     recording.groups = {"observations": "obs/", "next_observations": "next_obs/"}
     vectors = [name for name in joined if name.startswith("obs/") and len(joined[name].shape) <= 2]
@@ -104,15 +104,16 @@ def _grouped(columns: dict[str, Any], path: Source) -> Recording | None:
 
 def _d3rlpy(count: int, columns: dict[str, Any], datasets: dict[str, Any], path: Source) -> Recording:
     """d3rlpy 2: `observations_3` and so on, `terminated_3` a scalar; no successors."""
-    joined: dict[str, Any] = {}
-    for name in ("observations", "actions", "rewards"):
-        missing = [i for i in range(count) if f"{name}_{i}" not in columns]
-        if missing:
-            remedy = "observations of several parts are not read: save them side by side"
-            raise problem(path, f"{name}_{missing[0]}", "an array for each episode", "none", remedy)
-        joined[name] = Episodes([columns[f"{name}_{i}"] for i in range(count)], name, path)
-    rows = joined["actions"].rows
+    needed = ("observations", "actions", "rewards")
+    missing = [f"{name}_{i}" for i in range(count) for name in needed if f"{name}_{i}" not in columns]
+    if missing:
+        remedy = "observations of several parts are not read: save them side by side"
+        raise problem(path, missing[0], "an array for each episode", "none", remedy)
+    episodes = [{name: columns[f"{name}_{i}"] for name in needed} for i in range(count)]
+    joined: dict[str, Any]
+    joined, unread = join_episodes(episodes)
+    rows = np.array([episode["actions"].shape[0] for episode in episodes])
     ended = np.zeros(int(rows.sum()), bool)
     ended[np.cumsum(rows) - 1] = [bool(datasets[f"terminated_{i}"][()]) for i in range(count)]
     joined["terminals"] = ended
-    return Recording("d3rlpy hdf5", joined)
+    return Recording("d3rlpy hdf5", joined, unread=unread)

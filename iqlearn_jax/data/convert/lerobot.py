@@ -70,7 +70,7 @@ def read_lerobot(path: Source) -> Recording:
         }
         if not files:
             raise problem(path, "data", "parquet files", "none", "download the data set's data folder, too")
-        columns = {name: _column(files, name, feature, path) for name, feature in features.items()}
+        columns = {name: _column(files, name, feature) for name, feature in features.items()}
     known = {
         "observations": "observation.state",
         "actions": "action",
@@ -83,8 +83,8 @@ def read_lerobot(path: Source) -> Recording:
     return Recording("lerobot", dict(columns), known=known, unread=unread, inner_ends=True, notes=notes)
 
 
-def _column(files: list[Any], name: str, feature: dict[str, Any], path: Source) -> Any:
+def _column(files: list[Any], name: str, feature: dict[str, Any]) -> Any:
     row = tuple(feature["shape"])
     row = () if row == (1,) and name not in ("observation.state", "action") else row  # stored as a number
     parts = [Feature(file, name, file.metadata.num_rows, row, feature["dtype"]) for file in files]
-    return Pieces(parts, name, path)  # not episodes: from v3 on a file holds several
+    return Pieces(parts)  # not episodes: from v3 on a file holds several

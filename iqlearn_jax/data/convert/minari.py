@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import gymnasium
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
@@ -105,14 +104,16 @@ def _flat(value: Any, space: Any, place: str, path: Source) -> np.ndarray:
     leaves = list(_leaves(space))
     if not leaves[0][0] and isinstance(value, np.ndarray):
         return value
+    from gymnasium import spaces  # heavy, and only here
+
     parts = []
     for keys, leaf in leaves:
         part = functools.reduce(lambda inside, key: inside[key], keys, value)
         if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
             actual = f"{leaf} at '{'/'.join(map(str, keys))}'"[:120]
             raise problem(path, place, "arrays of numbers", actual, "record it again without this entry")
-        if isinstance(leaf, gymnasium.spaces.Discrete):  # one-hot, as FlattenObservation has it
-            part = part.reshape(-1, 1) == np.arange(leaf.n) + leaf.start
+        if isinstance(leaf, spaces.Discrete):  # one-hot, as FlattenObservation has it
+            part = part.reshape(-1, 1) == int(leaf.start) + np.arange(int(leaf.n))
         parts.append(part.reshape(len(part), -1).astype(np.result_type(part, np.float32)))
     return np.concatenate(parts, axis=1)
 

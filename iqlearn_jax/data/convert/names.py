@@ -22,6 +22,7 @@ USUAL: dict[str, tuple[str, ...]] = {
     "lengths": ("lengths", "episode_lengths"),
 }
 MAPPED = (*FIELDS, "dones", "episode")
+FLAGS = ("terminals", "truncations", "timeouts", "dones")
 BOUNDARIES = ("lengths", "episode_starts", "episode_ends", "episode")
 
 
@@ -77,10 +78,11 @@ def find(recording: Recording, given: Mapping[str, str], source: Source) -> tupl
 
 
 def no_column(recording: Recording, field: str, name: str, source: Source) -> InputError:
-    """The error for a column that a file lacks."""
+    """The error for a column that a file lacks, or has as something else than numbers."""
     remedy = f"name it: --map {field}=KEY" if field in MAPPED else "name one of them"
-    if name in recording.unread:
-        return problem(source, name, "a column of numbers", recording.unread[name], remedy)
+    for other in (name, recording.known.get(field), *(USUAL[field] if name in USUAL[field] else ())):
+        if other in recording.unread:
+            return problem(source, other, "a column of numbers", recording.unread[other], remedy)
     here = _listed(recording.columns)
     return problem(source, field, f"a column '{name}'", f"only {here}", remedy)
 

@@ -13,7 +13,7 @@ from iqlearn_jax.data.convert.frames import frames_to_arrays
 from iqlearn_jax.data.demos import parse_metadata, read_arrays
 
 OBJECTS = "an object array, which holds a pickle, can run code and is never read"
-PIECE = 1 << 24  # bytes read at once where rows are passed over
+PIECE = 1 << 20  # bytes read at once where rows are passed over
 
 
 class Member:
