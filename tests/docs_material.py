@@ -1,4 +1,4 @@
-"""What readers have: my.npz (CartPole), hopper.npz, theirs.pkl (the authors' layout), log.npz (of other names).
+"""What readers have: my.npz (CartPole), hopper.npz, theirs.pkl (the authors' layout), log.npz (other names).
 
 The documents' tests run it in a temporary folder before the blocks that name these files.
 """

@@ -110,7 +110,7 @@ def test_robomimic_with_its_vectors_joined_or_those_chosen(hdf5, tmp_path):
     np.testing.assert_array_equal(whole.next_observations, demos.next_observations[:, [3, 0, 1, 2]])
     assert_fields(whole, {"actions": demos.actions, "terminals": demos.terminals})
     assert whole.metadata["env"] == "Lift"
-    assert "obs/a_object+obs/b_pos" in whole.metadata["conversion"][0]["columns"]
+    assert "obs/a_object + obs/b_pos" in whole.metadata["conversion"][0]["columns"]
     chosen = convert(path, map={"observations": "b_pos+a_object"})
     assert_same(demos, chosen)
     assert convert(path, map={"observations": "b_pos"}).observations.shape == (22, 3)
@@ -123,6 +123,16 @@ def test_robomimic_without_next_obs(hdf5, tmp_path):
     path = robomimic(hdf5, tmp_path / "a.hdf5", demos, groups=["obs"])
     assert_fields(convert(path, map={"observations": "b_pos+a_object"}), without_last_steps(demos))
     with pytest.raises(InputError, match=r"observations: expected a column 'bpos', found only .*obs/b_pos"):
+        convert(path, map={"observations": "bpos+a_object"})
+    with hdf5.File(path, "a") as file:
+        for i in range(2):
+            del file[f"data/demo_{i}/obs/b_pos"], file[f"data/demo_{i}/obs/a_object"]
+            file[f"data/demo_{i}/obs/wrist"] = file[f"data/demo_{i}/obs/camera"][:]
+    with pytest.raises(
+        InputError, match="vectors to put side by side, found 'obs/camera' among"
+    ):  # not `states`
+        convert(path)
+    with pytest.raises(InputError, match=r"observations: expected a column 'bpos', found only .*obs/camera"):
         convert(path, map={"observations": "bpos"})
 
 
@@ -190,7 +200,10 @@ def test_missing_packages_are_named_in_a_line(tmp_path, monkeypatch, refused):
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
     out = tmp_path / "o.npz"
     assert "pip install 'iqlearn_jax[hdf5]'" in refused("convert", tmp_path / "a.hdf5", out)
-    assert "pip install 'iqlearn_jax[lerobot]'" in refused("convert", tmp_path, out)
+    assert "pip install 'iqlearn_jax[arrow]'" in refused("convert", tmp_path, out)
+    monkeypatch.setitem(sys.modules, "pyarrow.ipc", None)
+    (tmp_path / "meta" / "dataset_info.json").write_text("{}")
+    assert "pip install 'iqlearn_jax[arrow]'" in refused("convert", tmp_path / "meta", out)
 
 
 # pickles and npy
@@ -304,6 +317,33 @@ def test_imitation(tmp_path):
         for track, part in episodes
     ]
     assert_same(demos, convert(trajectories))
+
+
+def test_imitation_folder(tmp_path, refused):
+    pa = pytest.importorskip("pyarrow")
+    demos = make_demos((5, 3, 1), (True, False, True))
+    rows = {"obs": [], "acts": [], "infos": [], "terminal": [], "rews": []}
+    for track, part in episodes_of(demos):
+        rows["obs"].append(track.tolist())
+        rows["acts"].append(part["actions"].tolist())
+        rows["infos"].append(["{}"] * len(part["actions"]))
+        rows["terminal"].append(bool(part["terminals"].any()))
+        rows["rews"].append(part["rewards"].tolist())
+    table = pa.table(rows)
+    for i, piece in enumerate((table[:2], table[2:])):
+        path = tmp_path / f"data-0000{i}-of-00002.arrow"
+        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(piece)
+    (tmp_path / "dataset_info.json").write_text("{}")
+    assert_same(demos, convert(tmp_path))
+    (tmp_path / "data-00000-of-00002.arrow").write_bytes(b"no")
+    assert "a whole folder of Arrow files" in refused("convert", tmp_path, tmp_path / "o.npz")
+
+
+def test_other_folders(tmp_path, refused):
+    (tmp_path / "a.txt").write_text("")
+    message = refused("convert", tmp_path, tmp_path / "o.npz")
+    assert "data/metadata.json (Minari), meta/info.json (LeRobot)" in message and "found a.txt" in message
 
 
 def test_sb3_buffer_whose_dones_are_timeouts_too(tmp_path):

@@ -94,6 +94,10 @@ def test_timeouts_say_what_the_other_ends_are():
     assert demos.metadata["conversion"][0]["timeouts_among_dones"] == 1
 
 
+def test_complete_flags_need_no_boundaries():
+    assert_same(DEMOS, convert(arrays_of(DEMOS) | {"lengths": np.array([1, 2]), "episode": np.arange(9)}))
+
+
 def test_ends_that_disagree():
     early = np.arange(9) == 4
     with pytest.raises(
@@ -130,10 +134,13 @@ def test_columns_side_by_side():
     expected = convert(arrays_of(DEMOS) | {"next_observations": None})
     for name in ("a+b", "obs", "obs/p+obs/q"):
         assert_same(expected, convert(arrays, map={"observations": name}))
+    whole = convert(arrays)  # a group of a usual name, without being asked
+    assert_same(expected, whole)
+    assert whole.metadata["conversion"][0]["columns"] == "observations: obs/p + obs/q"
     arrays["image"] = np.zeros((9, 2, 2, 3), np.uint8)
     with pytest.raises(InputError, match="expected vectors to put side by side"):
         convert(arrays, map={"observations": "image+a"})
-    with pytest.raises(InputError, match="expected as many rows in each of them"):
+    with pytest.raises(InputError, match="expected as many rows in each part"):
         convert(arrays | {"b": left[:3]}, map={"observations": "a+b"})
 
 
@@ -194,7 +201,7 @@ def test_the_mapping_on_the_command_line(tmp_path, capsys):
     assert main(["demos", "convert", *paths, f"--map={names}", "--episode-starts=first"]) == 0
     assert_same(DEMOS, load(tmp_path / "b.npz"))
     printed = capsys.readouterr()
-    assert "columns: observations=x, actions=u" in " ".join(printed.out.split())
+    assert "columns: observations: x, actions: u" in " ".join(printed.out.split())
     assert printed.err.count("\n") == 1 and "all 3 ends are taken as cut by time" in printed.err
     assert_same(DEMOS, iqlearn_jax.convert_demos(strange(first=FIRST), map=NAMES, episode_starts="first"))
 
@@ -253,6 +260,7 @@ def test_rows_are_found_wherever_they_lie(tmp_path):
     arrays["rewards"] = np.repeat(np.arange(20) % 3 == 1, 3).astype(np.float32)
     arrays["observations"] = np.asfortranarray(arrays["observations"])
     np.savez(tmp_path / "a.npz", **arrays)
+    assert convert(tmp_path / "a.npz").actions.flags.writeable
     demos = convert(tmp_path / "a.npz", min_return=1)
     rows = np.flatnonzero(arrays["rewards"])
     for name in ("observations", "actions", "next_observations"):

@@ -6,7 +6,7 @@ A reader lists a file's columns; `assemble` decides which of them are the format
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import IO, Any, Protocol
 
 import numpy as np
 
@@ -152,6 +152,19 @@ def take(column: Column, spans: Iterable[tuple[int, int]]) -> np.ndarray:
             joined.append((start, stop))
     parts = [np.asarray(column[slice(start, stop)]) for start, stop in joined]
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def read_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, whether columns come first, and dtype of an npy file, which is left at its first number.
+
+    Raises:
+      Exception: whatever damage makes NumPy raise.
+    """
+    version = np.lib.format.read_magic(stream)
+    read: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in read:
+        raise ValueError(f"an npy header of version {version}")
+    return read[version](stream)
 
 
 @contextmanager

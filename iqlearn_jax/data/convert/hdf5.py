@@ -94,10 +94,11 @@ def _grouped(columns: dict[str, Any]) -> Recording | None:
     joined, unread = join_episodes(ordered)
     recording = Recording("hdf5, a group for each episode", joined, unread=unread)
     recording.groups = {"observations": "obs/", "next_observations": "next_obs/"}
-    vectors = [name for name in joined if name.startswith("obs/") and len(joined[name].shape) <= 2]
-    if vectors:
-        recording.known["observations"] = "+".join(vectors)
-        recording.known["next_observations"] = "+".join(f"next_{name}" for name in vectors)
+    seen = sorted(name for name in joined if name.startswith("obs/"))
+    vectors = [name for name in seen if len(joined[name].shape) <= 2]
+    if seen:
+        recording.known["observations"] = "+".join(vectors or seen)
+        recording.known["next_observations"] = "+".join(f"next_{name}" for name in vectors or seen)
         recording.inner_ends = True  # robomimic marks steps of success as done, too
     return recording
 

@@ -9,18 +9,19 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.convert.arrow import is_arrow, read_arrow
 from iqlearn_jax.data.convert.columns import Recording
 from iqlearn_jax.data.convert.dicts import from_dict, from_episodes
 from iqlearn_jax.data.convert.hdf5 import MAGIC, open_hdf5
 from iqlearn_jax.data.convert.lerobot import is_lerobot, read_lerobot
-from iqlearn_jax.data.convert.minari import local_folder, read_minari
+from iqlearn_jax.data.convert.minari import is_minari, local_folder, read_minari
 from iqlearn_jax.data.convert.npz import open_npz
 from iqlearn_jax.data.convert.pickles import read_npy, read_pickle
 from iqlearn_jax.data.convert.tables import ENDINGS, read_table
 from iqlearn_jax.data.demos import resolve
 
 Arrays = Mapping[str, Any] | Sequence[Mapping[str, Any]]
-KNOWN = "known: npz, HDF5, pickle, npy, CSV, and the folder of a Minari (metadata.json) or LeRobot data set"
+KNOWN = "known: npz, HDF5, pickle, npy, CSV, and folders of Minari, LeRobot and imitation"
 
 
 def open_source(
@@ -61,7 +62,18 @@ def locate(path: Source) -> Source:
 
 
 def _folder(path: Source, max_episodes: int | None) -> Recording:
-    return read_lerobot(path) if is_lerobot(path) else read_minari(path, max_episodes)
+    if is_lerobot(path):
+        return read_lerobot(path)
+    if is_arrow(path):
+        return read_arrow(path)
+    if is_minari(path):
+        return read_minari(path, max_episodes)
+    inside = sorted(entry.name for entry in Path(path).iterdir())
+    actual = f"{', '.join(inside[:6])}{', ...' if len(inside) > 6 else ''}" if inside else "an empty folder"
+    expected = (
+        "a folder with data/metadata.json (Minari), meta/info.json (LeRobot) or dataset_info.json (imitation)"
+    )
+    raise problem(path, "folder", expected, actual, "give one of these, or the file inside")
 
 
 def _magic(path: Source) -> bytes:

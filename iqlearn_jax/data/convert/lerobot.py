@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.convert.arrow import numbers
 from iqlearn_jax.data.convert.columns import Pieces, Recording, needs, reading
 
 INFO = Path("meta", "info.json")
@@ -37,11 +38,8 @@ class Feature:
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Those rows."""
         if self._read is None:
-            column = self._file.read(columns=[self._name]).column(0).combine_chunks()
-            while hasattr(column, "flatten") and hasattr(column.type, "value_type"):
-                column = column.flatten()  # lists of numbers, of one length
-            flat = column.to_numpy(zero_copy_only=False)
-            self._read = np.asarray(flat, self.dtype).reshape(self.shape)
+            stored = numbers(self._file.read(columns=[self._name]).column(0).combine_chunks())
+            self._read = np.asarray(stored, self.dtype).reshape(self.shape)
         return self._read[rows]
 
 
@@ -61,7 +59,7 @@ def read_lerobot(path: Source) -> Recording:
     try:
         import pyarrow.parquet as parquet  # optional and heavy
     except ImportError as error:
-        raise needs(path, "pyarrow", "lerobot", error) from error
+        raise needs(path, "pyarrow", "arrow", error) from error
     with reading(path, "LeRobot data set"):
         info = json.loads(Path(path, INFO).read_text(encoding="utf-8"))
         files = [parquet.ParquetFile(name) for name in sorted(Path(path, "data").glob("*/*.parquet"))]

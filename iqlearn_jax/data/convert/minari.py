@@ -21,6 +21,11 @@ def local_folder(dataset_id: str) -> Path | None:
     return folder if (folder / "data" / "metadata.json").is_file() else None
 
 
+def is_minari(folder: Source) -> bool:
+    """Whether a folder is a data set, or the data in one."""
+    return any(Path(folder, *inside, "metadata.json").is_file() for inside in ((), ("data",)))
+
+
 def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
     """Reads a local Minari data set with array actions.
 

@@ -52,29 +52,33 @@ def given_names(mapping: Mapping[str, str] | None, **options: str | None) -> dic
 
 
 def find(recording: Recording, given: Mapping[str, str], source: Source) -> tuple[dict[str, Column], str]:
-    """The columns of the fields, and how they are named where that is not the field's own name.
+    """The columns of the fields, and how they are called where that is not the field's own name.
 
-    A given name is a column, a group of them, or several joined by "+", which are put side by side in that
-    order; "" leaves a field out. Where one kind of boundary is given, a file's others do not count.
+    A name is a column, a group of them in the order of their names, or several joined by "+"; these are put
+    side by side. A given "" leaves a field out. A file's own boundaries do not count where one kind is given,
+    nor where its flags say all there is to say.
 
     Raises:
       InputError: a given name that the file lacks, listing those that it has.
     """
     usual = {field: _usual(field, recording) for field in USUAL}
-    if any(field in given for field in BOUNDARIES):
+    complete = usual["terminals"] and usual["truncations"]
+    if complete or any(field in given for field in BOUNDARIES):
         usual |= dict.fromkeys(BOUNDARIES)
     if "timeouts" in given:
         usual["truncations"] = None
     if "observations" in given and "next_observations" in recording.groups:
         usual["next_observations"] = given["observations"]
-    names = {field: name for field, name in (usual | dict(given)).items() if name}
-    found = {}
-    for field, name in names.items():
-        parts = _parts(name, field, recording, source, field in given)
-        if parts:
-            found[field] = parts[0] if len(parts) == 1 else _beside(parts, field, name, source)
-    said = {field: name for field, name in names.items() if field in found and name != field}
-    return found, ", ".join(f"{field}={name}" for field, name in said.items())
+    found, said = {}, []
+    for field, name in (usual | dict(given)).items():
+        keys = _keys(name, field, recording) if name else []
+        if name and not keys and field in given:
+            raise no_column(recording, field, name, source)
+        if keys:
+            parts = [recording.columns[key] for key in keys]
+            found[field] = parts[0] if len(parts) == 1 else _beside(parts, field, keys, source)
+            said += [f"{field}: {' + '.join(keys)}"] if keys != [field] else []
+    return found, ", ".join(said)
 
 
 def no_column(recording: Recording, field: str, name: str, source: Source) -> InputError:
@@ -83,8 +87,9 @@ def no_column(recording: Recording, field: str, name: str, source: Source) -> In
     for other in (name, recording.known.get(field), *(USUAL[field] if name in USUAL[field] else ())):
         if other in recording.unread:
             return problem(source, other, "a column of numbers", recording.unread[other], remedy)
-    here = _listed(recording.columns)
-    return problem(source, field, f"a column '{name}'", f"only {here}", remedy)
+    parts = [part for part in name.split("+") if not _keys(part, field, recording)]
+    expected = f"a column '{parts[0] if parts else name}'"
+    return problem(source, field, expected, f"only {_listed(recording.columns)}", remedy)
 
 
 def _listed(names: Iterable[str], most: int = 30) -> str:
@@ -95,39 +100,28 @@ def _listed(names: Iterable[str], most: int = 30) -> str:
 
 def _usual(field: str, recording: Recording) -> str | None:
     candidates = (recording.known[field],) if field in recording.known else USUAL[field]
-    return next((name for name in candidates if _has(name, recording)), None)
+    return next((name for name in candidates if _keys(name, field, recording)), None)
 
 
-def _has(name: str, recording: Recording) -> bool:
-    return all(part in recording.columns for part in name.split("+"))
-
-
-def _parts(name: str, field: str, recording: Recording, source: Source, given: bool) -> list[Column]:
+def _keys(name: str, field: str, recording: Recording) -> list[str]:
+    """The columns that a name stands for; none where one of them is missing."""
     columns, group = recording.columns, recording.groups.get(field, "")
-    found: list[Column] = []
+    found: list[str] = []
     for part in [name] if name in columns else name.split("+"):
-        under = [key for key in columns if key.startswith(f"{part.rstrip('/')}/")]
-        if group + part in columns:
-            found.append(columns[group + part])
-        elif part in columns:
-            found.append(columns[part])
-        elif under:
-            found.extend(columns[key] for key in under)
-        elif given and not (field == "next_observations" and group):
-            raise no_column(recording, field, part, source)
-        else:
+        under = sorted(key for key in columns if key.startswith(f"{part.rstrip('/')}/"))
+        here = [key for key in (group + part, part) if key in columns][:1] or under
+        if not here:
             return []
+        found += here
     return found
 
 
-def _beside(parts: list[Column], field: str, name: str, source: Source) -> Column:
+def _beside(parts: list[Column], field: str, keys: list[str], source: Source) -> Column:
     rows = [part.shape[0] for part in parts]
-    wide = next((part for part in parts if len(part.shape) > 2), None)
+    wide = next((key for key, part in zip(keys, parts, strict=True) if len(part.shape) > 2), None)
     if wide is not None:
-        actual = f"one of shape {list(wide.shape)} in '{name}'"
-        raise problem(
-            source, field, "vectors to put side by side", actual, f"map one image: --map {field}=KEY"
-        )
+        remedy = f"choose one image or several vectors: --map {field}=KEY+KEY"
+        raise problem(source, field, "vectors to put side by side", f"'{wide}' among {_listed(keys)}", remedy)
     if len(set(rows)) > 1:
-        raise problem(source, field, "as many rows in each of them", str(rows), f"'{name}' is what is joined")
+        raise problem(source, field, "as many rows in each part", str(rows), f"these are {_listed(keys)}")
     return Beside(parts)

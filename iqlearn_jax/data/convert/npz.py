@@ -8,12 +8,12 @@ from typing import IO, Any
 import numpy as np
 
 from iqlearn_jax.data.checks import FIELDS, Source, problem
-from iqlearn_jax.data.convert.columns import Recording, is_column, reading
+from iqlearn_jax.data.convert.columns import Recording, is_column, read_header, reading
 from iqlearn_jax.data.convert.frames import frames_to_arrays
 from iqlearn_jax.data.demos import parse_metadata, read_arrays
 
 OBJECTS = "an object array, which holds a pickle, can run code and is never read"
-PIECE = 1 << 20  # bytes read at once where rows are passed over
+PIECE = 1 << 20  # bytes read at once
 
 
 class Member:
@@ -28,7 +28,7 @@ class Member:
         self._stream: IO[bytes] | None = None
         self._row = 0
         with archive.open(self._name) as stream:
-            self.shape, self._fortran, self.dtype = _header(stream)
+            self.shape, self._fortran, self.dtype = read_header(stream)
         self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=np.int64))
         stored = archive.getinfo(self._name).file_size
         if not self.dtype.hasobject and self._row_bytes * (self.shape or (1,))[0] > stored:
@@ -41,9 +41,13 @@ class Member:
         start, stop, _ = rows.indices(self.shape[0])
         self._go_to(start)
         assert self._stream is not None  # `_go_to`
-        data = _exactly(self._stream, (stop - start) * self._row_bytes)
+        array = np.empty((stop - start, *self.shape[1:]), self.dtype)
+        buffer = memoryview(array.reshape(-1).view(np.uint8))
+        for done in range(0, len(buffer), PIECE):
+            piece = buffer[done : done + PIECE]
+            piece[:] = _exactly(self._stream, len(piece))
         self._row = stop
-        return np.frombuffer(data, self.dtype).reshape(stop - start, *self.shape[1:])
+        return array
 
     def _whole(self) -> np.ndarray:
         with self._archive.open(self._name) as stream:
@@ -53,7 +57,7 @@ class Member:
         if self._stream is None or row < self._row:
             self.close()
             self._stream, self._row = self._archive.open(self._name), 0
-            _header(self._stream)
+            read_header(self._stream)
         over = (row - self._row) * self._row_bytes
         while over:
             over -= len(_exactly(self._stream, min(over, PIECE)))
@@ -63,14 +67,6 @@ class Member:
         if self._stream is not None:
             self._stream.close()
             self._stream = None
-
-
-def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(stream)
-    read: Any = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    if version not in read:
-        raise ValueError(f"an npy header of version {version}")
-    return read[version](stream)
 
 
 def _exactly(stream: IO[bytes], size: int) -> bytes:

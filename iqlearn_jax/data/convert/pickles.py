@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
-from iqlearn_jax.data.convert.columns import Recording
+from iqlearn_jax.data.convert.columns import Recording, read_header, reading
 from iqlearn_jax.data.convert.dicts import from_dict, from_episodes
 from iqlearn_jax.data.convert.safe_pickle import plain, read_bytes, unpickle
 from iqlearn_jax.errors import InputError
@@ -43,13 +43,8 @@ def read_npy(path: Source, max_episode_steps: int | None = None) -> Recording:
     """
     data = read_bytes(path)
     file = io.BytesIO(data)
-    try:
-        version = np.lib.format.read_magic(file)
-        old = version == (1, 0)
-        header = np.lib.format.read_array_header_1_0 if old else np.lib.format.read_array_header_2_0
-        shape, _, dtype = header(file)
-    except ValueError as error:
-        raise problem(path, "file", "a whole npy file", str(error)[:120], "export it as npz") from error
+    with reading(path, "npy file"):
+        shape, _, dtype = read_header(file)
     if not dtype.hasobject:
         actual, remedy = f"one array, {dtype} {list(shape)}", "put the arrays of all fields into one npz"
         raise problem(path, "file", "several arrays by name", actual, remedy)
