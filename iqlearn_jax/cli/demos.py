@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqlearn_jax.cli.common import Parser, Subcommand, add_at, add_import, add_workdir, run_group
+from iqlearn_jax.errors import InputError
 
 if TYPE_CHECKING:
     from iqlearn_jax.types import EnvSpec
@@ -63,9 +64,14 @@ def _validate(arguments: list[str]) -> int:
 
 def _convert(arguments: list[str]) -> int:
     parser = Parser("iqlearn demos convert", description=COMMANDS["convert"].help)
-    parser.add_argument("source", help="npz, the authors' pickle, or the folder of a Minari data set")
-    parser.add_argument("target", help="npz to write")
+    parser.add_argument(
+        "files", nargs="*", metavar="SOURCE TARGET", help="what to read, and the npz to write"
+    )
+    parser.add_argument(
+        "--merge", nargs="+", default=[], metavar="SOURCE", help="one file of the episodes of several"
+    )
     _add_env(parser)
+    _add_names(parser)
     parser.add_argument("--policy", help="who acted, for the metadata")
     parser.add_argument("--clip-actions", action="store_true", help="clip actions to the bounds of --env")
     parser.add_argument(
@@ -80,24 +86,39 @@ def _convert(arguments: list[str]) -> int:
         action="store_true",
         help="leave out last steps of truncated episodes, where the file has no true successor",
     )
-    parser.add_argument("--max-episodes", type=int, help="keep only so many episodes, from the first")
+    parser.add_argument(
+        "--max-episodes", type=int, help="keep only so many episodes of each source, from the first"
+    )
+    parser.add_argument("--min-return", type=float, help="keep only episodes of at least this return")
+    parser.add_argument("--observation-only", action="store_true", help="leave actions out")
     options = parser.parse_args(arguments)
+    sources, target = _sources(options.files, options.merge)
     from iqlearn_jax.cli.describe import describe_demos
     from iqlearn_jax.data.convert.convert import convert
+    from iqlearn_jax.data.convert.merge import merge
+    from iqlearn_jax.data.convert.names import parse_map
     from iqlearn_jax.data.save import save
 
-    demos = convert(
-        options.source,
-        spec=_spec(options),
-        clip_actions=options.clip_actions,
-        rescale_actions=options.rescale_actions,
-        timeouts_win=options.timeouts_win,
-        drop_last=options.drop_last,
-        max_episode_steps=options.max_episode_steps,
-        max_episodes=options.max_episodes,
-        policy=options.policy,
-    )
-    print(describe_demos(save(options.target, demos), options.target))
+    settings = {
+        "map": parse_map(options.map),
+        "episode_starts": options.episode_starts,
+        "episode_ends": options.episode_ends,
+        "lengths": options.lengths,
+        "timeouts": options.timeouts,
+        "observation_only": options.observation_only,
+        "spec": _spec(options),
+        "clip_actions": options.clip_actions,
+        "rescale_actions": options.rescale_actions,
+        "timeouts_win": options.timeouts_win,
+        "drop_last": options.drop_last,
+        "max_episode_steps": options.max_episode_steps,
+        "max_episodes": options.max_episodes,
+        "min_return": options.min_return,
+        "policy": options.policy,
+    }
+    parts = [convert(source, **settings) for source in sources]
+    saved = save(target, parts[0] if len(parts) == 1 else merge(parts, sources))
+    print(describe_demos(saved, target))
     return 0
 
 
@@ -120,9 +141,42 @@ def _record(arguments: list[str]) -> int:
     return 0
 
 
+def _sources(files: list[str], merged: list[str]) -> tuple[list[str], str]:
+    """What to read and what to write: the last of the files before `--merge`, or else the last after it."""
+    if not merged and len(files) != 2:
+        raise InputError(
+            f"demos convert: expected SOURCE TARGET, found {len(files)} files; several become one with "
+            "'iqlearn demos convert TARGET --merge SOURCE SOURCE'"
+        )
+    if len(files) > 2 or len(files) + len(merged) < 2:
+        raise InputError(
+            "demos convert: expected TARGET --merge SOURCE SOURCE; see 'iqlearn demos convert --help'"
+        )
+    every = [*files[:-1], *merged, *files[-1:]]
+    return every[:-1], every[-1]
+
+
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file")
     parser.add_argument("--observation-only", action="store_true", help="the file may lack actions")
+
+
+def _add_names(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "names in the source, where they are not the usual ones (docs/demonstrations.md)"
+    )
+    group.add_argument(
+        "--map",
+        default="",
+        metavar="FIELD=KEY,...",
+        help="e.g. observations=obs,actions=acts; A+B puts side by side",
+    )
+    group.add_argument("--episode-starts", metavar="KEY", help="flags or positions of first steps")
+    group.add_argument("--episode-ends", metavar="KEY", help="flags or positions of last steps")
+    group.add_argument("--lengths", metavar="KEY", help="steps of each episode")
+    group.add_argument(
+        "--timeouts", metavar="KEY", help="flags of steps that time cut; other ends are the task's"
+    )
 
 
 def _add_env(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
     result = {}
     for field, array in arrays.items():
         if field in ("terminals", "truncations"):
-            result[field] = _flags(array, field, source)
+            result[field] = flags(array, field, source)
         elif field == "rewards" or array.dtype.kind == "f":
             result[field] = _floats(array, field, source)
         else:
@@ -45,7 +45,12 @@ def _all_nan(array: np.ndarray) -> bool:
     return array.dtype.kind == "f" and bool(array.size and np.isnan(array).all())
 
 
-def _flags(array: np.ndarray, field: str, source: Source) -> np.ndarray:
+def flags(array: np.ndarray, field: str, source: Source) -> np.ndarray:
+    """Flags [N] of any numeric type as bool.
+
+    Raises:
+      InputError: a number other than 0 and 1.
+    """
     if array.dtype.kind not in "biuf":
         return array
     bad = np.flatnonzero((array != 0) & (array != 1))

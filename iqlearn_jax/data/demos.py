@@ -297,7 +297,7 @@ def _check_magic(path: Source) -> None:
         reason = error.strerror or type(error).__name__
         raise problem(path, "file", "a readable npz file", reason, "check the path") from error
     if not magic.startswith(b"PK"):
-        remedy = "'iqlearn demos convert SRC DST' reads some other layouts (docs/demonstrations.md)"
+        remedy = "'iqlearn demos convert SRC DST' reads HDF5, pickles, npy, CSV, Minari and LeRobot"
         raise problem(path, "file", "an npz file (a zip archive)", f"the first bytes {magic!r}", remedy)
 
 
