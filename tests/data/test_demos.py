@@ -140,7 +140,7 @@ def test_foreign_keys_are_listed_and_nobody_is_sent_in_circles(tmp_path, refused
     message = refused("validate", path)
     assert "found only obs, acts" in message and "'iqlearn demos convert' reads other layouts" in message
     message = refused("convert", path, tmp_path / "b.npz")
-    assert "found only obs, acts" in message and "demos convert" not in message
+    assert "obs" in message and "acts" in message and "demos convert" not in message
     text = write(tmp_path / "c.npz", arrays_of(make_demos()) | {"actions": np.array(["a"] * 8)})
     assert "demos convert" not in refused("convert", text, tmp_path / "b.npz")
 
