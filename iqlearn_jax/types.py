@@ -12,7 +12,7 @@ Array = Any  # jax.Array in compiled code, numpy.ndarray on the host
 Metrics = dict[str, Array]
 Hparams = dict[str, Any]  # traced leaves: rates, temperature, gamma, alpha, observation statistics
 
-MOST_CHANNELS = 16  # an axis that is longer is taken for a height or a width
+PICTURE = 20  # entries of both axes at which a table of numbers is taken for an image
 
 
 class Transition(struct.PyTreeNode, kw_only=True):
@@ -89,17 +89,21 @@ class EnvSpec(NamedTuple):
         return self.num_actions is not None
 
 
-def shape_fault(shape: Sequence[int]) -> str | None:
-    """What is wrong with the shape of one observation; None for what networks read: (), [D] and [H, W, C]."""
-    order = {0: None, 1: None, 2: "[H, W]", 3: None, 4: "[N, H, W, C]"}.get(len(shape), f"{len(shape)} axes")
-    if len(shape) in (3, 4) and _channels_first(*shape[-3:]):
+def order_fault(shape: Sequence[int], dtype: Any) -> str | None:
+    """What is wrong with the order of axes of one image; None for [H, W, C] and for what is no image."""
+    order = None
+    if len(shape) == 2 and (np.dtype(dtype) == np.uint8 or min(shape) >= PICTURE):
+        order = "[H, W]"
+    elif len(shape) in (3, 4) and _channels_first(*shape[-3:]):
         order = "[C, H, W]" if len(shape) == 3 else "[N, C, H, W]"
+    elif len(shape) == 4:
+        order = "[N, H, W, C]"
     return None if order is None else f"[H, W, C] expected, looks like {order}"
 
 
-def _channels_first(first: int, middle: int, last: int) -> bool:
-    """Whether the other axes look like height and width: larger, and alike or too long for channels."""
-    return first < min(middle, last) and (middle == last or min(middle, last) > MOST_CHANNELS)
+def _channels_first(first: int, *others: int) -> bool:
+    """Whether the first axis is much shorter than the others, or short enough for colours."""
+    return first < min(others) and (first <= 4 or 2 * first <= min(others))
 
 
 def discount(gamma: Array | float, terminated: Array) -> Array:

@@ -5,26 +5,28 @@ import os
 import numpy as np
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.types import EnvSpec, shape_fault
+from iqlearn_jax.types import EnvSpec, order_fault
 
-ORDER_REMEDY = {
-    2: "add an axis to images (observations[..., None]) and flatten anything else",
+REMEDY = {
+    2: "add an axis (observations[..., None])",
     3: "transpose them (np.moveaxis(observations, 1, -1))",
+    4: "make the frames channels of one image",
 }
-FRAMES_REMEDY = "make the frames channels of one image"
 
 
 def check_order(obs: np.ndarray, source: str | os.PathLike) -> None:
-    """Refuses a file's observations [N, ...] that are neither states, vectors nor images [H, W, C].
+    """Refuses a file's observations [N, ...] that look like images of another order than [H, W, C].
 
     Raises:
       InputError: names the order that they seem to have, and how to change it.
     """
-    fault = shape_fault(obs.shape[1:])
+    fault = order_fault(obs.shape[1:], obs.dtype)
     if fault is not None:
-        remedy = ORDER_REMEDY.get(obs.ndim - 1, FRAMES_REMEDY)
         place = f"{os.fspath(source)}: observations [N, {', '.join(map(str, obs.shape[1:]))}]"
-        raise InputError(f"{place}: {fault}; {remedy}, in the environment too (config.env.wrappers)")
+        raise InputError(
+            f"{place}: {fault}; {REMEDY[obs.ndim - 1]}, in the environment too (config.env.wrappers), or "
+            "flatten them"
+        )
 
 
 def check_shown(spec: EnvSpec) -> None:
@@ -33,7 +35,9 @@ def check_shown(spec: EnvSpec) -> None:
     Raises:
       InputError: names the environment and what it is to show.
     """
-    fault = shape_fault(spec.obs_shape)
+    fault = order_fault(spec.obs_shape, spec.obs_dtype)
+    if fault is None and len(spec.obs_shape) not in (0, 1, 3):
+        fault = "a vector [D] or an image [H, W, C] expected"
     if fault is not None:
         raise InputError(
             f"observations of {spec.id} have shape {list(spec.obs_shape)}: {fault}; change them in a wrapper "

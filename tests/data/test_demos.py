@@ -123,6 +123,13 @@ def test_images_in_another_order_are_refused(shape, order, tmp_path, refused):
     assert f"[H, W, C] expected, looks like {order}; " in str(caught.value)
 
 
+def test_tables_of_numbers_are_no_images():
+    states = np.zeros((8, 4, 11), np.float32)
+    validate(from_arrays(arrays_of(make_demos()) | dict.fromkeys(STATES, states), {}))
+    with pytest.raises(InputError, match=r"a vector \[D\] or an image \[H, W, C\] expected"):
+        check_shown(SPEC._replace(obs_shape=(4, 11)))
+
+
 def test_what_training_refuses_does_not_fit():
     """Both ask `check_arrays`: states without a table, and images that are no stacks of frames."""
     states = from_arrays(arrays_of(make_demos()) | dict.fromkeys(STATES, np.zeros(8, np.int32)), {})

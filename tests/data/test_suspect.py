@@ -227,6 +227,9 @@ def test_boxes_that_are_not_symmetric():
 def test_what_cannot_be_rescaled():
     with pytest.raises(InputError, match="rescale_actions: expected bounds of actions, found no environment"):
         convert_in_memory(continuous([-1.0, 1.0]), rescale_actions=True)
+    for option in ("rescale_actions", "clip_actions"):
+        with pytest.raises(InputError, match=f"{option}: expected continuous actions .*found int32"):
+            convert_in_memory(episodes(), spec=SPEC, **{option: True})
     with pytest.raises(InputError, match=r"actions\[1, 0\]: expected -1\.\.1, found 1\.5"):
         convert_in_memory(continuous([-1.0, 1.5]), spec=box(2.0), rescale_actions=True)
     with pytest.raises(InputError, match="leave one out"):

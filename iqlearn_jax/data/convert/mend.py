@@ -70,33 +70,33 @@ def _drop_last(arrays: Arrays, record: dict[str, Any], path: Source) -> Arrays:
     return {name: array[~dropped] for name, array in (arrays | {"truncations": truncations}).items()}
 
 
-def _bounds(actions: np.ndarray, spec: EnvSpec | None, option: str, path: Source) -> Any:
-    """The bounds [A] twice, float32; None where actions are not this environment's: validation says so."""
+def _bounds(
+    actions: np.ndarray, spec: EnvSpec | None, option: str, path: Source
+) -> tuple[np.ndarray, np.ndarray]:
+    """The bounds [A] of the environment, float32."""
     if spec is None:
         raise problem(path, option, "bounds of actions", "no environment", "name it with --env ID")
-    if actions.dtype.kind != "f" or spec.action_low is None or actions.shape[1:] != np.shape(spec.action_low):
-        return None
+    shape = None if spec.action_low is None else np.shape(spec.action_low)
+    if actions.dtype.kind != "f" or actions.shape[1:] != shape:
+        expected = f"continuous actions [N, {', '.join(map(str, shape or ['A']))}] in a box"
+        actual = f"{actions.dtype} {list(actions.shape)}, {spec.id}"
+        raise problem(path, option, expected, actual, "leave it out")
     return np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
 
 
 def _clip(actions: np.ndarray, spec: EnvSpec | None, record: dict[str, Any], path: Source) -> np.ndarray:
-    bounds = _bounds(actions, spec, "clip_actions", path)
-    if bounds is None:
-        return actions
-    outside = out_of_range(actions, *bounds)
+    low, high = _bounds(actions, spec, "clip_actions", path)
+    outside = out_of_range(actions, low, high)
     record |= {
         "clipped_entries": int(outside.sum()),
         "action_entries": int(actions.size),
         "largest_magnitude": float(np.abs(actions[outside]).max(initial=0.0)),
     }
-    return np.clip(actions, *bounds)
+    return np.clip(actions, low, high)
 
 
 def _rescale(actions: np.ndarray, spec: EnvSpec | None, record: dict[str, Any], path: Source) -> np.ndarray:
-    bounds = _bounds(actions, spec, "rescale_actions", path)
-    if bounds is None:
-        return actions
-    low, high = bounds
+    low, high = _bounds(actions, spec, "rescale_actions", path)
     if not np.isfinite([low, high]).all():
         raise problem(path, "rescale_actions", "finite bounds", "infinite ones", "give the box bounds")
     bad = np.argwhere(out_of_range(actions, -np.ones_like(low), np.ones_like(high)))
