@@ -374,6 +374,8 @@ def test_sb3_buffer_of_several_environments(tmp_path):
     )
     np.savez(tmp_path / "a.npz", **fields)
     assert_fields(convert(tmp_path / "a.npz"), expected)
+    with pytest.raises(InputError, match=r"rewards: expected shape \[8, 2\], ... as the flags, found \[8\]"):
+        convert(fields | {"rewards": one.rewards})
 
 
 def test_d4rl_as_npz(tmp_path):
@@ -439,7 +441,9 @@ def test_minari_with_dict_observations_by_its_id(tmp_path, monkeypatch):
     flat = np.stack([gym.spaces.flatten(space, step) for step in steps]).astype(np.float32)
     np.testing.assert_array_equal(demos.observations, flat[:-1])
     np.testing.assert_array_equal(demos.next_observations, flat[1:])
-    assert demos.metadata["conversion"][0]["observations"] == "goal/x + goal/y + observation"
+    assert "observations: obs/goal/x + obs/goal/y + obs/observation" in str(demos.metadata["conversion"])
+    chosen = convert("test/dicts-v0", map={"observations": "observation+goal/y"})
+    np.testing.assert_array_equal(chosen.next_observations, flat[1:][:, [5, 6, 3, 4]])
     with pytest.raises(InputError, match="minari download"):
         convert("test/others-v0")
 
