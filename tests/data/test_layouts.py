@@ -374,6 +374,8 @@ def test_sb3_buffer_of_several_environments(tmp_path):
     )
     np.savez(tmp_path / "a.npz", **fields)
     assert_fields(convert(tmp_path / "a.npz"), expected)
+    with pytest.raises(InputError, match=r"rewards: expected shape \[8, 2\], ... as the flags, found \[8\]"):
+        convert(fields | {"rewards": one.rewards})
 
 
 def test_d4rl_as_npz(tmp_path):
@@ -393,6 +395,16 @@ def test_one_observation_more_for_each_episode(tmp_path):
     np.savez(tmp_path / "a.npz", **arrays)
     assert_same(demos, convert(tmp_path / "a.npz"))
     assert_same(convert(arrays_of(demos), max_episodes=1), convert(tmp_path / "a.npz", max_episodes=1))
+
+
+@pytest.mark.parametrize("save_arrays", [np.savez, np.savez_compressed])
+def test_one_flipped_bit_is_noticed(save_arrays, tmp_path, refused):
+    demos = make_demos((200,), (True,))
+    save_arrays(tmp_path / "a.npz", **arrays_of(demos))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[1500] ^= 1  # in the observations
+    (tmp_path / "a.npz").write_bytes(data)
+    assert "expected a whole npz file" in refused("convert", tmp_path / "a.npz", tmp_path / "o.npz")
 
 
 def test_a_pytorch_file_and_object_arrays(tmp_path, refused):
@@ -439,7 +451,9 @@ def test_minari_with_dict_observations_by_its_id(tmp_path, monkeypatch):
     flat = np.stack([gym.spaces.flatten(space, step) for step in steps]).astype(np.float32)
     np.testing.assert_array_equal(demos.observations, flat[:-1])
     np.testing.assert_array_equal(demos.next_observations, flat[1:])
-    assert demos.metadata["conversion"][0]["observations"] == "goal/x + goal/y + observation"
+    assert "observations: obs/goal/x + obs/goal/y + obs/observation" in str(demos.metadata["conversion"])
+    chosen = convert("test/dicts-v0", map={"observations": "observation+goal/y"})
+    np.testing.assert_array_equal(chosen.next_observations, flat[1:][:, [5, 6, 3, 4]])
     with pytest.raises(InputError, match="minari download"):
         convert("test/others-v0")
 

@@ -62,6 +62,7 @@ def test_episodes_by_number(numbers):
         ),
         ("lengths", [4, 0, 5], "lengths: expected episodes of one step or more"),
         ("lengths", [4.5, 4.5], "lengths: expected a list of whole numbers or flags"),
+        ("lengths", [4.0, np.inf], "lengths: expected a list of whole numbers or flags"),
         (
             "episode_starts",
             [1, 4],
@@ -118,7 +119,8 @@ def test_what_a_file_lacks_is_said_with_what_it_has():
     with pytest.raises(InputError, match="lengths: expected a column 'n', found only"):
         convert(strange(), map=NAMES, lengths="n")
     with pytest.raises(
-        InputError, match=r"terminals: expected ends of episodes, found none.*--episode-starts"
+        InputError,
+        match=r"terminals: expected ends of episodes, found no flags or episodes among x, u, gain, y; say",
     ):
         convert(strange(), map=NAMES)
     with pytest.raises(InputError, match="unknown field to map 'action'; did you mean actions"):
@@ -166,6 +168,8 @@ def test_rows_that_do_not_fit():
         arrays = strange(n=[4, 2, 3]) | {name: np.zeros((rows, 1))}
         with pytest.raises(InputError, match=f"expected 9 rows, one for each step.*found {rows}"):
             convert(arrays, map=NAMES, lengths="n")
+    with pytest.raises(InputError, match=r"rewards: expected one number for each step, found \[9, 2\]"):
+        convert(strange(n=[4, 2, 3]) | {"gain": np.zeros((9, 2))}, map=NAMES, lengths="n")
 
 
 def test_only_good_episodes():

@@ -42,7 +42,7 @@ def assemble(
     for name in ("observations",) if choice.observation_only else ("observations", "actions"):
         if name not in found:
             raise no_column(recording, name, recording.known.get(name, USUAL[name][0]), source)
-    found, breaks = _by_environment(found)
+    found, breaks = _by_environment(found, source)
     ends = find_ends(found, recording, breaks, source)
     one_more = _check_rows(found, ends, int(ends.lengths.sum()), source)
     kept = _chosen(found, ends, choice, source)
@@ -56,7 +56,7 @@ def assemble(
     return fields, {name: value for name, value in notes.items() if value or value is None}
 
 
-def _by_environment(found: dict[str, Column]) -> tuple[dict[str, Column], np.ndarray]:
+def _by_environment(found: dict[str, Column], source: Source) -> tuple[dict[str, Column], np.ndarray]:
     """Steps of several environments side by side [T, K, ...] (SB3's buffers) one environment after the other.
 
     Known by their flags, which have that axis, and their actions, which have one more.
@@ -65,13 +65,15 @@ def _by_environment(found: dict[str, Column]) -> tuple[dict[str, Column], np.nda
     actions = found["actions"].shape if "actions" in found else ()
     if len(shape) != 2 or len(actions) < 3 or actions[:2] != shape:
         return found, np.zeros(0, np.int64)
-    steps, environments = shape
-    turned: dict[str, Column] = {
-        name: np.asarray(column[:]).swapaxes(0, 1).reshape(steps * environments, *column.shape[2:])
-        for name, column in found.items()
-        if name not in BOUNDARIES
-    }
-    return turned, np.arange(1, environments + 1) * steps - 1
+    turned: dict[str, Column] = {}
+    for name, column in found.items():
+        if name in BOUNDARIES:
+            continue
+        if column.shape[:2] != shape:
+            actual, remedy = str(list(column.shape)), f"leave it out: --map {name}="
+            raise problem(source, name, f"shape {list(shape)}, ... as the flags", actual, remedy)
+        turned[name] = np.asarray(column[:]).swapaxes(0, 1).reshape(-1, *column.shape[2:])
+    return turned, np.arange(1, shape[1] + 1) * shape[0] - 1
 
 
 def _check_rows(found: Mapping[str, Column], ends: Ends, steps: int, source: Source) -> bool:
@@ -101,6 +103,9 @@ def _check_column(column: Column, name: str, ends: Ends, extra: int, source: Sou
         if name == "observations":
             rows += f" (or {ends.lengths.sum() + len(expected)}, one more for each episode)"
         raise problem(source, name, rows, str(column.shape[0]), "every column holds the same steps")
+    if name == "rewards" and np.prod(column.shape[1:]) != 1:
+        actual = str(list(column.shape))
+        raise problem(source, name, "one number for each step", actual, "--map rewards= leaves them out")
 
 
 def _chosen(found: Mapping[str, Column], ends: Ends, choice: Choice, source: Source) -> np.ndarray:

@@ -66,13 +66,13 @@ class Pieces:
         self.parts = parts
         self._rows = np.array([part.shape[0] for part in parts], np.int64)
         self.dtype = np.result_type(*(part.dtype for part in parts))
+        self._last = np.cumsum(self._rows)
         self.shape = (int(self._rows.sum()), *parts[0].shape[1:])
 
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Rows of whatever parts they lie in."""
         start, stop, _ = rows.indices(self.shape[0])
-        last = np.cumsum(self._rows)
-        first = last - self._rows
+        last, first = self._last, self._last - self._rows
         touched = np.flatnonzero((last > start) & (first < stop))
         if not touched.size:
             return np.zeros((0, *self.shape[1:]), self.dtype)

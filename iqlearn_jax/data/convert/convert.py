@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from absl import logging
 
 from iqlearn_jax.data.cast import cast
@@ -19,7 +18,7 @@ from iqlearn_jax.data.demos import Demos, from_arrays
 from iqlearn_jax.data.suspect import suspicions, warn
 from iqlearn_jax.types import EnvSpec
 
-Read = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays with dtypes as found, metadata
+IN_MEMORY = "arrays"  # what messages call a source that is no file
 
 
 def convert(
@@ -73,22 +72,22 @@ def convert(
     Raises:
       InputError: unreadable, unsafe or invalid input.
     """
-    path: Source = locate(source) if isinstance(source, str | os.PathLike) else "arrays"
+    path: Source = locate(source) if isinstance(source, str | os.PathLike) else IN_MEMORY
+    stored = path is not IN_MEMORY
     _check_limits(path, max_episodes=max_episodes, max_episode_steps=max_episode_steps)
     ends = {"episode_starts": episode_starts, "episode_ends": episode_ends, "lengths": lengths}
     names = given_names(map, **ends, timeouts=timeouts)
     choice = Choice(names, observation_only, max_episodes, min_return)
-    with open_source(path if path != "arrays" else source, max_episodes) as recording:
+    with open_source(path if stored else source, max_episodes) as recording:
         arrays, notes = assemble(recording, choice, path)
     arrays = cast(arrays, path)
     check_arrays(arrays, None, path, observation_only)
     mends = Mends(clip_actions, rescale_actions, max_episode_steps, timeouts_win, drop_last)
     arrays, changes = mend(arrays, mends, spec, path)
-    origin = {"source": Path(path).name, "source_sha256": _sha256(path)}
-    record = {"format": recording.format} | notes | origin | changes
-    metadata = (
-        recording.metadata | ({"env": spec.id} if spec else {}) | ({"policy": policy} if policy else {})
-    )
+    record = {"format": recording.format} | notes | {"source": Path(path).name}
+    record |= {"source_sha256": _sha256(path) if stored else None} | changes
+    metadata = recording.metadata | ({"env": spec.id} if spec else {})
+    metadata |= {"policy": policy} if policy else {}
     metadata["conversion"] = [*metadata.get("conversion", []), record]
     check_arrays(arrays, spec, path, observation_only)
     _say(record, path)
@@ -126,7 +125,7 @@ def _say(record: Mapping[str, Any], path: Source) -> None:
 
 
 def _sha256(path: Source) -> str | None:
-    if not os.path.isfile(path):
-        return None  # a folder, or arrays in memory
+    if os.path.isdir(path):
+        return None
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,7 @@ import numpy as np
 from iqlearn_jax.data.cast import flags
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.convert.columns import NUMBERS, Column, Recording, rows_of_episodes
-from iqlearn_jax.data.convert.names import BOUNDARIES, FLAGS
+from iqlearn_jax.data.convert.names import BOUNDARIES, FLAGS, listed
 
 REMEDY = "say where episodes end: --episode-starts=KEY, --episode-ends=KEY or --lengths=KEY"
 
@@ -48,17 +48,19 @@ def find_ends(found: Mapping[str, Column], recording: Recording, breaks: np.ndar
     notes: dict[str, Any] = {}
     if lengths is None:
         if not marks and not breaks.size:
-            actual = "none of terminals, truncations, dones and episodes"
+            actual = f"no flags or episodes among {listed(recording.columns)}"
             raise problem(source, "terminals", "ends of episodes", actual, REMEDY)
         ends = np.logical_or.reduce(list(marks.values())) if marks else np.zeros(steps, bool)
         unmarked = np.union1d(breaks, [steps - 1]) if steps else breaks
         notes["open_ends"] = int((~ends[unmarked]).sum())
         lengths = np.diff(np.union1d(np.flatnonzero(ends), unmarked), prepend=-1)
-    else:
-        notes["open_ends"] = int(_last_is_open(found))
-        if not recording.inner_ends:
-            _check_inside(marks, lengths, source)
-    return _reasons(lengths, marks, notes)
+        return _reasons(lengths, marks, ends[np.cumsum(lengths) - 1], notes)
+    if not recording.inner_ends:
+        _check_inside(marks, lengths, source)
+    stated = np.ones(len(lengths), bool)
+    stated[-1] = not _last_is_open(found)
+    notes["open_ends"] = int((~stated).sum())
+    return _reasons(lengths, marks, stated, notes)
 
 
 def steps_of(found: Mapping[str, Column], recording: Recording) -> int:
@@ -108,7 +110,8 @@ def _last_is_open(found: Mapping[str, Column]) -> bool:
 
 def _whole_numbers(array: np.ndarray, name: str, source: Source) -> np.ndarray:
     flat = array.reshape(-1)
-    if array.size != len(array) or flat.dtype.kind not in NUMBERS or (flat != np.floor(flat)).any():
+    whole = flat.dtype.kind in NUMBERS and bool((np.isfinite(flat) & (flat == np.floor(flat))).all())
+    if array.size != len(array) or not whole:
         actual = f"{array.dtype} {list(array.shape)}"
         raise problem(source, name, "a list of whole numbers or flags", actual, "name another column")
     return flat.astype(np.int64)
@@ -178,15 +181,16 @@ def _check_inside(marks: Mapping[str, np.ndarray], lengths: np.ndarray, source: 
             raise problem(source, f"{name}[{early[0]}]", expected, "an end", remedy)
 
 
-def _reasons(lengths: np.ndarray, marks: Mapping[str, np.ndarray], notes: dict[str, Any]) -> Ends:
+def _reasons(
+    lengths: np.ndarray, marks: Mapping[str, np.ndarray], stated: np.ndarray, notes: dict[str, Any]
+) -> Ends:
+    """Why episodes ended; `stated` [E]: whether the file says that they did."""
     last = np.cumsum(lengths) - 1
     at = {name: mark[last] for name, mark in marks.items()}
     nothing = np.zeros(len(last), bool)
     cut = at.get("truncations", nothing) | at.get("timeouts", nothing)
     won = at.get("timeouts", nothing) if "terminals" in at else cut  # a done may be either
-    others = ~cut if "timeouts" in at else nothing  # whoever names the timeouts says what the other ends are
-    if notes["open_ends"]:
-        others[-1] = False
+    others = stated & ~cut if "timeouts" in at else nothing  # who names the timeouts says what the others are
     ended = at.get("terminals", at.get("dones", others))
     notes["timeouts_among_dones"] = int((ended & won).sum())
     terminated = ended & ~won

@@ -27,7 +27,7 @@ class Stored:
     def __getitem__(self, rows: slice) -> np.ndarray:
         """Those rows."""
         stored = self._dataset.id.get_storage_size()
-        if self._dataset.nbytes > AMPLIFICATION * stored + 2**20:
+        if self._dataset.nbytes > AMPLIFICATION * stored + 2**26:
             actual = f"{stored} stored"
             expected = f"what makes {self._dataset.nbytes} bytes"
             raise problem(self._path, self._dataset.name, expected, actual, "do not trust this file")

@@ -29,15 +29,15 @@ def is_minari(folder: Source) -> bool:
 def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
     """Reads a local Minari data set with array actions.
 
-    Observations of Dict and Tuple spaces are put side by side, each flattened: the keys in the order of the
-    space, which Minari keeps sorted, as `gymnasium.wrappers.FlattenObservation` does.
+    Observations of Dict and Tuple spaces are columns `obs/KEY`, put side by side unless `--map` chooses: each
+    flattened, the keys in the order of the space, as `gymnasium.wrappers.FlattenObservation` has them.
 
     Args:
       path: the data set's folder, its `data` folder, or a file in that.
       max_episodes: keep only so many episodes, from the first; None keeps all.
     Returns:
-      the six arrays of the format, dtypes as found, and notes (`dataset_id`, `open_ends`: episodes whose last
-      step was not marked, taken as truncations, `observations`: what was put side by side).
+      columns, dtypes as found, and notes (`dataset_id`, `open_ends`: episodes whose last step was not marked,
+      taken as truncations).
     Raises:
       InputError: package not installed, no such data set, damage, or actions that are no arrays.
     """
@@ -63,10 +63,13 @@ def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
     arrays = {key: np.concatenate([episode[key] for episode, _ in episodes]) for key in episodes[0][0]}
     notes: dict[str, Any] = {"dataset_id": metadata.get("dataset_id")}
     notes["open_ends"] = sum(is_open for _, is_open in episodes)
-    parts = ["/".join(map(str, keys)) for keys, _ in _leaves(space)]
-    notes |= {"observations": " + ".join(parts)} if parts != [""] else {}
-    known = {"env": dataset.env_spec.id} if dataset.env_spec else {}
-    return Recording("minari", dict(arrays), metadata=known, notes=notes)
+    recording = Recording("minari", dict(arrays), notes=notes)
+    recording.metadata = {"env": dataset.env_spec.id} if dataset.env_spec else {}
+    if "observations" not in arrays:
+        recording.groups = {"observations": "obs/", "next_observations": "next_obs/"}
+        for field, group in recording.groups.items():
+            recording.known[field] = "+".join(name for name in arrays if name.startswith(group))
+    return recording
 
 
 def _data_folder(path: Source) -> Path:
@@ -104,23 +107,24 @@ def _leaves(space: Any, keys: tuple = ()) -> Iterator[tuple[tuple, Any]]:
         yield from _leaves(part, (*keys, key))
 
 
-def _flat(value: Any, space: Any, place: str, path: Source) -> np.ndarray:
-    """[T, ...] observations of an array space, [T, sum of sizes] of several."""
+def _parts(value: Any, space: Any, place: str, path: Source) -> dict[str, np.ndarray]:
+    """{"": [T + 1, ...]} of an array space; {"goal/x": [T + 1, size], ...} of one with others inside."""
     leaves = list(_leaves(space))
     if not leaves[0][0] and isinstance(value, np.ndarray):
-        return value
+        return {"": value}
     from gymnasium import spaces  # heavy, and only here
 
-    parts = []
+    parts = {}
     for keys, leaf in leaves:
+        name = "/".join(map(str, keys))
         part = functools.reduce(lambda inside, key: inside[key], keys, value)
         if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
-            actual = f"{leaf} at '{'/'.join(map(str, keys))}'"[:120]
+            actual = f"{leaf} at '{name}'"[:120]
             raise problem(path, place, "arrays of numbers", actual, "record it again without this entry")
         if isinstance(leaf, spaces.Discrete):  # one-hot, as FlattenObservation has it
             part = part.reshape(-1, 1) == int(leaf.start) + np.arange(int(leaf.n))
-        parts.append(part.reshape(len(part), -1).astype(np.result_type(part, np.float32)))
-    return np.concatenate(parts, axis=1)
+        parts[name] = part.reshape(len(part), -1).astype(np.result_type(part, np.float32))
+    return parts
 
 
 def _episode(episode: Any, space: Any, path: Source) -> tuple[dict[str, np.ndarray], bool]:
@@ -128,14 +132,18 @@ def _episode(episode: Any, space: Any, path: Source) -> tuple[dict[str, np.ndarr
         remedy = "an array is needed: flatten the action space (gymnasium.spaces.flatten) and record again"
         actual = type(episode.actions).__name__
         raise problem(path, f"actions of episode {episode.id}", "one array", actual, remedy)
-    observations = _flat(episode.observations, space, f"observations of episode {episode.id}", path)
     steps = len(episode.rewards)
-    if len(observations) != steps + 1:
-        expected, actual = f"{steps + 1} observations", str(len(observations))
-        raise problem(path, f"observations of episode {episode.id}", expected, actual, "record it again")
-    arrays = {
-        "observations": observations[:-1],
-        "next_observations": observations[1:],
+    place = f"observations of episode {episode.id}"
+    arrays: dict[str, np.ndarray] = {}
+    for name, part in _parts(episode.observations, space, place, path).items():
+        if len(part) != steps + 1:
+            expected, actual = f"{steps + 1} observations", str(len(part))
+            raise problem(path, place, expected, actual, "record it again")
+        now, following = (
+            (f"obs/{name}", f"next_obs/{name}") if name else ("observations", "next_observations")
+        )
+        arrays |= {now: part[:-1], following: part[1:]}
+    arrays |= {
         "actions": episode.actions,
         "rewards": episode.rewards,
         "terminals": episode.terminations.astype(bool),

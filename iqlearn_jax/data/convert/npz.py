@@ -42,7 +42,7 @@ class Member:
         self._go_to(start)
         assert self._stream is not None  # `_go_to`
         array = np.empty((stop - start, *self.shape[1:]), self.dtype)
-        buffer = memoryview(array.reshape(-1).view(np.uint8))
+        buffer = array.reshape(-1).view(np.uint8).data
         for done in range(0, len(buffer), PIECE):
             piece = buffer[done : done + PIECE]
             piece[:] = _exactly(self._stream, len(piece))
