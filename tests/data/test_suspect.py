@@ -9,6 +9,7 @@ from iqlearn_jax.cli.main import main
 from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.demos import BUNDLED, Demos, load, suspicious, transitions
 from iqlearn_jax.data.save import save
+from iqlearn_jax.data.suspect import lost_in_float32
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 from tests.data.made_up import arrays_of, make_demos
@@ -248,16 +249,21 @@ COLUMNS = {
 
 
 @pytest.mark.parametrize("name", COLUMNS)
-def test_columns_that_float32_cannot_hold(name, caplog):
+def test_columns_that_float32_cannot_hold(name):
     values, said = COLUMNS[name]
-    track = np.c_[np.random.default_rng(0).normal(size=100), values]
-    Demos(track[:-1], np.zeros(99, int), None, track[1:], truncations=np.arange(99) == 98)
+    lines = lost_in_float32(np.c_[np.random.default_rng(0).normal(size=100), values], "observations")
+    assert lines == [] if said is None else said in one(lines)
+    assert lost_in_float32(np.float32(values)[:, None], "observations") == []  # nothing more is lost
+
+
+def test_what_the_cast_loses_is_said(caplog):
+    """Unix time, ten episodes a day apart: within each of them all float32 numbers are one."""
+    time = 1.7e9 + 86400 * np.repeat(np.arange(10), 10) + 0.05 * np.tile(np.arange(10), 10)
+    ends = np.arange(100) % 10 == 9
+    now, after = (np.c_[np.zeros(100), x] for x in (time, time + 0.05))
+    Demos(now, np.zeros(100, int), None, after, truncations=ends)
     texts = [record.getMessage() for record in caplog.records]
-    if said is None:
-        assert texts == []
-    else:
-        assert "float32 cannot tell neighbours apart" in texts[0] and len(texts) == 1
-        assert said.replace("100", "99") in texts[0]
+    assert "demos: observations: float32 cannot tell neighbours apart: column 1 (100 values" in one(texts)
 
 
 def test_the_commands_say_it(tmp_path, capsys):
