@@ -41,6 +41,7 @@ WORST = {  # kind -> configuration, the sick run's metrics, part of the remedy
     ),
     "policy_uniform": ({"temperature": 5.0}, {"policy__entropy": 0.69}, "temperature=0.5"),
     "policy_collapsed": (OFFLINE, {"policy__entropy": 1e-6, "eval__likeness": 0.3}, "demos.trajectories"),
+    "policy_lost": ({"critic_lr": 0.1}, {"eval__likeness": np.where(UP < 0.6, 0.8, 0.05)}, "_lr=0.0001"),
     "critic_explosion": ({}, {"critic__grad_norm": np.exp(10 * UP)}, "critic_lr=1e-05"),
     "penalty_saturated": ({}, {"iq__penalty": 100 * UP}, "critic_lr=1e-05"),
 }  # fmt: skip
@@ -54,6 +55,7 @@ MILD = {  # the same metrics, still within what healthy runs do
     "reward_gap_inverted": {"iq__reward_expert": -0.05, "iq__reward_policy": 0.05},
     "policy_uniform": {"policy__entropy": 0.6},
     "policy_collapsed": {"policy__entropy": 1e-6, "eval__likeness": 0.6},
+    "policy_lost": {"eval__likeness": np.where(UP < 0.6, 0.8, 0.3)},
     "critic_explosion": {"critic__grad_norm": np.exp(4 * UP)},
     "penalty_saturated": {"iq__penalty": 50 * UP},
 }
@@ -138,6 +140,18 @@ def test_the_newest_evaluation_counts_and_none_is_no_evidence():
         diagnose(case_of(**OFFLINE), History(rows.updates[14:], {k: v[14:] for k, v in rows.metrics.items()}))
         == {}
     )
+
+
+def test_a_policy_is_lost_after_two_evaluations_or_at_the_end():
+    """Once may be an odd evaluation, unless it is that of the final policy; never had, it is not lost."""
+    once = np.where(UP[12] == UP, 0.05, 0.8)
+    assert diagnose(case_of(), healthy(eval__likeness=once)) == {}
+    final = healthy(eval__likeness=np.where(UP == 1, 0.05, 0.8))
+    finding = diagnose(case_of(), final)["policy_lost"]
+    assert (finding.update, finding.metric) == (1000, "eval/likeness")
+    assert "snapshot_every=2000" in finding.remedy and "--at=likeness" in finding.remedy
+    assert diagnose(case_of(updates=2000), final) == {}
+    assert diagnose(case_of(), healthy(eval__likeness=np.where(UP < 0.6, 0.4, 0.0))) == {}
 
 
 def test_a_burst_after_calm_is_no_explosion():
