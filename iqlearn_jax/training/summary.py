@@ -67,7 +67,7 @@ def final_scores(session: "Session", state: Any) -> dict[str, Any]:
     played = session.evaluate(state, max(FINAL_EPISODES, problem.config.eval_episodes))
     likeness = session.judge(played)
     return scores(problem, played.returns.mean(axis=1)) | {
-        "likeness": None if likeness is None else likeness.tolist()
+        "likeness": None if likeness is None else [None if np.isnan(x) else float(x) for x in likeness]
     }
 
 

@@ -9,6 +9,7 @@ from iqlearn_jax.cli import main as cli
 from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.doctor import remedies, rules
 from iqlearn_jax.doctor.doctor import Doctor, diagnose, examine_folder
+from iqlearn_jax.doctor.doubts import doubts
 from iqlearn_jax.doctor.remedies import DIAGNOSES
 from iqlearn_jax.doctor.rules import History
 from iqlearn_jax.errors import InputError
@@ -245,6 +246,17 @@ def test_real_runs_of_the_presets_are_left_in_peace(name):
     assert diagnose(*recorded(name)) == {}
 
 
+def test_what_cannot_be_judged_is_said():
+    """No finding, and no clean bill either."""
+    assert doubts(case_of(), healthy()) == []
+    blind = healthy(eval__likeness=np.nan)
+    (said,) = doubts(case_of(), blind)
+    assert said.startswith("policy_collapsed, policy_lost in 1 of 3 runs: no eval/likeness so far")
+    unbounded = {"divergence": "reverse_kl", "regularize": "expert"}
+    assert "nothing bounds the reward" in doubts(case_of(**unbounded), healthy())[0]
+    assert "width is set" in doubts(case_of(CONTINUOUS, **OFFLINE), healthy())[0]
+
+
 # A folder ---------------------------------------------------------------------------------------------------
 
 
@@ -294,12 +306,10 @@ def test_resumed_and_read_afterwards_it_finds_the_same(tmp_path, capsys):
     watch(doctor_of(parts), history, range(8, 20))
     assert capsys.readouterr().err == ""  # all was said before
     assert (whole / "doctor.json").read_bytes() == (parts / "doctor.json").read_bytes()
-    findings, runs = examine_folder(whole, find_spec)
-    assert (
-        runs == 3
-        and [finding._asdict() for finding in findings]
-        == json.loads((whole / "doctor.json").read_text())["findings"]
-    )
+    findings, runs, untold = examine_folder(whole, find_spec)
+    assert (runs, untold) == (3, []) and [finding._asdict() for finding in findings] == json.loads(
+        (whole / "doctor.json").read_text()
+    )["findings"]
     assert cli.main(["doctor", f"--workdir={whole}"]) == 0
     assert "2 findings in 3 runs" in capsys.readouterr().out
 
