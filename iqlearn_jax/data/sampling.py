@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from iqlearn_jax.data.demos import Demos, transitions
+from iqlearn_jax.data.demos import Demos, fields_of, from_arrays, transitions
 from iqlearn_jax.data.frames import FrameRows, frame_rows, to_transitions
+from iqlearn_jax.data.origin import moments
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
@@ -24,7 +25,18 @@ def make_rows(demos: Demos, spec: EnvSpec, source: str = "demos") -> Rows:
     Raises:
       InputError: images that are not stacks of their episode's frames.
     """
-    return frame_rows(demos, spec.frame_stack, source) if len(spec.obs_shape) == 3 else transitions(demos)
+    if len(spec.obs_shape) == 3:
+        return frame_rows(demos, spec.frame_stack, source)
+    return transitions(relative_demos(demos, spec))
+
+
+def relative_demos(demos: Demos, spec: EnvSpec) -> Demos:
+    """Demonstrations with observations as learning sees them (`EnvSpec.relative`), in float32."""
+    if spec.obs_origin is None and demos.observations.dtype != np.float64:
+        return demos
+    arrays = fields_of(demos)
+    seen = {name: spec.relative(arrays[name]) for name in ("observations", "next_observations")}
+    return from_arrays(arrays | seen, demos.metadata)
 
 
 def take_rows(rows: Rows, index: jax.Array) -> Transition:
@@ -240,16 +252,6 @@ def whitening_matrix(sources: list[np.ndarray]) -> np.ndarray:
     covariance = np.mean([x.T @ x / len(x) for x in sources], axis=0)  # x is centred over all sources
     variance, directions = np.linalg.eigh(covariance)
     return directions / np.where(variance > MIN_STD**2, np.sqrt(np.maximum(variance, 0)), 1.0)
-
-
-def moments(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation [D] of the mixture in which each source [n, D] has the same weight.
-
-    In float64: a sum of float32 numbers far from 0 would be further off than they vary.
-    """
-    means = np.stack([obs.mean(axis=0, dtype=np.float64) for obs in sources])
-    variances = np.stack([obs.var(axis=0, dtype=np.float64) for obs in sources])
-    return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
 
 def check_normalization(

@@ -125,7 +125,7 @@ def noise_of(reference: Reference) -> float:
     first = size // 2
     masses, away = (reference.mass, reference.mass), reference.away
     halves = (np.split(rng.permutation(reference.expert), [first]) for _ in range(SPLITS))
-    squares = [energy_distance(*pair, masses, away) for pair in halves]
+    squares = [energy_distance(x, y, masses, away) for x, y in halves]
     return float(np.quantile(squares, RARE)) / (1.0 / first + 1.0 / (size - first))
 
 

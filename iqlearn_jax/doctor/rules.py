@@ -50,8 +50,7 @@ class Case(NamedTuple):
       action_dim: None for discrete actions.
       max_entropy: in nats, as V counts them (`agents.Agent`).
       gaussian: whether the policy is that of one critic, whose entropy is set and not learned.
-      unit: log-volume of the box in half-widths, in nats of the environment's unit of actions; from there
-        entropies are judged, since that unit is free. 0 where entropies have none.
+      unit: log-volume [nats] of half the box's widths; continuous entropies are judged from there, else 0.
     """
 
     config: Any
@@ -90,9 +89,7 @@ class Case(NamedTuple):
         return self.max_entropy - self.unit
 
     def floor(self, temperature: NDArray) -> NDArray:
-        """[R] How far V sinks, at most, by the unit of actions alone: each step pays for entropy below 0."""
-        if self.action_dim is None or self.gaussian:
-            return np.zeros_like(temperature)
+        """[R] How far V may sink by where entropies count from: the unit of actions, or a target above it."""
         nats = np.minimum(self.unit - entropy_floor(self.config, self.hparams), 0.0)
         return temperature * nats / (1.0 - self.hparams["gamma"])
 
@@ -219,8 +216,8 @@ def value_term_drift(case: Case, history: History) -> list[Symptom]:
     if not (case.online and case.config.target_network and telescoped):
         return []
     now, before = history.recent("iq/value"), history.recent("iq/value", back=RECENT)
-    limit = -SINKING * case.reward_range[1] / (1.0 - case.hparams["gamma"])
-    limit = limit + case.floor(history.temperature(case))
+    bound = case.reward_range[1] / (1.0 - case.hparams["gamma"])
+    limit = case.floor(history.temperature(case)) - SINKING * bound
     return [Symptom("iq/value", now, limit, (now < limit) & (now < before))]
 
 

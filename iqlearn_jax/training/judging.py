@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 from absl import logging
 
+from iqlearn_jax.data.sampling import relative_demos
 from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.doctor import likeness
 from iqlearn_jax.loops.play import Played
@@ -21,12 +22,13 @@ def make_judge(problem: Problem) -> Callable[[Played], np.ndarray | None]:
     """
     if not kept_steps(problem):
         return lambda played: None
-    judge, said = likeness.make_judge(demonstrated(problem), partial(uniform_play, problem)), []
+    judge, said = likeness.make_judge(demonstrated(problem), partial(uniform_play, problem)), False
 
     def told(played):
+        nonlocal said
         found = judge(played)
         if np.isnan(found).any() and not said and is_main():
-            said.append(1)
+            said = True
             logging.warning(
                 "eval/likeness of %d of %d runs is not known: too few steps, or too few demonstrated ones, "
                 "to tell a policy like the expert's from a uniform one; raise --config.eval_episodes (now "
@@ -43,6 +45,5 @@ def demonstrated(problem: Problem) -> likeness.Demonstrated:
     assert problem.demos is not None and problem.demo_indices is not None
     demo_indices = problem.placement.get(problem.demo_indices)
     rows = [index[:count] for index, count in zip(demo_indices.indices, demo_indices.count, strict=True)]
-    return likeness.Demonstrated(
-        problem.spec, problem.demos, rows, list(np.asarray(demo_indices.initial)), problem.config.state_only
-    )
+    demos, initial = relative_demos(problem.demos, problem.spec), list(np.asarray(demo_indices.initial))
+    return likeness.Demonstrated(problem.spec, demos, rows, initial, problem.config.state_only)
