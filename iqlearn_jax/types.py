@@ -71,6 +71,8 @@ class EnvSpec(NamedTuple):
       max_episode_steps: time limit, in steps.
       frame_stack: frames of which an image consists on its last axis, oldest first; 1: it is one frame.
       mdp: exact model (`ops.tabular.MDP`) where there is one.
+      obs_origin: [D] float64 that is subtracted from vectors before they are cast, where float32 could not
+        hold how they vary (times, map coordinates); None elsewhere.
     """
 
     id: str
@@ -82,11 +84,20 @@ class EnvSpec(NamedTuple):
     max_episode_steps: int
     frame_stack: int = 1
     mdp: Any = None
+    obs_origin: Any = None
 
     @property
     def discrete(self) -> bool:
         """Whether actions are integers."""
         return self.num_actions is not None
+
+    def relative(self, obs: Array) -> Array:
+        """Observations [..., *obs_shape] of the environment as learning sees them: less origin, cast."""
+        return (obs if self.obs_origin is None else obs - self.obs_origin).astype(self.obs_dtype)
+
+    def absolute(self, obs: np.ndarray) -> np.ndarray:
+        """The inverse of `relative`, in float64 where there is an origin."""
+        return obs if self.obs_origin is None else obs.astype(np.float64) + self.obs_origin
 
 
 def order_fault(shape: Sequence[int], dtype: Any) -> str | None:

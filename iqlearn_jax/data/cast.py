@@ -5,23 +5,28 @@ from collections.abc import Mapping
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.origin import find_origin
 from iqlearn_jax.data.suspect import lost_in_float32, warn
 
 
 def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str, np.ndarray]:
     """Casts to the format's dtypes where that keeps the numbers; validation judges what cannot be cast.
 
-    float64 becomes float32 (with a warning where neighbours in a column of observations become equal),
-    integers int32 (uint8 states stay), flags of 0 and 1 bool, states of bools float32; integer actions
-    [N, 1] become [N] and real ones [N] become [N, 1]. Rewards that are all NaN are left out: not known.
+    float64 becomes float32 (with a warning where neighbours in a column of observations become equal), but
+    vectors stay of which that would lose much (`data.origin`). Integers become int32 (uint8 states stay), flags
+    of 0 and 1 bool, states of bools float32. Integer actions [N, 1] become [N] and real ones [N] become
+    [N, 1]. Rewards that are all NaN are left out: not known.
 
     Raises:
       InputError: integers beyond int32, or flags other than 0 and 1.
     """
-    result = {}
+    result: dict[str, np.ndarray] = {}
+    wide = ("observations", "next_observations") if _needs_float64(arrays.get("observations")) else ()
     for field, array in arrays.items():
         if field in ("terminals", "truncations"):
             result[field] = flags(array, field, source)
+        elif field in wide and array.dtype.kind == "f":
+            result[field] = array.astype(np.float64, copy=False)
         elif field == "rewards" or array.dtype.kind == "f":
             result[field] = _floats(array, field, source)
         else:
@@ -33,6 +38,10 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
     if "rewards" in result and _all_nan(result["rewards"]):
         del result["rewards"]
     return result
+
+
+def _needs_float64(obs: np.ndarray | None) -> bool:
+    return obs is not None and obs.ndim == 2 and len(obs) > 0 and find_origin([obs]) is not None
 
 
 def _floats(array: np.ndarray, field: str, source: Source) -> np.ndarray:

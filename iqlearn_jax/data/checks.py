@@ -12,7 +12,7 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
 FIELDS = ("observations", "actions", "rewards", "next_observations", "terminals", "truncations")
-STATE_DTYPES = ("float32", "uint8", "int32")
+STATE_DTYPES = ("float32", "float64", "uint8", "int32")
 JUMP_TOLERANCE = 1e-5  # relative to 1 + |observation|: float32 rounding, far below one physical step
 BOUND_TOLERANCE = 1e-6  # bounds themselves are rounded to float32
 CHUNK_ENTRIES = 1 << 22  # keeps the float64 scratch of image comparisons near 100 MB

@@ -55,7 +55,7 @@ BAD = {
         cut("next_observations", np.s_[:, 0]),
         "next_observations: expected shape [8, 4]",
     ),
-    "float64 observations": (recast("observations", np.float64), "observations: expected dtype float32"),
+    "half observations": (recast("observations", np.float16), "observations: expected dtype float32"),
     "integer terminals": (recast("terminals", np.int64), "terminals: expected dtype bool, found int64"),
     "flat real actions": (recast("actions", np.float32), "actions: expected shape [8, A], found [8]"),
     "text actions": (recast("actions", str), "actions: expected dtype int32 or float32"),
