@@ -13,9 +13,9 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
     """Casts to the format's dtypes where that keeps the numbers; validation judges what cannot be cast.
 
     float64 becomes float32 (with a warning where neighbours in a column of observations become equal), but
-    vectors stay of which that would lose much (`data.origin`). Integers become int32 (uint8 states stay), flags
-    of 0 and 1 bool, states of bools float32. Integer actions [N, 1] become [N] and real ones [N] become
-    [N, 1]. Rewards that are all NaN are left out: not known.
+    vectors stay of which that would lose much (`data.origin`). Integers become int32 (uint8 states stay),
+    flags of 0 and 1 bool, states of bools float32. Integer actions [N, 1] become [N] and real ones [N]
+    become [N, 1]. Rewards that are all NaN are left out: not known.
 
     Raises:
       InputError: integers beyond int32, or flags other than 0 and 1.
