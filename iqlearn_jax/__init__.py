@@ -7,6 +7,7 @@ __version__ = "0.2.0"
 
 if TYPE_CHECKING:
     from iqlearn_jax.config.schema import Key
+    from iqlearn_jax.data.convert.convert import convert_demos
     from iqlearn_jax.data.demos import Demos, load_demos
     from iqlearn_jax.envs.api import Environment, Step
     from iqlearn_jax.envs.gymnax import from_gymnax
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 # Imported when first asked for: `import iqlearn_jax` alone must not pay for JAX.
 _PUBLIC = {
     "train": "trained.run", "load": "trained.run", "Run": "trained.run", "make_method": "trained.alone",
-    "Demos": "data.demos", "load_demos": "data.demos",
+    "Demos": "data.demos", "load_demos": "data.demos", "convert_demos": "data.convert.convert",
     "load_policy": "trained.policy", "load_reward": "rewards",
     "register_env": "envs.registry", "from_gymnax": "envs.registry", "Environment": "envs.api",
     "Step": "envs.api",
@@ -37,8 +38,8 @@ _PUBLIC = {
 __all__ = [
     "Batch", "Demos", "Divergence", "EnvSpec", "Environment", "InputError", "Key", "Method", "Run",
     "Step", "Transition",
-    "from_gymnax", "iq_loss", "load", "load_demos", "load_policy", "load_reward", "make_method",
-    "register_divergence", "register_env", "register_method", "train",
+    "convert_demos", "from_gymnax", "iq_loss", "load", "load_demos", "load_policy", "load_reward",
+    "make_method", "register_divergence", "register_env", "register_method", "train",
 ]  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """The few records that every layer shares."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,8 @@ from flax import struct
 Array = Any  # jax.Array in compiled code, numpy.ndarray on the host
 Metrics = dict[str, Array]
 Hparams = dict[str, Any]  # traced leaves: rates, temperature, gamma, alpha, observation statistics
+
+PICTURE = 20  # entries of both axes at which a table of numbers is taken for an image
 
 
 class Transition(struct.PyTreeNode, kw_only=True):
@@ -68,6 +71,8 @@ class EnvSpec(NamedTuple):
       max_episode_steps: time limit, in steps.
       frame_stack: frames of which an image consists on its last axis, oldest first; 1: it is one frame.
       mdp: exact model (`ops.tabular.MDP`) where there is one.
+      obs_origin: [D] float64 that is subtracted from vectors before they are cast, where float32 could not
+        hold how they vary (times, map coordinates); None elsewhere.
     """
 
     id: str
@@ -79,11 +84,37 @@ class EnvSpec(NamedTuple):
     max_episode_steps: int
     frame_stack: int = 1
     mdp: Any = None
+    obs_origin: Any = None
 
     @property
     def discrete(self) -> bool:
         """Whether actions are integers."""
         return self.num_actions is not None
+
+    def relative(self, obs: Array) -> Array:
+        """Observations [..., *obs_shape] of the environment as learning sees them: less origin, cast."""
+        return (obs if self.obs_origin is None else obs - self.obs_origin).astype(self.obs_dtype)
+
+    def absolute(self, obs: np.ndarray) -> np.ndarray:
+        """The inverse of `relative`, in float64 where there is an origin."""
+        return obs if self.obs_origin is None else obs.astype(np.float64) + self.obs_origin
+
+
+def order_fault(shape: Sequence[int], dtype: Any) -> str | None:
+    """What is wrong with the order of axes of one image; None for [H, W, C] and for what is no image."""
+    order = None
+    if len(shape) == 2 and (np.dtype(dtype) == np.uint8 or min(shape) >= PICTURE):
+        order = "[H, W]"
+    elif len(shape) in (3, 4) and _channels_first(*shape[-3:]):
+        order = "[C, H, W]" if len(shape) == 3 else "[N, C, H, W]"
+    elif len(shape) == 4:
+        order = "[N, H, W, C]"
+    return None if order is None else f"[H, W, C] expected, looks like {order}"
+
+
+def _channels_first(first: int, *others: int) -> bool:
+    """Whether the first axis is much shorter than the others, or short enough for colours."""
+    return first < min(others) and (first <= 4 or 2 * first <= min(others))
 
 
 def discount(gamma: Array | float, terminated: Array) -> Array:

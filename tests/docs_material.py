@@ -1,4 +1,4 @@
-"""What the documentation's readers have: my.npz (CartPole), hopper.npz, theirs.pkl (the authors' layout).
+"""What readers have: my.npz (CartPole), hopper.npz, theirs.pkl (the authors' layout), log.npz (other names).
 
 The documents' tests run it in a temporary folder before the blocks that name these files.
 """
@@ -16,7 +16,7 @@ EPISODES, STEPS = 2, 40
 
 
 def main() -> None:
-    """Writes the three files into the present folder."""
+    """Writes the files into the present folder."""
     bundled = Path(__file__).resolve().parents[1] / "iqlearn_jax/data/bundled"
     shutil.copy(bundled / "CartPole-v1.npz", "my.npz")
     rng = np.random.default_rng(0)
@@ -41,6 +41,9 @@ def main() -> None:
         "dones": [[False] * (STEPS - 1) + [True]] * EPISODES,
     }
     Path("theirs.pkl").write_bytes(pickle.dumps(theirs))
+    states = tracks[:, :-1].reshape(-1, 11)
+    log = {"pos": states[:, :5], "vel": states[:, 5:], "u": actions.reshape(-1, 3), "clock": ends}
+    np.savez("log.npz", **log, steps=[STEPS] * EPISODES)
 
 
 if __name__ == "__main__":

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from iqlearn_jax.cli.common import Parser, Subcommand, add_at, add_import, add_workdir, run_group
+from iqlearn_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from iqlearn_jax.data.demos import Demos
     from iqlearn_jax.types import EnvSpec
 
 HELP = "inspect, validate, convert or record demonstrations"
@@ -31,9 +31,13 @@ def _inspect(arguments: list[str]) -> int:
     parser = Parser("iqlearn demos inspect", description=COMMANDS["inspect"].help)
     _add_file(parser)
     options = parser.parse_args(arguments)
-    from iqlearn_jax.cli.describe import inspect_demos
+    from iqlearn_jax.cli.describe import describe_demos
+    from iqlearn_jax.data.demos import load_demos, suspicious
+    from iqlearn_jax.data.suspect import warn
 
-    print(inspect_demos(options.file, options.observation_only))
+    demos = load_demos(options.file, observation_only=options.observation_only)
+    print(describe_demos(demos, options.file))
+    warn(options.file, suspicious(demos))
     return 0
 
 
@@ -44,44 +48,77 @@ def _validate(arguments: list[str]) -> int:
     add_import(parser)
     options = parser.parse_args(arguments)
     from iqlearn_jax.config.files import import_modules
-    from iqlearn_jax.data.demos import load_demos
+    from iqlearn_jax.data.demos import load_demos, suspicious
+    from iqlearn_jax.data.suspect import warn
 
     import_modules(options.modules)
-    demos = load_demos(options.file, _spec(options), options.observation_only)
+    spec = _spec(options)
+    demos = load_demos(options.file, spec, options.observation_only)
     fits = f", fits {options.env}" if options.env else ""
     print(
         f"ok: {options.file}: {demos.num_episodes} episodes, {len(demos)} steps{fits}, digest {demos.digest}"
     )
+    warn(options.file, suspicious(demos, spec))
     return 0
 
 
 def _convert(arguments: list[str]) -> int:
     parser = Parser("iqlearn demos convert", description=COMMANDS["convert"].help)
-    parser.add_argument("source", help="npz, the authors' pickle, or the folder of a Minari data set")
-    parser.add_argument("target", help="npz to write")
+    parser.add_argument(
+        "files", nargs="*", metavar="SOURCE TARGET", help="what to read, and the npz to write"
+    )
+    parser.add_argument(
+        "--merge", nargs="+", default=[], metavar="SOURCE", help="one file of the episodes of several"
+    )
     _add_env(parser)
+    _add_names(parser)
     parser.add_argument("--policy", help="who acted, for the metadata")
     parser.add_argument("--clip-actions", action="store_true", help="clip actions to the bounds of --env")
-    parser.add_argument("--max-episode-steps", type=int, help="pickles: a done at this step is a truncation")
-    parser.add_argument("--max-episodes", type=int, help="keep only so many episodes, from the first")
+    parser.add_argument(
+        "--rescale-actions", action="store_true", help="bring actions from ±1 to those bounds"
+    )
+    parser.add_argument("--max-episode-steps", type=int, help="a terminal at this step is a truncation")
+    parser.add_argument(
+        "--timeouts-win", action="store_true", help="ends marked as both kinds are truncations"
+    )
+    parser.add_argument(
+        "--drop-last",
+        action="store_true",
+        help="leave out last steps of truncated episodes, where the file has no true successor",
+    )
+    parser.add_argument(
+        "--max-episodes", type=int, help="keep only so many episodes of each source, from the first"
+    )
+    parser.add_argument("--min-return", type=float, help="keep only episodes of at least this return")
+    parser.add_argument("--observation-only", action="store_true", help="leave actions out")
     options = parser.parse_args(arguments)
+    sources, target = _sources(options.files, options.merge)
     from iqlearn_jax.cli.describe import describe_demos
     from iqlearn_jax.data.convert.convert import convert
+    from iqlearn_jax.data.convert.merge import merge
+    from iqlearn_jax.data.convert.names import parse_map
     from iqlearn_jax.data.save import save
 
-    spec = _spec(options)
-    demos = convert(
-        options.source,
-        spec=spec,
-        clip_actions=options.clip_actions,
-        max_episode_steps=options.max_episode_steps,
-        max_episodes=options.max_episodes,
-        policy=options.policy,
-    )
-    saved = save(options.target, demos)
-    print(describe_demos(saved, options.target))
-    if spec is not None and options.max_episode_steps is None:
-        _warn_of_limits(saved, spec)
+    settings = {
+        "map": parse_map(options.map),
+        "episode_starts": options.episode_starts,
+        "episode_ends": options.episode_ends,
+        "lengths": options.lengths,
+        "timeouts": options.timeouts,
+        "observation_only": options.observation_only,
+        "spec": _spec(options),
+        "clip_actions": options.clip_actions,
+        "rescale_actions": options.rescale_actions,
+        "timeouts_win": options.timeouts_win,
+        "drop_last": options.drop_last,
+        "max_episode_steps": options.max_episode_steps,
+        "max_episodes": options.max_episodes,
+        "min_return": options.min_return,
+        "policy": options.policy,
+    }
+    parts = [convert(source, **settings) for source in sources]
+    saved = save(target, parts[0] if len(parts) == 1 else merge(parts, sources))
+    print(describe_demos(saved, target))
     return 0
 
 
@@ -104,26 +141,42 @@ def _record(arguments: list[str]) -> int:
     return 0
 
 
-def _warn_of_limits(demos: "Demos", spec: "EnvSpec") -> None:
-    """Old recordings mark the time limit as done, which would teach that the task ends there."""
-    from absl import logging
-
-    ends = demos.episode_starts + demos.episode_lengths - 1
-    at_limit = int((demos.terminals[ends] & (demos.episode_lengths == spec.max_episode_steps)).sum())
-    if at_limit:
-        logging.warning(
-            "%d of %d episodes terminate exactly at the time limit of %s; if that was the clock, convert "
-            "with --max-episode-steps %d",
-            at_limit,
-            demos.num_episodes,
-            spec.id,
-            spec.max_episode_steps,
+def _sources(files: list[str], merged: list[str]) -> tuple[list[str], str]:
+    """What to read and what to write: the last of the files before `--merge`, or else the last after it."""
+    if not merged and len(files) != 2:
+        raise InputError(
+            f"demos convert: expected SOURCE TARGET, found {len(files)} files; several become one with "
+            "'iqlearn demos convert TARGET --merge SOURCE SOURCE'"
         )
+    if len(files) > 2 or len(files) + len(merged) < 2:
+        raise InputError(
+            "demos convert: expected TARGET --merge SOURCE SOURCE; see 'iqlearn demos convert --help'"
+        )
+    every = [*files[:-1], *merged, *files[-1:]]
+    return every[:-1], every[-1]
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file")
     parser.add_argument("--observation-only", action="store_true", help="the file may lack actions")
+
+
+def _add_names(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "names in the source, where they are not the usual ones (docs/demonstrations.md)"
+    )
+    group.add_argument(
+        "--map",
+        default="",
+        metavar="FIELD=KEY,...",
+        help="e.g. observations=obs,actions=acts; A+B puts side by side",
+    )
+    group.add_argument("--episode-starts", metavar="KEY", help="flags or positions of first steps")
+    group.add_argument("--episode-ends", metavar="KEY", help="flags or positions of last steps")
+    group.add_argument("--lengths", metavar="KEY", help="steps of each episode")
+    group.add_argument(
+        "--timeouts", metavar="KEY", help="flags of steps that time cut; other ends are the task's"
+    )
 
 
 def _add_env(parser: argparse.ArgumentParser) -> None:

@@ -27,8 +27,10 @@ def main(arguments: list[str]) -> int:
 
     programs = sorted(path.parent for path in options.workdir.glob("program-*/config.json"))
     for folder in programs or [options.workdir]:
-        findings, runs = examine_folder(folder, find_spec)
+        findings, runs, untold = examine_folder(folder, find_spec)
         print(f"{folder}: {len(findings) or 'no'} finding{'s' * (len(findings) != 1)} in {runs} runs")
         for finding in findings:
             print(f"  {sentence(finding, runs)}")
+        for doubt in untold:
+            print(f"  not judged: {doubt}")
     return 0

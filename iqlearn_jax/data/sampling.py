@@ -8,23 +8,29 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from iqlearn_jax.data.demos import Demos, transitions
+from iqlearn_jax.data.demos import Demos, fields_of, from_arrays, transitions
 from iqlearn_jax.data.frames import FrameRows, frame_rows, to_transitions
+from iqlearn_jax.data.origin import moments
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
 Rows = Transition | FrameRows  # [N] transitions of all demonstrations, in file order
 
 
-def make_rows(demos: Demos, spec: EnvSpec, source: str = "demos") -> Rows:
-    """The demonstrations as NumPy arrays, images with each frame once.
+def make_rows(demos: Demos, spec: EnvSpec) -> Rows:
+    """Demonstrations that were checked against `spec` as NumPy arrays, images with each frame once."""
+    if len(spec.obs_shape) == 3:
+        return frame_rows(demos, spec.frame_stack)
+    return transitions(relative_demos(demos, spec))
 
-    Args:
-      source: file name for messages.
-    Raises:
-      InputError: images that are not stacks of their episode's frames.
-    """
-    return frame_rows(demos, spec.frame_stack, source) if len(spec.obs_shape) == 3 else transitions(demos)
+
+def relative_demos(demos: Demos, spec: EnvSpec) -> Demos:
+    """Demonstrations with observations as learning sees them (`EnvSpec.relative`), in float32."""
+    if spec.obs_origin is None and demos.observations.dtype != np.float64:
+        return demos
+    arrays = fields_of(demos)
+    seen = {name: spec.relative(arrays[name]) for name in ("observations", "next_observations")}
+    return from_arrays(arrays | seen, demos.metadata)
 
 
 def take_rows(rows: Rows, index: jax.Array) -> Transition:
@@ -198,7 +204,9 @@ def sample_windows(
 
 
 NORMALIZATION = ("obs_mean", "obs_std", "obs_turn")  # the last one with `config.whiten` only
-MIN_STD = 1e-3  # an observation entry that varies less is left unscaled
+MIN_STD = 1e-3  # a direction of standardised observations that varies less keeps its scale
+ROUNDING = 2.0**-20  # an entry that varies less than this share of its size varies by float32's rounding
+NOTHING = 1e-15  # and by float64's, where the numbers that made it were near 1
 
 
 def identity_normalization(
@@ -215,9 +223,14 @@ def identity_normalization(
 
 def measure_normalization(seen: list[list[np.ndarray]], whiten: bool = False) -> dict[str, np.ndarray]:
     """Statistics [R, D] from each run's sources, [n, D] each, that count alike in mean and deviation; with
-    `whiten` also the matrix [R, D, D] that leaves standardised observations uncorrelated."""
+    `whiten` also the matrix [R, D, D] that leaves standardised observations uncorrelated.
+
+    Whatever the unit of an entry, it is standardised, unless it varies by rounding only: then it keeps its
+    scale, or one in which rounding is small.
+    """
     mean, spread = (np.stack(columns) for columns in zip(*map(moments, seen), strict=True))
-    std = np.where(spread > MIN_STD, spread, 1.0)
+    rounding = ROUNDING * np.hypot(mean, spread)
+    std = np.where(spread > np.maximum(rounding, NOTHING), spread, np.maximum(rounding, 1.0))
     statistics = {"obs_mean": mean, "obs_std": std}
     if whiten:
         scaled = [[(x - m) / s for x in sources] for sources, m, s in zip(seen, mean, std, strict=True)]
@@ -230,17 +243,9 @@ def whitening_matrix(sources: list[np.ndarray]) -> np.ndarray:
 
     Directions in which they vary less than MIN_STD keep their scale.
     """
-    doubles = [x.astype(np.float64) for x in sources]
-    covariance = np.mean([x.T @ x / len(x) for x in doubles], axis=0)  # x is centred over all sources
+    covariance = np.mean([x.T @ x / len(x) for x in sources], axis=0)  # x is centred over all sources
     variance, directions = np.linalg.eigh(covariance)
     return directions / np.where(variance > MIN_STD**2, np.sqrt(np.maximum(variance, 0)), 1.0)
-
-
-def moments(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation [D] of the mixture in which each source [n, D] has the same weight."""
-    means = np.stack([obs.mean(axis=0) for obs in sources])
-    variances = np.stack([obs.var(axis=0) for obs in sources])
-    return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
 
 def check_normalization(

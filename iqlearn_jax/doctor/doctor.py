@@ -9,6 +9,7 @@ from absl import logging
 
 from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.devices.placement import is_main
+from iqlearn_jax.doctor.doubts import doubts
 from iqlearn_jax.doctor.findings import Finding, sentence
 from iqlearn_jax.doctor.remedies import DIAGNOSES
 from iqlearn_jax.doctor.rules import WATCHED, Case, History, Symptom, make_case
@@ -139,8 +140,11 @@ def as_content(findings: Findings, runs: int) -> dict[str, Any]:
     return {"runs": runs, "findings": [finding._asdict() for finding in findings.values()]}
 
 
-def examine_folder(workdir: Path, find_spec: Callable[[Any], EnvSpec]) -> tuple[list[Finding], int]:
-    """Findings in a finished or running folder, from its configuration and metrics, and its number of runs.
+def examine_folder(
+    workdir: Path, find_spec: Callable[[Any], EnvSpec]
+) -> tuple[list[Finding], int, list[str]]:
+    """Findings in a finished or running folder, from its configuration and metrics, its number of runs, and
+    what cannot be told of them.
 
     Args:
       find_spec: (config) -> facts of its environment.
@@ -160,4 +164,4 @@ def examine_folder(workdir: Path, find_spec: Callable[[Any], EnvSpec]) -> tuple[
         raise InputError(
             f"{workdir}/metrics.jsonl: no line yet; wait for the first {config.log_every} updates"
         )
-    return list(diagnose(case, history).values()), runs
+    return list(diagnose(case, history).values()), runs, doubts(case, history)

@@ -2,8 +2,8 @@
 
 Distance is the energy distance between (observation, action) rows of the evaluation's episodes and of the
 run's own demonstrations. Each episode is filled up to the time limit with one absorbing point, so that its
-length counts. 0 is the distance of a uniform policy or more, 1 none at all. docs/doctor.md says what it is
-worth.
+length counts. 0 is the distance of a uniform policy or more, 1 none at all; NaN where there are too few rows
+to tell. docs/doctor.md says what it is worth.
 """
 
 from collections.abc import Callable, Sequence
@@ -19,6 +19,8 @@ from iqlearn_jax.statistics import energy_distance, mean_distance
 from iqlearn_jax.types import EnvSpec
 
 ROWS = 512  # of each cloud at most
+SPLITS, RARE = 32, 0.9  # of the expert's rows into two clouds; share of them that are nearer than `noise`
+TELLING = 2 / 3  # of the uniform policy's distance, above which noise leaves nothing to tell
 
 
 class Demonstrated(NamedTuple):
@@ -46,6 +48,7 @@ class Reference(NamedTuple):
       expert: [n, D] standardised rows of its demonstrations; mass: their mean share of the time limit.
       mean, std: [D] of the standardisation.
       away: distance of the absorbing point; worst: distance of the uniform policy.
+      noise: square of the distance between two clouds of the expert's own rows, for one row in each.
     """
 
     expert: NDArray
@@ -54,6 +57,7 @@ class Reference(NamedTuple):
     std: NDArray
     away: float
     worst: float
+    noise: float = 0.0
 
 
 def make_judge(data: Demonstrated, uniform: Callable[[], Played]) -> Callable[[Played], NDArray]:
@@ -75,8 +79,21 @@ def make_judge(data: Demonstrated, uniform: Callable[[], Played]) -> Callable[[P
 
 
 def likeness(data: Demonstrated, reference: Reference, played: Played) -> float:
-    """1 − distance to the expert / the uniform policy's, clipped to [0, 1], of one run's episodes."""
-    return float(np.clip(1.0 - distance(data, reference, played) / reference.worst, 0.0, 1.0))
+    """1 − distance to the expert / the uniform policy's, clipped to [0, 1], of one run's episodes.
+
+    NaN where the expert's own episodes, so few of them, may be nearly as far from it as a uniform policy's,
+    and these are no further.
+    """
+    found = distance(data, reference, played)
+    chance = by_chance(reference, len(played_rows(data, played)))
+    if chance > TELLING * reference.worst and found <= 0.5 * reference.worst + chance:
+        return float("nan")
+    return float(np.clip(1.0 - found / reference.worst, 0.0, 1.0))
+
+
+def by_chance(reference: Reference, rows: int) -> float:
+    """How far so many of the expert's own rows would lie from it, in one case of ten further."""
+    return np.sqrt(reference.noise * (1.0 / rows + 1.0 / len(reference.expert)))
 
 
 def distance(data: Demonstrated, reference: Reference, played: Played) -> float:
@@ -93,7 +110,23 @@ def make_reference(data: Demonstrated, run: int, uniform: Played) -> Reference:
     mean, std = np.where(smooth, measured["obs_mean"][0], 0.0), np.where(smooth, measured["obs_std"][0], 1.0)
     near, far = (expert - mean) / std, (raw - mean) / std
     blank = Reference(near, expert_mass(data, run), mean, std, mean_distance(near, far), 1.0)
-    return blank._replace(worst=max(distance(data, blank, uniform), 1e-6))
+    return blank._replace(worst=max(distance(data, blank, uniform), 1e-6), noise=noise_of(blank))
+
+
+def noise_of(reference: Reference) -> float:
+    """Of the energy distance of two clouds of n and m of the expert's rows, by (1/n + 1/m) of which it falls.
+
+    From halves of its rows (the null distribution of nm/(n + m)·D² is that of a test of equality: Székely &
+    Rizzo 2013, §6).
+    """
+    rng, size = np.random.default_rng(0), len(reference.expert)
+    if size < 2:
+        return float("inf")
+    first = size // 2
+    masses, away = (reference.mass, reference.mass), reference.away
+    halves = (np.split(rng.permutation(reference.expert), [first]) for _ in range(SPLITS))
+    squares = [energy_distance(x, y, masses, away) for x, y in halves]
+    return float(np.quantile(squares, RARE)) / (1.0 / first + 1.0 / (size - first))
 
 
 def expert_mass(data: Demonstrated, run: int) -> float:

@@ -3,9 +3,11 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+from iqlearn_jax.config.values import base_config
 from iqlearn_jax.doctor import rules as symptoms
 from iqlearn_jax.doctor.rules import Case, Rule
 from iqlearn_jax.methods.iq.bounds import are_bounded
+from iqlearn_jax.methods.method import values_of
 
 
 class Diagnosis(NamedTuple):
@@ -66,7 +68,7 @@ def ends(case: Case) -> str:
 
 def less_noise(case: Case) -> str:
     """Whether the entropy outweighs the reward, or the demonstrations say nothing."""
-    bonus = case.hparams["temperature"].max() * abs(case.max_entropy)
+    bonus = case.hparams["temperature"].max() * case.room
     if case.config.learn_temperature:
         return f"--config.target_entropy below {case.config.target_entropy:g}"
     if bonus > case.large_reward.min():
@@ -85,6 +87,17 @@ def more_noise(case: Case) -> str:
     if case.online:
         return hotter
     return f"more rows (--config.demos.trajectories, --config.demos.subsample=1), or {hotter}"
+
+
+def held(case: Case) -> str:
+    """Rates that are no faster than by default; and snapshots, among which the policy still is."""
+    config, usual = case.config, base_config()
+    rates = ("critic_lr", "actor_lr") if case.has_actor else ("critic_lr",)
+    fast = [rate for rate in rates if max(values_of(config, rate)) > usual[rate]]
+    slower = " ".join(f"--config.{rate}={usual[rate]:g}" for rate in fast)
+    every = config.eval_every or config.log_every
+    kept = f"--config.snapshot_every={every} keeps policies, of which --at=likeness takes the one most alike"
+    return f"{slower or steadier(case)}; {kept}"
 
 
 DIAGNOSES: dict[str, Diagnosis] = {
@@ -132,6 +145,11 @@ DIAGNOSES: dict[str, Diagnosis] = {
         symptoms.policy_collapsed,
         "The policy no longer draws: it has memorised few rows, or no longer explores.",
         more_noise,
+    ),
+    "policy_lost": Diagnosis(
+        symptoms.policy_lost,
+        "The policy was like the demonstrations and now plays like a uniform one: what was learned is lost.",
+        held,
     ),
     "critic_explosion": Diagnosis(
         symptoms.critic_explosion,

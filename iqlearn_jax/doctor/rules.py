@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from iqlearn_jax.agents.common import entropy_floor
 from iqlearn_jax.agents.gaussian_q import largest_entropy
 from iqlearn_jax.loops.loop import runs_of
 from iqlearn_jax.methods import METHODS
@@ -36,19 +37,28 @@ EXPLOSION = 30.0  # times the gradient's median so far
 SATURATION = 30.0  # times the penalty of rewards that all lie on their bound
 UNIFORM, UNIFORM_AFTER = 0.95, 0.1  # share of the largest entropy; share of the planned updates
 COLLAPSED = 1e-4  # share of the largest entropy, discrete actions
-COLLAPSED_NATS = -10.0  # nats per dimension of continuous actions
+COLLAPSED_NATS = -10.0  # per dimension of continuous actions in half-widths of the box
 UNLIKE = 0.5  # likeness to the demonstrations below which an evaluation shows harm
+LOST = 0.2  # likeness at which a policy that was like them is lost: next to uniform play
 INVERTED = 0.1  # of the largest optimal reward
 
 
 class Case(NamedTuple):
-    """What a history is judged by; hyperparameters are [R]."""
+    """What a history is judged by; hyperparameters are [R].
+
+    Attributes:
+      action_dim: None for discrete actions.
+      max_entropy: in nats, as V counts them (`agents.Agent`).
+      gaussian: whether the policy is that of one critic, whose entropy is set and not learned.
+      unit: log-volume [nats] of half the box's widths; continuous entropies are judged from there, else 0.
+    """
 
     config: Any
-    action_dim: int | None  # None: discrete actions
-    max_entropy: float  # nats, as V counts them (`agents.Agent`)
+    action_dim: int | None
+    max_entropy: float
     hparams: dict[str, NDArray]
-    gaussian: bool = False  # whether the policy is that of one critic, whose entropy is set and not learned
+    gaussian: bool = False
+    unit: float = 0.0
 
     @property
     def has_actor(self) -> bool:
@@ -74,6 +84,16 @@ class Case(NamedTuple):
         return 4.0 * self.hparams["alpha"]
 
     @property
+    def room(self) -> float:
+        """Entropy of the uniform policy in nats, with continuous actions in half-widths of the box."""
+        return self.max_entropy - self.unit
+
+    def floor(self, temperature: NDArray) -> NDArray:
+        """[R] How far V may sink by where entropies count from: the unit of actions, or a target above it."""
+        nats = np.minimum(self.unit - entropy_floor(self.config, self.hparams), 0.0)
+        return temperature * nats / (1.0 - self.hparams["gamma"])
+
+    @property
     def online(self) -> bool:
         """Whether the learner's own samples are in the batch."""
         return self.config.feed == "replay"
@@ -97,9 +117,18 @@ class History(NamedTuple):
 
     def unlike(self) -> NDArray:
         """[R] Whether the newest evaluation was unlike the demonstrations; False before there is one."""
+        known = self.evaluations()
+        return known[-1] < UNLIKE if len(known) else np.zeros(known.shape[1], bool)
+
+    def temperature(self, case: Case) -> NDArray:
+        """τ [R] of late, or the configured one where none was logged."""
+        now = self.recent("policy/temperature")
+        return np.where(np.isnan(now), case.hparams["temperature"], now)
+
+    def evaluations(self) -> NDArray:
+        """Likeness [E, R] of all evaluations; NaN in those that could not tell."""
         rows = self.metrics["eval/likeness"]
-        known = np.flatnonzero(~np.isnan(rows).all(axis=1))
-        return rows[known[-1]] < UNLIKE if known.size else np.zeros(rows.shape[1], bool)
+        return rows[~np.isnan(rows).all(axis=1)]
 
     def upto(self, chunks: int) -> "History":
         """The first chunks."""
@@ -129,7 +158,8 @@ def make_case(config, spec: EnvSpec) -> Case:
     widths = np.asarray(spec.action_high, float) - np.asarray(spec.action_low, float)
     if quadratic(config, spec, METHODS[config.method]):
         return Case(config, widths.size, largest_entropy(config, widths.size), hparams, gaussian=True)
-    return Case(config, widths.size, float(np.sum(np.log(widths))), hparams)
+    unit = float(np.sum(np.log(0.5 * widths)))
+    return Case(config, widths.size, float(np.sum(np.log(widths))), hparams, unit=unit)
 
 
 def rewards_out_of_bounds(case: Case, history: History) -> list[Symptom]:
@@ -157,7 +187,7 @@ def unbounded_rewards(case: Case, history: History) -> list[Symptom]:
     if not (case.online and np.isneginf(low).all() and np.isfinite(high).all()):
         return []
     now, value, bound = history.recent("iq/reward_policy"), history.recent("iq/value"), case.bound_of_both
-    worth = bound / (1.0 - case.hparams["gamma"])
+    worth = bound / (1.0 - case.hparams["gamma"]) - case.floor(history.temperature(case))
     return [
         Symptom("iq/reward_policy", now, -UNBOUNDED * bound, np.abs(now) > UNBOUNDED * bound),
         Symptom("iq/value", value, -worth, value < -worth),
@@ -166,9 +196,9 @@ def unbounded_rewards(case: Case, history: History) -> list[Symptom]:
 
 def values_out_of_bounds(case: Case, history: History) -> list[Symptom]:
     """V(s') or V(s0) outside its bounds, or past half of them and at its present pace outside soon."""
-    temperature = history.recent("policy/temperature")
-    temperature = np.where(np.isnan(temperature), case.hparams["temperature"], temperature)
+    temperature = history.temperature(case)
     low, high = value_bounds(case.config, case, case.hparams, temperature)
+    low = low + case.floor(temperature)
     return [_drifts_outside(history, name, low, high) for name in ("iq/value", "iq/initial_value")]
 
 
@@ -186,7 +216,8 @@ def value_term_drift(case: Case, history: History) -> list[Symptom]:
     if not (case.online and case.config.target_network and telescoped):
         return []
     now, before = history.recent("iq/value"), history.recent("iq/value", back=RECENT)
-    limit = -SINKING * case.reward_range[1] / (1.0 - case.hparams["gamma"])
+    bound = case.reward_range[1] / (1.0 - case.hparams["gamma"])
+    limit = case.floor(history.temperature(case)) - SINKING * bound
     return [Symptom("iq/value", now, limit, (now < limit) & (now < before))]
 
 
@@ -232,12 +263,24 @@ def policy_uniform(case: Case, history: History) -> list[Symptom]:
 
 def policy_collapsed(case: Case, history: History) -> list[Symptom]:
     """The policy no longer draws and plays unlike the demonstrations; alone, a greedy expert asks for it."""
-    if case.gaussian:
+    if case.gaussian or not np.isfinite(case.unit):
         return []
-    limit = COLLAPSED * case.max_entropy if case.action_dim is None else COLLAPSED_NATS * case.action_dim
+    limit = COLLAPSED * case.max_entropy
+    if case.action_dim is not None:
+        limit = case.unit + COLLAPSED_NATS * case.action_dim
     now, before = history.recent("policy/entropy"), history.recent("policy/entropy", back=RECENT)
     sick = (np.maximum(now, before) < limit) & history.unlike()
     return [Symptom("policy/entropy", now, np.full_like(now, limit), sick)]
+
+
+def policy_lost(case: Case, history: History) -> list[Symptom]:
+    """It played like the demonstrations and now like a uniform policy: twice, or at the end of training."""
+    last = 1 if history.updates[-1] >= case.config.updates else 2
+    evaluations = history.evaluations()
+    if len(evaluations) <= last:
+        return []
+    before, now = np.fmax.reduce(evaluations[:-last]), np.fmax.reduce(evaluations[-last:])
+    return [Symptom("eval/likeness", now, np.full_like(now, LOST), (before >= UNLIKE) & (now < LOST))]
 
 
 def critic_explosion(case: Case, history: History) -> list[Symptom]:

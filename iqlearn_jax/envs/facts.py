@@ -17,7 +17,9 @@ def spec_to_json(spec: EnvSpec) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     facts = spec._asdict() | {"obs_dtype": np.dtype(spec.obs_dtype).name, "obs_shape": list(spec.obs_shape)}
     for name in ("action_low", "action_high"):
         facts[name] = None if spec.discrete else np.asarray(facts[name]).tolist()
-    mdp = facts.pop("mdp")
+    mdp, origin = facts.pop("mdp"), facts.pop("obs_origin")
+    if origin is not None:
+        facts["obs_origin"] = np.asarray(origin).tolist()
     if mdp is None:
         return facts, {}
     tables = {f"spec/{name}": np.asarray(getattr(mdp, name)) for name in MDP_ARRAYS}
@@ -34,6 +36,8 @@ def spec_from_json(facts: dict[str, Any], arrays: dict[str, np.ndarray]) -> EnvS
     gamma = facts.pop("gamma", None)
     for name in ("action_low", "action_high"):
         facts[name] = None if facts[name] is None else np.asarray(facts[name], np.float32)
+    if "obs_origin" in facts:
+        facts["obs_origin"] = np.asarray(facts["obs_origin"], np.float64)
     facts["obs_shape"], facts["obs_dtype"] = tuple(facts["obs_shape"]), np.dtype(facts["obs_dtype"])
     if gamma is None:
         return EnvSpec(**facts)

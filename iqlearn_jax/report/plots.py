@@ -70,7 +70,7 @@ def returns_per_seed(runs: Sequence[Run]) -> bytes:
 def diagnostics(run: Run) -> bytes | None:
     """Loss, rewards, values and entropy while training, those that were logged."""
     panels = {
-        title: {name: curve for key, name in keys.items() if (curve := series(run, key)) is not None}
+        title: {name: curve for key, name in keys.items() if (curve := _measured(run, key)) is not None}
         for title, keys in DIAGNOSTICS.items()
     }
     panels = {title: curves for title, curves in panels.items() if curves}
@@ -86,6 +86,12 @@ def diagnostics(run: Run) -> bytes | None:
         for ax in axes[-1]:
             ax.set_xlabel("env steps" if x_axis(run) == "env_steps" else "updates")
         return style.png(fig)
+
+
+def _measured(run: Run, key: str) -> Series | None:
+    """A metric, unless it is the mean over no rows at all that older versions logged offline, always 0."""
+    curve = series(run, key)
+    return None if curve is not None and key == "iq/reward_policy" and not curve.y.any() else curve
 
 
 def _panel(ax: Axes, title: str, curves: dict[str, Series]) -> None:

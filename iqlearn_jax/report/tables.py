@@ -102,8 +102,9 @@ def _summary_row(run: Run) -> Row:
     }
 
 
-def _median(values: Sequence[float] | None) -> float | None:
-    return None if values is None else float(np.median(values))
+def _median(values: Sequence[float | None] | None) -> float | None:
+    known = [value for value in values or () if value is not None]
+    return float(np.median(known)) if known else None
 
 
 def _result_row(row: Mapping[str, Any]) -> Row:

@@ -86,6 +86,10 @@ class RecoveredReward:
         """The reward plus `after_end`, for learners to whom a terminal state is worth 0. [...]"""
         return self(obs, action, next_obs, terminated, key) + self.after_end(terminated)
 
+    def of_relative(self) -> "RecoveredReward":
+        """The same reward of observations that are `spec.relative` already."""
+        return dataclasses.replace(self, spec=self.spec._replace(obs_origin=None))
+
     def require_fit(self, env: EnvSpec) -> None:
         """Refuses an environment with other observations or actions.
 
@@ -127,7 +131,10 @@ class RecoveredReward:
         arrays = {"obs": obs, "next_obs": next_obs, "action": action}
         flat = {}
         for name, shape in shapes.items():
-            x = jnp.asarray(arrays[name])
+            given = arrays[name]
+            if name != "action" and spec.obs_origin is not None:
+                given = spec.relative(given if isinstance(given, jax.Array) else np.asarray(given))
+            x = jnp.asarray(given)
             if x.shape != lead + shape:
                 raise InputError(
                     f"{name}: found shape {x.shape}; with `terminated` of shape {lead} the reward of "

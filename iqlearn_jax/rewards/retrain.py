@@ -16,11 +16,12 @@ def on_recovered(method: Method, reward: RecoveredReward, spec: EnvSpec) -> Meth
 
     Args:
       method: a method that reads `Batch.policy.reward`.
-      spec: of the environment that it plays in.
+      spec: of the environment that it plays in, with the reward's `obs_origin`.
     Raises:
       InputError: the environment has other observations or actions than the reward.
     """
     reward.require_fit(spec)
+    reward = reward.of_relative()  # as the rows are, to the same origin
 
     def update(hparams, state, batch, key):
         reward_key, own_key = jax.random.split(key)

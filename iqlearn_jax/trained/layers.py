@@ -137,4 +137,4 @@ def observations(spec: EnvSpec, arrays: Arrays) -> np.ndarray:
         high = 256 if np.dtype(spec.obs_dtype).kind in "iu" else 1.0
         return rng.uniform(0, high, (TRIED // 8, *spec.obs_shape)).astype(spec.obs_dtype)
     drawn = rng.normal(size=(TRIED, *spec.obs_shape))
-    return (arrays[MEAN] + arrays[STD] * drawn).astype(spec.obs_dtype)
+    return spec.absolute((arrays[MEAN] + arrays[STD] * drawn).astype(spec.obs_dtype))

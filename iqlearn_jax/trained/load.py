@@ -14,6 +14,7 @@ import numpy as np
 from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.envs.facts import require_fit
 from iqlearn_jax.envs.handle import EnvHandle
+from iqlearn_jax.envs.relative import with_origin
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState, runs_of
 from iqlearn_jax.runs.files import whole_lines
@@ -79,7 +80,7 @@ def returns_at(
     problem, trained = load_states(workdir, at)
     if handle is not None:
         require_fit(problem.spec, handle.spec, "policy")
-        problem = problem._replace(handle=handle)
+        problem = problem._replace(handle=with_origin(handle, problem.spec.obs_origin))
     played = make_evaluator(problem)(trained.state, episodes).returns
     updates = problem.placement.get(trained.updates).tolist()
     return list(zip(problem.seeds.tolist(), updates, played, strict=True))

@@ -69,7 +69,8 @@ class NumpyPolicy:
         how = self.network["input"]
         if how["kind"] == "state":
             return self._states(obs)
-        x = obs.astype(np.float32)
+        origin = self.metadata["spec"].get("obs_origin")  # of vectors that float32 cannot hold as they are
+        x = (obs if origin is None else obs - np.asarray(origin)).astype(np.float32)
         if how["kind"] == "image":
             return x / np.float32(how["divide_by"])
         x = (x - self.arrays[how["mean"]]) / self.arrays[how["std"]]

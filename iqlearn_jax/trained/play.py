@@ -9,6 +9,7 @@ import numpy as np
 
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.host import evaluate_host
+from iqlearn_jax.envs.relative import in_float64
 from iqlearn_jax.loops.play import episode_returns
 from iqlearn_jax.trained.policy import Policy
 from iqlearn_jax.training.evaluation import EVALUATION_STREAM
@@ -39,6 +40,8 @@ def policy_returns(policy: Policy, handle: EnvHandle, episodes: int) -> np.ndarr
       InputError: an environment with other observations or actions, or without a simulator.
     """
     policy.require_fit(handle.spec)
+    if policy.spec.obs_origin is not None:
+        handle = in_float64(handle)  # the policy subtracts its origin
     sampled, seed = policy.metadata["config"].get("eval_sampled", False), seed_of(policy)
     base = jax.random.key(seed + EVALUATION_STREAM)
 

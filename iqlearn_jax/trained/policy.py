@@ -123,7 +123,7 @@ class Policy:
             raise InputError(
                 f"obs: found {obs.dtype}; the policy of '{spec.id}' expects {dtype}, as the environment"
             )
-        return obs.astype(dtype).reshape(-1, *spec.obs_shape), lead
+        return spec.relative(obs).reshape(-1, *spec.obs_shape), lead
 
 
 def save_policy(

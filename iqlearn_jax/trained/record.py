@@ -32,10 +32,10 @@ def record_demos(workdir: Path, run: int, episodes: int, stochastic: bool = Fals
         "commit": collect(None)["commit"],
     }
     return Demos(
-        observations=rows.obs,
+        observations=problem.spec.absolute(rows.obs),
         actions=rows.action,
         rewards=rows.reward,
-        next_observations=rows.next_obs,
+        next_observations=problem.spec.absolute(rows.next_obs),
         terminals=rows.terminated,
         truncations=rows.truncated,
         metadata={"env": config.env.id, "backend": config.env.backend, "policy": policy},

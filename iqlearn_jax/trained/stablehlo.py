@@ -40,9 +40,14 @@ def save_program(
     Returns:
       the policy that it is of.
     Raises:
-      InputError: a number is not finite, or flatbuffers is missing.
+      InputError: a number is not finite, flatbuffers is missing, or observations need float64.
       StorageError: the file cannot be written.
     """
+    if spec.obs_origin is not None:
+        raise InputError(
+            f"observations of '{spec.id}' vary too little, so far from 0, for a program in float32; "
+            "export the policy with --format=npz, which subtracts an origin first"
+        )
     is_read = what_acting_reads(method, spec, hparams, state, ways=(True,))
     leaves_read({"hparams": hparams, "state": state}, is_read, path)  # refuses what is not finite
     program = serialized(method, spec, hparams, state)

@@ -15,10 +15,8 @@ from iqlearn_jax.data.sampling import (
     DemoIndices,
     Rows,
     check_normalization,
-    demonstrated_obs,
     identity_normalization,
     make_rows,
-    measure_normalization,
     pick_demos,
 )
 from iqlearn_jax.devices.placement import Placement, place_runs
@@ -28,7 +26,7 @@ from iqlearn_jax.envs.registry import DEVICE_BACKENDS, open_env, resolve_backend
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import Loop, RunState, make_hparams, make_offline, runs_of
 from iqlearn_jax.methods import FORWARD_RL, Method, make_method
-from iqlearn_jax.runs.folder import read_normalization
+from iqlearn_jax.training.observations import Seen, measure
 from iqlearn_jax.types import EnvSpec, Hparams
 
 
@@ -109,8 +107,8 @@ def make_problem(
     """Loads and checks everything that training needs, before anything is compiled.
 
     Args:
-      normalization: the statistics of observations that a run started with; None measures them anew, or
-        takes those of `config.init_from`.
+      normalization: the statistics of observations that a run started with, whose origin is that of `handle`;
+        None measures both anew, or takes those of `config.init_from`.
       handle: an environment that is open already; None opens `config.env`.
       demos: demonstrations in memory; None reads `config.demos.path`.
       networks, optimizer: as `methods.make_method`.
@@ -121,14 +119,15 @@ def make_problem(
     if handle is None:
         config = concrete(config)
         handle = open_env(config.env)
-    spec = handle.spec
     check_inputs(config, handle)
-    method = on_reward(config, spec, make_method(config, spec, networks, optimizer))
-    demos, others = usable_demos(config, spec, demos), usable_others(config, spec)
+    method = on_reward(config, handle.spec, make_method(config, handle.spec, networks, optimizer))
+    demos, others = usable_demos(config, handle.spec, demos), usable_others(config, handle.spec)
     seeds, varied = runs_of(config)
-    rows, demo_indices = pick_rows(config, spec, seeds, demos, others)
+    chosen = None if demos is None else pick_demos(config, demos, seeds)
     if normalization is None:
-        normalization = find_normalization(config, handle, demos, demo_indices, others, len(seeds))
+        handle, normalization = measure(config, handle, Seen(demos, chosen, others, len(seeds)))
+    spec = handle.spec
+    rows, demo_indices = pick_rows(config, spec, chosen, demos, others)
     expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
     hparams = make_hparams(config, check_normalization(normalization, expected))
     place = place_runs(len(seeds), host_env=handle.device is None and config.feed == "replay")
@@ -154,50 +153,14 @@ def on_reward(config, spec: EnvSpec, method: Method) -> Method:
     return on_recovered(method, load_reward(config.reward_path), spec)
 
 
-def pick_rows(config, spec: EnvSpec, seeds, demos, others) -> tuple[Rows | None, DemoIndices | None]:
+def pick_rows(config, spec: EnvSpec, chosen, demos, others) -> tuple[Rows | None, DemoIndices | None]:
     """The transitions of both files on the device, and what each run may see of them; None for plain RL."""
     if demos is None:
         return None, None
-    chosen, whole = pick_demos(config, demos, seeds), demos
+    whole = demos
     if others is not None:
         chosen, whole = with_others(chosen, demos, others), join(demos, others, spec)
-    return jax.tree.map(jnp.asarray, make_rows(whole, spec, config.demos.path or "demos")), chosen
-
-
-def find_normalization(
-    config, handle: EnvHandle, demos, demo_indices, others, runs: int
-) -> dict[str, np.ndarray]:
-    """What standardises each run's inputs: its demonstrations and, half each, other data or random play.
-
-    An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
-    observations would lie hundreds of deviations away. With both, in turn, the expert's states lie close
-    together: `normalize_by="demos"` is for methods that must tell those apart with a penalty on slopes.
-    Networks of another run mean nothing without the statistics that they were trained with.
-    """
-    spec = handle.spec
-    if config.init_from:
-        statistics = read_normalization(Path(config.init_from))
-        return {name: x[np.arange(runs) % len(x)] for name, x in statistics.items()}  # as `warm_start`
-    if not config.normalize_obs or len(spec.obs_shape) != 1:
-        return identity_normalization(runs, spec.obs_shape, config.whiten)
-    sources = (
-        [[] for _ in range(runs)] if demos is None else [[x] for x in demonstrated_obs(demos, demo_indices)]
-    )
-    if config.normalize_by == "both" and (config.feed != "demos" or others is not None):
-        beside = random_play(handle) if others is None else others.observations
-        sources = [[*parts, beside] for parts in sources]
-    return measure_normalization(sources, config.whiten)
-
-
-def random_play(handle: EnvHandle) -> np.ndarray:
-    """Observations [N, ...] of uniformly random play, always the same."""
-    if handle.device is None:
-        from iqlearn_jax.loops.host import random_play as play_on_host
-
-        return play_on_host(handle)
-    from iqlearn_jax.loops.play import random_observations
-
-    return random_observations(handle.device, jax.random.key(0))
+    return jax.tree.map(jnp.asarray, make_rows(whole, spec)), chosen
 
 
 def make_loop(problem: Problem) -> Loop:

@@ -11,11 +11,13 @@ from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.replay.grow import grow
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.registry import ENVIRONMENTS, handle_from_spec, open_env
+from iqlearn_jax.envs.relative import with_origin
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.runs.checkpoint import Checkpoints
 from iqlearn_jax.runs.folder import CHECKPOINTS, SNAPSHOTS, read_config, read_normalization, read_spec
 from iqlearn_jax.runs.provenance import check_same_config, check_same_demos
+from iqlearn_jax.training.observations import saved_origin
 from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_loop, make_problem, updates_done
 
 
@@ -24,7 +26,7 @@ def folder_handle(config, workdir: Path) -> EnvHandle:
     gone = config.env.backend == "registered" and config.env.id not in ENVIRONMENTS
     if config.env.backend == "none" or gone:
         return handle_from_spec(read_spec(workdir))
-    return open_env(config.env)
+    return with_origin(open_env(config.env), saved_origin(workdir))
 
 
 def restore_newest(problem: Problem, loop, checkpoints: Checkpoints, workdir: Path) -> RunState:

@@ -3,8 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from iqlearn_jax.config.values import as_plain
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
-from iqlearn_jax.runs.folder import read_normalization
+from iqlearn_jax.runs.folder import read_config, read_normalization
 from iqlearn_jax.runs.provenance import (
     code_changes,
     config_changes,
@@ -18,19 +20,41 @@ from iqlearn_jax.training.reopen import folder_handle, restore_newest
 if TYPE_CHECKING:
     from iqlearn_jax.training.train import Session
 
+LEARNER = ("method", "feed")  # whose optimisers, targets and replay a checkpoint holds
+
 
 def open_stopped(config, workdir: Path, force: bool) -> tuple[Problem, list[str]]:
     """The problem of a stopped run, and what changed since in words, which is nothing without `force`.
 
     More updates than before are no change: the run goes on.
+
+    Raises:
+      InputError: something changed and `force` is off, or the learner is another, which nothing can bridge.
     """
     config = concrete(config)
+    refuse_another_learner(workdir, config)
     changed = config_changes(workdir, config, more_updates=True) + code_changes(workdir)
     refuse_unless_forced(workdir, changed, force)
     problem = make_problem(config, read_normalization(workdir), folder_handle(config, workdir))
     other_data = demos_changes(workdir, data_digest(problem))
     refuse_unless_forced(workdir, other_data, force)
     return problem, changed + other_data
+
+
+def refuse_another_learner(workdir: Path, config) -> None:
+    """Refuses what would go on with another learner's optimisers and targets, also by force.
+
+    Raises:
+      InputError: another method or feed than the folder's.
+    """
+    saved, wanted = read_config(workdir), as_plain(config)
+    for key in LEARNER:
+        if saved.get(key, wanted[key]) != wanted[key]:
+            raise InputError(
+                f"config.{key} is {wanted[key]!r}, but workdir {workdir} was trained with {saved[key]!r}, "
+                "whose optimisers and targets its checkpoints hold; go on with that one, or start a new "
+                f"folder from its networks: --init-from={workdir} without --resume"
+            )
 
 
 def record_changes(problem: Problem, workdir: Path, forced: list[str]) -> None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.data.demos import transitions
+from iqlearn_jax.data.sampling import relative_demos
 from iqlearn_jax.envs.gridworld import gridworld_reward, to_grid
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.ops.iq.soft import log_policy, soft_value
@@ -53,7 +54,8 @@ def recovered_arrays(
 
 def expert_episodes(problem: Problem, most: int) -> list[Transition]:
     """The first episodes of the demonstration file."""
-    demos: Any = problem.demos
+    assert problem.demos is not None
+    demos = relative_demos(problem.demos, problem.spec)
     rows = transitions(demos)
     spans = zip(demos.episode_starts[:most], demos.episode_lengths[:most], strict=True)
     return [jax.tree.map(itemgetter(slice(start, start + size)), rows) for start, size in spans]

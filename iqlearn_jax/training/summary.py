@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 
+from iqlearn_jax.data.sampling import relative_demos
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.runs.files import write_arrays, write_json
 from iqlearn_jax.runs.history import History
@@ -67,7 +68,7 @@ def final_scores(session: "Session", state: Any) -> dict[str, Any]:
     played = session.evaluate(state, max(FINAL_EPISODES, problem.config.eval_episodes))
     likeness = session.judge(played)
     return scores(problem, played.returns.mean(axis=1)) | {
-        "likeness": None if likeness is None else likeness.tolist()
+        "likeness": None if likeness is None else [None if np.isnan(x) else float(x) for x in likeness]
     }
 
 
@@ -78,7 +79,8 @@ def agreement(problem: Problem, state: Any, most: int = 10_000) -> np.ndarray:
     the box.
     """
     assert problem.demos is not None and problem.demos.actions is not None
-    obs, actions = problem.demos.observations[:most], problem.demos.actions[:most]
+    obs = relative_demos(problem.demos, problem.spec).observations[:most]
+    actions = problem.demos.actions[:most]
 
     def one(hparams, run_state):
         return problem.method.act(hparams, run_state, obs, jax.random.key(0), deterministic=True)
@@ -107,14 +109,15 @@ def failures(problem: Problem, failed_at: np.ndarray, history: History) -> list[
 def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
     """Returns and normalised scores; no interval below 5 seeds.
 
-    Plain RL has nothing to normalise by, nor have demonstrations whose rewards are not known.
+    Plain RL has nothing to normalise by, nor have demonstrations whose rewards are not known, or that are no
+    better than random play: their scale would stand on its head.
     """
     known: dict[str, Any] = {"returns": returns.tolist(), "random_return": random_return(problem)}
     blank = dict.fromkeys(SCORES)
     if problem.demos is None or problem.demos.episode_returns is None:
         return known | blank
     expert = float(problem.demos.episode_returns.mean())
-    if expert == known["random_return"]:
+    if not expert > known["random_return"]:
         return known | blank | {"expert_return": expert}
     normalized = normalize(returns, expert, known["random_return"])
     score, interval = iqm_and_ci(normalized)

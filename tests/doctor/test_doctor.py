@@ -9,6 +9,7 @@ from iqlearn_jax.cli import main as cli
 from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.doctor import remedies, rules
 from iqlearn_jax.doctor.doctor import Doctor, diagnose, examine_folder
+from iqlearn_jax.doctor.doubts import doubts
 from iqlearn_jax.doctor.remedies import DIAGNOSES
 from iqlearn_jax.doctor.rules import History
 from iqlearn_jax.errors import InputError
@@ -41,6 +42,7 @@ WORST = {  # kind -> configuration, the sick run's metrics, part of the remedy
     ),
     "policy_uniform": ({"temperature": 5.0}, {"policy__entropy": 0.69}, "temperature=0.5"),
     "policy_collapsed": (OFFLINE, {"policy__entropy": 1e-6, "eval__likeness": 0.3}, "demos.trajectories"),
+    "policy_lost": ({"critic_lr": 0.1}, {"eval__likeness": np.where(UP < 0.6, 0.8, 0.05)}, "_lr=0.0001"),
     "critic_explosion": ({}, {"critic__grad_norm": np.exp(10 * UP)}, "critic_lr=1e-05"),
     "penalty_saturated": ({}, {"iq__penalty": 100 * UP}, "critic_lr=1e-05"),
 }  # fmt: skip
@@ -54,6 +56,7 @@ MILD = {  # the same metrics, still within what healthy runs do
     "reward_gap_inverted": {"iq__reward_expert": -0.05, "iq__reward_policy": 0.05},
     "policy_uniform": {"policy__entropy": 0.6},
     "policy_collapsed": {"policy__entropy": 1e-6, "eval__likeness": 0.6},
+    "policy_lost": {"eval__likeness": np.where(UP < 0.6, 0.8, 0.3)},
     "critic_explosion": {"critic__grad_norm": np.exp(4 * UP)},
     "penalty_saturated": {"iq__penalty": 50 * UP},
 }
@@ -138,6 +141,18 @@ def test_the_newest_evaluation_counts_and_none_is_no_evidence():
         diagnose(case_of(**OFFLINE), History(rows.updates[14:], {k: v[14:] for k, v in rows.metrics.items()}))
         == {}
     )
+
+
+def test_a_policy_is_lost_after_two_evaluations_or_at_the_end():
+    """Once may be an odd evaluation, unless it is that of the final policy; never had, it is not lost."""
+    once = np.where(UP[12] == UP, 0.05, 0.8)
+    assert diagnose(case_of(), healthy(eval__likeness=once)) == {}
+    final = healthy(eval__likeness=np.where(UP == 1, 0.05, 0.8))
+    finding = diagnose(case_of(), final)["policy_lost"]
+    assert (finding.update, finding.metric) == (1000, "eval/likeness")
+    assert "snapshot_every=2000" in finding.remedy and "--at=likeness" in finding.remedy
+    assert diagnose(case_of(updates=2000), final) == {}
+    assert diagnose(case_of(), healthy(eval__likeness=np.where(UP < 0.6, 0.4, 0.0))) == {}
 
 
 def test_a_burst_after_calm_is_no_explosion():
@@ -231,6 +246,17 @@ def test_real_runs_of_the_presets_are_left_in_peace(name):
     assert diagnose(*recorded(name)) == {}
 
 
+def test_what_cannot_be_judged_is_said():
+    """No finding, and no clean bill either."""
+    assert doubts(case_of(), healthy()) == []
+    blind = healthy(eval__likeness=np.nan)
+    (said,) = doubts(case_of(), blind)
+    assert said.startswith("policy_collapsed, policy_lost in 1 of 3 runs: no eval/likeness so far")
+    unbounded = {"divergence": "reverse_kl", "regularize": "expert"}
+    assert "nothing bounds the reward" in doubts(case_of(**unbounded), healthy())[0]
+    assert "width is set" in doubts(case_of(CONTINUOUS, **OFFLINE), healthy())[0]
+
+
 # A folder ---------------------------------------------------------------------------------------------------
 
 
@@ -280,12 +306,10 @@ def test_resumed_and_read_afterwards_it_finds_the_same(tmp_path, capsys):
     watch(doctor_of(parts), history, range(8, 20))
     assert capsys.readouterr().err == ""  # all was said before
     assert (whole / "doctor.json").read_bytes() == (parts / "doctor.json").read_bytes()
-    findings, runs = examine_folder(whole, find_spec)
-    assert (
-        runs == 3
-        and [finding._asdict() for finding in findings]
-        == json.loads((whole / "doctor.json").read_text())["findings"]
-    )
+    findings, runs, untold = examine_folder(whole, find_spec)
+    assert (runs, untold) == (3, []) and [finding._asdict() for finding in findings] == json.loads(
+        (whole / "doctor.json").read_text()
+    )["findings"]
     assert cli.main(["doctor", f"--workdir={whole}"]) == 0
     assert "2 findings in 3 runs" in capsys.readouterr().out
 

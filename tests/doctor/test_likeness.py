@@ -7,14 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.data.demos import transitions
-from iqlearn_jax.doctor.likeness import as_rows, expert_mass, expert_rows, likeness, make_reference
+from iqlearn_jax.data.demos import Demos, transitions
+from iqlearn_jax.doctor.likeness import (
+    Demonstrated,
+    as_rows,
+    expert_mass,
+    expert_rows,
+    likeness,
+    make_reference,
+)
 from iqlearn_jax.envs.api import Step
 from iqlearn_jax.loops.play import Played, play_episodes, uniform_policy
 from iqlearn_jax.training.evaluation import KEPT_STEPS, uniform_play
 from iqlearn_jax.training.judging import demonstrated, make_judge
 from iqlearn_jax.training.problem import make_problem
-from tests.common import demos_of, made_up_config, made_up_environments, walk
+from tests.common import demos_of, made_up_config, made_up_environments, spec_of, walk
 
 EXPERTS = {"walk": lambda obs, key: jnp.full(obs.shape[0], 2), "rooms": lambda obs, key: obs % 3}
 
@@ -97,3 +104,53 @@ def test_no_likeness_without_demonstrations_or_of_images(method, env):
     with made_up_environments():
         made = make_problem(made_up_config(method, feed, env, seeds=1))
     assert make_judge(made)(None) is None
+
+
+# Episodes of one step ---------------------------------------------------------------------------------------
+
+
+def one_step(rows, policy, seed):
+    """Rows of a contextual bandit: an observation [2], and an action [1] that is its first entry, or not."""
+    rng = np.random.default_rng(seed)
+    obs = rng.uniform(-1, 1, (rows, 2)).astype(np.float32)
+    action = {"expert": obs[:, :1], "uniform": rng.uniform(-1, 1, (rows, 1)), "elsewhere": obs[:, :1] + 9.0}
+    return obs, action[policy].astype(np.float32)
+
+
+def judged(demonstrated_rows, episodes, policy):
+    """Likeness of so many episodes of one step."""
+    obs, action = one_step(demonstrated_rows, "expert", 0)
+    ends = np.ones(demonstrated_rows, bool)
+    demos = Demos(obs, action, None, obs, ends, ~ends)
+    spec = spec_of(obs_shape=(2,), low=np.float32([-1]), high=np.float32([1]), limit=1)
+    numbers = np.arange(demonstrated_rows)
+    data = Demonstrated(spec, demos, [numbers], [numbers], False)
+
+    def played(count, policy, seed):
+        steps = (x[:, None] for x in one_step(count, policy, seed))
+        return Played(np.zeros(count), np.ones(count, int), *steps)
+
+    reference = make_reference(data, 0, played(100, "uniform", 1))
+    return likeness(data, reference, played(episodes, policy, 2))
+
+
+@pytest.mark.parametrize(("rows", "episodes"), [(10, 10), (25, 10), (1, 1)])
+@pytest.mark.parametrize("policy", ["expert", "uniform"])
+def test_it_says_when_so_few_rows_cannot_tell(rows, episodes, policy):
+    """Ten rows of the expert's own are as often far from the others as a uniform policy's are."""
+    assert np.isnan(judged(rows, episodes, policy))
+
+
+def test_it_tells_what_can_be_told():
+    """A policy that is far from everything even by few rows; equal and uniform ones by many."""
+    assert judged(25, 10, "elsewhere") == 0.0
+    assert judged(500, 500, "expert") > 0.5
+    assert judged(500, 500, "uniform") < 0.3
+
+
+def test_that_it_cannot_tell_is_said_once_(problem, played, monkeypatch, capsys):
+    monkeypatch.setattr("iqlearn_jax.doctor.likeness.likeness", lambda *_: float("nan"))
+    judge, some = make_judge(problem), Played(*(x[None] for x in played(1.0)))
+    assert np.isnan(judge(some)).all() and np.isnan(judge(some)).all()
+    said = capsys.readouterr().err
+    assert said.count("eval/likeness of 1 of 1 runs is not known") == 1 and "eval_episodes" in said

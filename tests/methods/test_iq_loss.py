@@ -119,8 +119,9 @@ def compare(setting, critics=2, noise=0.15, seed=0, offline=False):
         )
         learner = Learner(config, agent, hparams, state)
         fn = lambda c: critic_loss(learner, c, batch, jax.random.key(0))  # noqa: E731
-        (actual, _), slope = jax.value_and_grad(fn, has_aux=True)(state.critic)
+        (actual, metrics), slope = jax.value_and_grad(fn, has_aux=True)(state.critic)
         assert actual.dtype == jnp.float64
+    assert ("iq/reward_policy" in metrics) == (batch.policy is not None)  # no mean over no rows
     np.testing.assert_allclose(actual, wanted, rtol=1e-9, atol=1e-9)
     (net,) = jax.tree.leaves(slope["net"])
     assert np.abs(net).max() > 1e-3

@@ -30,6 +30,17 @@ def test_figures_without_data_are_left_out(tmp_path):
     pixels(plots.returns_per_seed([run]))  # the summary is enough
 
 
+def test_a_mean_over_no_rows_is_not_drawn(tmp_path):
+    """Older versions logged the learner's reward offline, too: 0 in each line."""
+    pictures = []
+    for name, more in (("old", ', "iq/reward_policy": 0.0'), ("new", "")):
+        folder = write_run(tmp_path / name, full=False)
+        lines = [f'{{"update": {i}, "seed": 1, "iq/reward_expert": -1.0{more}}}\n' for i in (1, 2)]
+        (folder / "metrics.jsonl").write_text("".join(lines))
+        pictures.append(plots.diagnostics(read_run(folder)))
+    assert pictures[0] == pictures[1]
+
+
 def test_figures_with_one_seed_one_point_and_no_references(tmp_path):
     folder = write_run(tmp_path / "run", returns=(3.0,), full=False, expert_return=None, random_return=None)
     (folder / "metrics.jsonl").write_text('{"update": 1, "seed": 5000, "eval/return": 3, "iq/loss": 1}\n')

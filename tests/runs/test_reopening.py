@@ -10,13 +10,16 @@ import sys
 import pytest
 
 from iqlearn_jax.cli import main as cli
+from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs import provenance as workdir_lib
+from iqlearn_jax.runs.files import write_json
 from iqlearn_jax.runs.folder import locked
 from iqlearn_jax.runs.provenance import code_version
 from iqlearn_jax.training.reopen import load_run
+from iqlearn_jax.training.resume import open_stopped
 from iqlearn_jax.training.train import train
-from tests.common import ROOT
+from tests.common import ROOT, made_up_config
 from tests.runs.comparing import assert_no_gap
 from tests.runs.durable import assert_same_run, at_chunk, small
 
@@ -95,6 +98,18 @@ def test_what_force_cannot_bridge_is_refused_and_changes_nothing(changes, words,
         train(small(**changes), parts, resume=True, force=True)
     assert before == {path: path.read_bytes() for path in parts.glob("*.json*")}
     assert not (parts / "checkpoints-damaged").exists()
+
+
+@pytest.mark.parametrize(
+    ("method", "feed", "found"),
+    [("iq", "demos", "config.method is 'iq'"), ("bc", "replay", "config.feed is")],
+)
+def test_another_learner_starts_a_new_folder(tmp_path, method, feed, found):
+    """BC's checkpoint has the arrays of IQ-Learn's: BC's optimiser, and a target that BC never moved."""
+    write_json(tmp_path / "config.json", as_plain(small()))
+    for force in (False, True):
+        with pytest.raises(InputError, match=f"{found}.*was trained with.*--init-from={tmp_path}"):
+            open_stopped(made_up_config(method, feed, "walk"), tmp_path, force)
 
 
 def test_other_demonstrations_by_force(parts, capsys):

@@ -81,7 +81,7 @@ def test_sources_of_other_lengths_count_alike_when_whitened():
 
 def test_directions_without_spread_keep_their_scale():
     x = np.random.default_rng(0).normal(size=(1000, 1))
-    stats = measure_normalization([[np.concatenate([x, 3 * x + 1e-6, 1e-9 * x], axis=1)]], whiten=True)
+    stats = measure_normalization([[np.concatenate([x, 3 * x + 1e-6, 1 + 1e-9 * x], axis=1)]], whiten=True)
     turned = (np.array([[0.0, 0.0, 2.0]]) @ stats["obs_turn"][0]) / 2.0
     np.testing.assert_allclose(np.linalg.norm(turned), 1.0, rtol=1e-5)  # the constant entry is only turned
     scales = np.sort(np.linalg.norm(stats["obs_turn"][0], axis=0))

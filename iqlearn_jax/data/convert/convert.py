@@ -2,62 +2,100 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from absl import logging
 
 from iqlearn_jax.data.cast import cast
-from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, out_of_range, problem
-from iqlearn_jax.data.convert.frames import frames_to_arrays
-from iqlearn_jax.data.convert.minari import read_minari
-from iqlearn_jax.data.convert.pickles import read_pickle
-from iqlearn_jax.data.demos import Demos, from_arrays, parse_metadata, read_arrays, resolve
+from iqlearn_jax.data.checks import Source, check_arrays, problem
+from iqlearn_jax.data.convert.assemble import Choice, assemble
+from iqlearn_jax.data.convert.layouts import Arrays, locate, open_source
+from iqlearn_jax.data.convert.mend import Mends, mend
+from iqlearn_jax.data.convert.names import given_names
+from iqlearn_jax.data.demos import Demos, from_arrays
+from iqlearn_jax.data.suspect import suspicions, warn
 from iqlearn_jax.types import EnvSpec
 
-Read = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays with dtypes as found, metadata
+IN_MEMORY = "arrays"  # what messages call a source that is no file
 
 
 def convert(
-    path: Source,
+    source: Source | Arrays,
     *,
+    map: Mapping[str, str] | None = None,
+    episode_starts: str | None = None,
+    episode_ends: str | None = None,
+    lengths: str | None = None,
+    timeouts: str | None = None,
+    observation_only: bool = False,
     spec: EnvSpec | None = None,
     clip_actions: bool = False,
+    rescale_actions: bool = False,
     max_episode_steps: int | None = None,
+    timeouts_win: bool = False,
+    drop_last: bool = False,
     max_episodes: int | None = None,
+    min_return: float | None = None,
     policy: str | None = None,
 ) -> Demos:
     """Reads any supported layout, recognised by content, and brings it into the format.
 
-    Layouts: npz of docs/formats.md with any dtypes, npz with frames stored once, the IQ-Learn authors'
-    pickle, a local Minari data set. Numbers are cast to float32 / int32 / bool where that keeps them.
+    Layouts: the table of docs/demonstrations.md. Whatever has other names is read with `map` and the
+    arguments that say where episodes end. Numbers are cast to float32 / int32 / bool where that keeps them.
+    Successors that a file lacks are the next observations of their episodes; the last step of each is dropped
+    then. What looks wrong in the result is warned of (`data.suspect`).
 
     Args:
-      path: file, "bundled:NAME", or folder of a Minari data set.
-      spec: environment that the demonstrations must fit; needed for `clip_actions`.
+      source: file, "bundled:NAME", folder of a Minari or LeRobot data set, id of a local Minari data set; or
+        arrays [N, ...] by name, or a list with a dict of arrays [T, ...] for each episode.
+      map: {field of the format: name in the source}; names joined by "+" are put side by side, "" leaves out.
+        Besides the six fields there are `dones` (ends of either kind) and `episode` (a number for each step).
+      episode_starts: name of flags of first steps [N], or of their positions [E].
+      episode_ends: name of flags of last steps [N], or of their positions [E].
+      lengths: name of the episodes' lengths [E], in steps.
+      timeouts: name of flags [N] of steps that time cut; the other ends are the task's then.
+      observation_only: leave actions out; the source may lack them.
+      spec: environment that the demonstrations must fit; needed for `clip_actions` and `rescale_actions`.
       clip_actions: clip continuous actions to the bounds (recorded in the metadata) instead of refusing.
-      max_episode_steps: pickles only: a done at this step, counted from 1, is a truncation.
+      rescale_actions: map actions that were normalised to ±1 onto the bounds (recorded).
+      max_episode_steps: a terminal at this step of its episode, counted from 1, is a truncation.
+      timeouts_win: steps marked as terminals and as truncations are truncations only (stable-baselines3).
+      drop_last: leave out the last step of each truncated episode, whose successor the file does not have;
+        the step before ends the episode then. A terminated one keeps its last step: nothing follows it.
       max_episodes: keep only so many episodes, from the first; None keeps all.
+      min_return: keep only episodes of at least this sum of rewards; None keeps all.
       policy: who acted, for the metadata.
     Returns:
       validated demonstrations; `metadata["conversion"]` has one entry per conversion.
     Raises:
       InputError: unreadable, unsafe or invalid input.
     """
-    path = resolve(path)
+    path: Source = locate(source) if isinstance(source, str | os.PathLike) else IN_MEMORY
+    stored = path is not IN_MEMORY
     _check_limits(path, max_episodes=max_episodes, max_episode_steps=max_episode_steps)
-    arrays, metadata = _read(path, max_episode_steps, max_episodes)
+    ends = {"episode_starts": episode_starts, "episode_ends": episode_ends, "lengths": lengths}
+    names = given_names(map, **ends, timeouts=timeouts)
+    choice = Choice(names, observation_only, max_episodes, min_return)
+    with open_source(path if stored else source, max_episodes) as recording:
+        arrays, notes = assemble(recording, choice, path)
     arrays = cast(arrays, path)
-    check_arrays(arrays, None, path)
-    arrays = _first_episodes(arrays, max_episodes)
-    record = metadata.pop("record") | {"source": Path(path).name, "source_sha256": _sha256(path)}
-    if clip_actions:
-        arrays["actions"], clipped = _clip(arrays["actions"], spec, path)
-        record |= clipped
-    metadata |= ({"env": spec.id} if spec else {}) | ({"policy": policy} if policy else {})
+    check_arrays(arrays, None, path, observation_only)
+    mends = Mends(clip_actions, rescale_actions, max_episode_steps, timeouts_win, drop_last)
+    arrays, changes = mend(arrays, mends, spec, path)
+    record = {"format": recording.format} | notes | {"source": Path(path).name}
+    record |= {"source_sha256": _sha256(path) if stored else None} | changes
+    metadata = recording.metadata | ({"env": spec.id} if spec else {})
+    metadata |= {"policy": policy} if policy else {}
     metadata["conversion"] = [*metadata.get("conversion", []), record]
-    check_arrays(arrays, spec, path)
+    check_arrays(arrays, spec, path, observation_only)
+    _say(record, path)
+    warn(path, suspicions(arrays, spec))
     return from_arrays(arrays, metadata)
+
+
+convert_demos = convert
 
 
 def _check_limits(path: Source, **limits: int | None) -> None:
@@ -66,70 +104,24 @@ def _check_limits(path: Source, **limits: int | None) -> None:
             raise problem(path, name, ">= 1", str(value), "leave it out for no limit")
 
 
-def _read(path: Source, max_episode_steps: int | None, max_episodes: int | None) -> Read:
-    """Arrays and metadata; metadata["record"] begins this conversion's entry."""
-    kind = _layout(path)
-    if kind == "minari":
-        arrays, notes = read_minari(path, max_episodes)
-        env = {"env": notes["env"]} if notes["env"] else {}
-        return arrays, env | {"record": {"format": kind} | notes}
-    if kind == "pickle":
-        arrays, notes = read_pickle(path, max_episode_steps)
-        return arrays, {"record": {"format": kind} | notes}
-    return _read_npz(path, max_episodes)
-
-
-def _layout(path: Source) -> str:
-    if os.path.isdir(path) or Path(path).suffix in (".hdf5", ".h5"):
-        return "minari"
-    try:
-        with open(path, "rb") as file:
-            magic = file.read(2)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise problem(path, "file", "a readable file", reason, "check the path") from error
-    if magic == b"PK":
-        return "npz"
-    # protocols 0 and 1 have no magic: known by the name, or by how a dict begins
-    if magic[:1] in (b"\x80", b"(", b"}") or Path(path).suffix in (".pkl", ".pickle"):
-        return "pickle"
-    remedy = "known: npz, the authors' pickle (.pkl), the folder of a Minari data set"
-    raise problem(path, "file", "a known layout", f"the first bytes {magic!r}", remedy)
-
-
-def _read_npz(path: Source, max_episodes: int | None) -> Read:
-    frames = read_arrays(path, ("frames",))
-    if frames:
-        # an object array elsewhere in the file must not matter, so only the known keys are read
-        from_file = read_arrays(path, ("episode_frame_start", "episode_lengths", *FIELDS))
-        arrays = frames_to_arrays(frames | from_file, max_episodes, source=path)
-        return arrays, {"record": {"format": "frames", "stack": 4}}
-    arrays = read_arrays(path, (*FIELDS, "metadata"))
-    metadata = parse_metadata(arrays.pop("metadata", None), path)
-    return arrays, metadata | {"record": {"format": "npz"}}
-
-
-def _first_episodes(arrays: dict[str, np.ndarray], count: int | None) -> dict[str, np.ndarray]:
-    ends = np.flatnonzero(arrays["terminals"] | arrays["truncations"])
-    if count is None or len(ends) <= count:
-        return arrays
-    return {field: array[: ends[count - 1] + 1] for field, array in arrays.items()}
-
-
-def _clip(actions: np.ndarray, spec: EnvSpec | None, path: Source) -> tuple[np.ndarray, dict[str, Any]]:
-    """Clipped actions, and what was done: counts of entries, largest magnitude before."""
-    if spec is None:
-        raise problem(path, "clip_actions", "bounds to clip to", "no environment", "name it with --env ID")
-    if actions.dtype.kind != "f" or spec.action_low is None or actions.shape[1:] != np.shape(spec.action_low):
-        return actions, {}  # not this environment's actions, or discrete: validation says so
-    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
-    outside = out_of_range(actions, low, high)
-    note = {
-        "clipped_entries": int(outside.sum()),
-        "action_entries": int(actions.size),
-        "largest_magnitude": float(np.abs(actions[outside]).max(initial=0.0)),
-    }
-    return np.clip(actions, low, high), note
+def _say(record: Mapping[str, Any], path: Source) -> None:
+    """A line on what a file did not say and was decided."""
+    if record.get("dropped_steps"):
+        lost = record.get("dropped_terminals")
+        and_so = f"; {lost} of these ended the task, which is not known any more" if lost else ""
+        logging.warning(
+            "%s: it has no successors: the last step of each of %d episodes is dropped%s",
+            os.fspath(path),
+            record["dropped_steps"],
+            and_so,
+        )
+    if record.get("ends_without_reason"):
+        logging.warning(
+            "%s: it does not say why episodes end: all %d ends are taken as cut by time (--map terminals=KEY "
+            "or --timeouts=KEY says more)",
+            os.fspath(path),
+            record["ends_without_reason"],
+        )
 
 
 def _sha256(path: Source) -> str | None:

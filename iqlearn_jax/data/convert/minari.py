@@ -1,28 +1,45 @@
-"""Minari data sets in a local folder; nothing is downloaded and no environment is built."""
+"""Minari data sets in a local folder, or by their id; nothing is downloaded and no environment is built."""
 
+import functools
 import json
+import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.convert.columns import Recording
 from iqlearn_jax.errors import InputError
 
 
-def read_minari(
-    path: Source, max_episodes: int | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads a local Minari data set with array observations and actions.
+def local_folder(dataset_id: str) -> Path | None:
+    """Where Minari keeps a data set of this id on this machine; None where it does not."""
+    home = os.environ.get("MINARI_DATASETS_PATH") or os.path.expanduser("~/.minari/datasets")
+    folder = Path(home, dataset_id)
+    return folder if (folder / "data" / "metadata.json").is_file() else None
+
+
+def is_minari(folder: Source) -> bool:
+    """Whether a folder is a data set, or the data in one."""
+    return any(Path(folder, *inside, "metadata.json").is_file() for inside in ((), ("data",)))
+
+
+def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
+    """Reads a local Minari data set with array actions.
+
+    Observations of Dict and Tuple spaces are columns `obs/KEY`, put side by side unless `--map` chooses: each
+    flattened, the keys in the order of the space, as `gymnasium.wrappers.FlattenObservation` has them.
 
     Args:
       path: the data set's folder, its `data` folder, or a file in that.
       max_episodes: keep only so many episodes, from the first; None keeps all.
     Returns:
-      the six arrays of the format, dtypes as found, and notes (`env`, `dataset_id`, `open_ends`: episodes
-      whose last step was not marked, taken as truncations).
+      columns, dtypes as found, and notes (`dataset_id`, `open_ends`: episodes whose last step was not marked,
+      taken as truncations).
     Raises:
-      InputError: package not installed, no such data set, damage, or dictionary spaces.
+      InputError: package not installed, no such data set, damage, or actions that are no arrays.
     """
     folder = _data_folder(path)
     metadata = _metadata(folder, path)
@@ -31,7 +48,8 @@ def read_minari(
 
         dataset = minari.MinariDataset(folder)
         count = dataset.total_episodes if max_episodes is None else min(max_episodes, dataset.total_episodes)
-        episodes = [_episode(e, path) for e in dataset.iterate_episodes(np.arange(count))]
+        space = dataset.observation_space
+        episodes = [_episode(e, space, path) for e in dataset.iterate_episodes(np.arange(count))]
     except InputError:
         raise
     except ImportError as error:  # of minari, or of the storage that this data set needs
@@ -43,8 +61,15 @@ def read_minari(
     if not episodes:
         raise problem(path, "file", "at least one episode", "zero episodes", "record at least one episode")
     arrays = {key: np.concatenate([episode[key] for episode, _ in episodes]) for key in episodes[0][0]}
-    notes = {"dataset_id": metadata.get("dataset_id"), "open_ends": sum(is_open for _, is_open in episodes)}
-    return arrays, notes | {"env": dataset.env_spec.id if dataset.env_spec else None}
+    notes: dict[str, Any] = {"dataset_id": metadata.get("dataset_id")}
+    notes["open_ends"] = sum(is_open for _, is_open in episodes)
+    recording = Recording("minari", dict(arrays), notes=notes)
+    recording.metadata = {"env": dataset.env_spec.id} if dataset.env_spec else {}
+    if "observations" not in arrays:
+        recording.groups = {"observations": "obs/", "next_observations": "next_obs/"}
+        for field, group in recording.groups.items():
+            recording.known[field] = "+".join(name for name in arrays if name.startswith(group))
+    return recording
 
 
 def _data_folder(path: Source) -> Path:
@@ -72,19 +97,53 @@ def _metadata(folder: Path, path: Source) -> dict[str, Any]:
     return metadata
 
 
-def _episode(episode: Any, path: Source) -> tuple[dict[str, np.ndarray], bool]:
-    for field, value in (("observations", episode.observations), ("actions", episode.actions)):
-        if not isinstance(value, np.ndarray):
-            remedy = "flatten it first (gymnasium.wrappers.FlattenObservation) and record again"
-            actual = type(value).__name__
-            raise problem(path, f"{field} of episode {episode.id}", "one array", actual, remedy)
+def _leaves(space: Any, keys: tuple = ()) -> Iterator[tuple[tuple, Any]]:
+    """The spaces inside a space, in order, and the keys that lead there."""
+    parts = getattr(space, "spaces", None)
+    if parts is None:
+        yield keys, space
+        return
+    for key, part in parts.items() if isinstance(parts, Mapping) else enumerate(parts):
+        yield from _leaves(part, (*keys, key))
+
+
+def _parts(value: Any, space: Any, place: str, path: Source) -> dict[str, np.ndarray]:
+    """{"": [T + 1, ...]} of an array space; {"goal/x": [T + 1, size], ...} of one with others inside."""
+    leaves = list(_leaves(space))
+    if not leaves[0][0] and isinstance(value, np.ndarray):
+        return {"": value}
+    from gymnasium import spaces  # heavy, and only here
+
+    parts = {}
+    for keys, leaf in leaves:
+        name = "/".join(map(str, keys))
+        part = functools.reduce(lambda inside, key: inside[key], keys, value)
+        if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
+            actual = f"{leaf} at '{name}'"[:120]
+            raise problem(path, place, "arrays of numbers", actual, "record it again without this entry")
+        if isinstance(leaf, spaces.Discrete):  # one-hot, as FlattenObservation has it
+            part = part.reshape(-1, 1) == int(leaf.start) + np.arange(int(leaf.n))
+        parts[name] = part.reshape(len(part), -1).astype(np.result_type(part, np.float32))
+    return parts
+
+
+def _episode(episode: Any, space: Any, path: Source) -> tuple[dict[str, np.ndarray], bool]:
+    if not isinstance(episode.actions, np.ndarray):
+        remedy = "an array is needed: flatten the action space (gymnasium.spaces.flatten) and record again"
+        actual = type(episode.actions).__name__
+        raise problem(path, f"actions of episode {episode.id}", "one array", actual, remedy)
     steps = len(episode.rewards)
-    if len(episode.observations) != steps + 1:
-        expected, actual = f"{steps + 1} observations", str(len(episode.observations))
-        raise problem(path, f"observations of episode {episode.id}", expected, actual, "record it again")
-    arrays = {
-        "observations": episode.observations[:-1],
-        "next_observations": episode.observations[1:],
+    place = f"observations of episode {episode.id}"
+    arrays: dict[str, np.ndarray] = {}
+    for name, part in _parts(episode.observations, space, place, path).items():
+        if len(part) != steps + 1:
+            expected, actual = f"{steps + 1} observations", str(len(part))
+            raise problem(path, place, expected, actual, "record it again")
+        now, following = (
+            (f"obs/{name}", f"next_obs/{name}") if name else ("observations", "next_observations")
+        )
+        arrays |= {now: part[:-1], following: part[1:]}
+    arrays |= {
         "actions": episode.actions,
         "rewards": episode.rewards,
         "terminals": episode.terminations.astype(bool),

@@ -1,11 +1,14 @@
-"""The IQ-Learn authors' pickled trajectories: one list per field, one entry per episode."""
+"""Pickles, and npy files that hold one: the IQ-Learn authors' lists by field, dicts, lists of dicts."""
 
+import io
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.convert.columns import Recording, read_header, reading
+from iqlearn_jax.data.convert.dicts import from_dict, from_episodes
 from iqlearn_jax.data.convert.safe_pickle import plain, read_bytes, unpickle
 from iqlearn_jax.errors import InputError
 
@@ -14,30 +17,48 @@ AMPLIFICATION = 64  # bytes in memory per byte of file; shared states need 2
 _NUMBER = bool | int | float | np.generic
 
 
-def read_pickle(
-    path: Source, max_episode_steps: int | None = None
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Reads the authors' layout: a dict of `states, next_states, actions, rewards, dones[, lengths]`.
+def read_pickle(path: Source) -> Recording:
+    """Reads a pickle: the authors' layout, a dict of arrays, or a list with such a dict for each episode.
 
-    Each is a list with one entry per episode, an array or a list of steps. The last step of an episode
-    ends it: as a terminal where its done is true, else as a truncation. A done at `max_episode_steps`
-    counts as a truncation too, since older gym set done at the time limit.
+    The authors' is a dict of `states, next_states, actions, rewards, dones[, lengths]`. Each is a list with
+    one entry per episode, an array or a list of steps. The last step of an episode ends it: as a terminal
+    where its done is true, else as a truncation.
 
     Args:
       path: the pickle, of any protocol (from Python 2: protocol 2).
-      max_episode_steps: time limit of the environment that recorded it, in steps, or None.
-    Returns:
-      the six arrays of the format, dtypes as found, and notes on what was done.
     Raises:
       InputError: anything but arrays, numbers, strings and containers inside, damage, or another layout.
     """
     data = read_bytes(path)
+    return _recording(data, len(data), path)
+
+
+def read_npy(path: Source) -> Recording:
+    """Reads an npy file that holds a pickled dict or list of dicts, as `read_pickle` does.
+
+    Raises:
+      InputError: as there, or an npy file of a plain array, which says nothing of its columns.
+    """
+    data = read_bytes(path)
+    file = io.BytesIO(data)
+    with reading(path, "npy file"):
+        shape, _, dtype = read_header(file)
+    if not dtype.hasobject:
+        actual, remedy = f"one array, {dtype} {list(shape)}", "put the arrays of all fields into one npz"
+        raise problem(path, "file", "several arrays by name", actual, remedy)
+    return _recording(data[file.tell() :], len(data), path)
+
+
+def _recording(data: bytes, size: int, path: Source) -> Recording:
     try:
-        record = unpickle(data, path)
-        _check_layout(record, path)
-        _check_weight(record, len(data), path)
-        episodes = [_episode(record, i, path) for i in range(len(plain(record["states"])))]
-        arrays = {key: np.concatenate([episode[key] for episode in episodes]) for key in KEYS}
+        record = plain(unpickle(data, path))
+        if isinstance(record, list | tuple):
+            _check_weight(_all_leaves(record), size, path)
+            return from_episodes(record, path, "pickle, a dict for each episode")
+        if isinstance(record, Mapping) and _is_flat(record):
+            _check_weight(_all_leaves(record), size, path)
+            return from_dict(record, path, "pickle, a dict of arrays")
+        return _authors(record, size, path)
     except InputError:
         raise
     except Exception as error:  # foreign bytes can make the unpickler and NumPy raise anything
@@ -46,8 +67,22 @@ def read_pickle(
         raise problem(
             path, "pickle", expected, f"damaged or foreign data ({reason})", "export it as npz"
         ) from error
+
+
+def _is_flat(record: Mapping) -> bool:
+    """Whether rewards or ends are one array of all steps, not one list for each episode."""
+    flat = (plain(record.get(key)) for key in ("rewards", "dones", "terminals", "timeouts"))
+    return "states" not in record or any(isinstance(array, np.ndarray) and array.ndim == 1 for array in flat)
+
+
+def _authors(record: Any, size: int, path: Source) -> Recording:
+    _check_layout(record, path)
+    _check_weight(_leaves(record), size, path)
+    episodes = [_episode(record, i, path) for i in range(len(plain(record["states"])))]
+    arrays = {key: np.concatenate([episode[key] for episode in episodes]) for key in KEYS}
     lengths = np.array([len(episode["dones"]) for episode in episodes])
-    return _with_ends(arrays, lengths, max_episode_steps)
+    fields, notes = _with_ends(arrays, lengths)
+    return Recording("pickle", dict(fields), notes=notes)
 
 
 def _check_layout(record: Any, path: Source) -> None:
@@ -69,11 +104,11 @@ def _check_layout(record: Any, path: Source) -> None:
         raise problem(path, "states", "at least one episode", "zero episodes", "record at least one episode")
 
 
-def _check_weight(record: Mapping, size: int, path: Source) -> None:
+def _check_weight(leaves: Iterator[Any], size: int, path: Source) -> None:
     """References are short, so a small file can name one large array a million times."""
     limit = AMPLIFICATION * size + 2**20
     weight = 0
-    for leaf in _leaves(record):
+    for leaf in leaves:
         weight += (
             leaf.nbytes
             if isinstance(leaf, np.ndarray)
@@ -84,6 +119,15 @@ def _check_weight(record: Mapping, size: int, path: Source) -> None:
         if weight > limit:
             actual = f"more than {AMPLIFICATION} times the file"
             raise problem(path, "pickle", f"at most {limit} bytes of data", actual, "do not trust this file")
+
+
+def _all_leaves(record: Any, depth: int = 0) -> Iterator[Any]:
+    """Everything inside, what is referred to twice twice; containers as well."""
+    record = plain(record)
+    yield record
+    if isinstance(record, Mapping | list | tuple) and depth < 8:
+        for part in record.values() if isinstance(record, Mapping) else record:
+            yield from _all_leaves(part, depth + 1)
 
 
 def _leaves(record: Mapping) -> Iterator[Any]:
@@ -143,15 +187,14 @@ def _step(value: Any, place: str, path: Source) -> np.ndarray:
 
 
 def _with_ends(
-    arrays: dict[str, np.ndarray], lengths: np.ndarray, max_episode_steps: int | None
+    arrays: dict[str, np.ndarray], lengths: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     last = np.cumsum(lengths) - 1
     done = arrays["dones"].reshape(-1)[last].astype(bool)
-    cut = done & (lengths == max_episode_steps) if max_episode_steps is not None else np.zeros_like(done)
     terminals = np.zeros(last[-1] + 1, bool)
     truncations = terminals.copy()
-    terminals[last] = done & ~cut
-    truncations[last] = ~done | cut
+    terminals[last] = done
+    truncations[last] = ~done
     fields = {
         "observations": arrays["states"],
         "actions": arrays["actions"],
@@ -160,5 +203,4 @@ def _with_ends(
         "terminals": terminals,
         "truncations": truncations,
     }
-    notes = {"max_episode_steps": max_episode_steps, "dones_taken_as_truncations": int(cut.sum())}
-    return fields, notes
+    return fields, {}

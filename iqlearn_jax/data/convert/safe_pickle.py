@@ -54,7 +54,7 @@ class _Dtype:
 
 
 class PickledArray:
-    """An array under construction: `value` is an ndarray, or a list for one of object dtype."""
+    """An array under construction: `value` is an ndarray, or a list (or the one entry) of object dtype."""
 
     __slots__ = ("value",)
 
@@ -67,6 +67,8 @@ class PickledArray:
             self.value = _from_bytes(data, dtype, shape, "F" if fortran else "C")
         elif isinstance(data, list) and shape == (len(data),):
             self.value = data
+        elif isinstance(data, list) and shape == () and len(data) == 1:
+            self.value = plain(data[0])  # numpy.save of a dict
         else:
             raise pickle.UnpicklingError("an object array of more than one axis")
 

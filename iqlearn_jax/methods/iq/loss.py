@@ -129,7 +129,7 @@ def critic_loss(learner: Learner, critic, batch, key) -> tuple[jax.Array, dict[s
     if config.next_actions:
         loss -= next_rows_gain(learner, critic, batch, sample, jax.random.fold_in(key, 3))
     penalty = penalties(learner, critic, batch, sample, end, penalty_key)
-    metrics = diagnostics(sample, loss, value_term) | {
+    metrics = diagnostics(sample, loss, value_term, learner_rows=batch.policy is not None) | {
         "iq/absorbing_reward": critic["absorbing"],
         "iq/end_rate": jnp.mean(rows.terminated.astype(jnp.float32)),  # of the batch's rows
         "iq/penalty": penalty,
@@ -243,20 +243,23 @@ def lipschitz_penalty(learner: Learner, critic, batch, key) -> jax.Array:
     return gradient_penalty(q, expert, other, mix_key, target=hparams["alpha"])
 
 
-def diagnostics(sample: Rewards, loss, value_term) -> dict[str, jax.Array]:
+def diagnostics(sample: Rewards, loss, value_term, learner_rows: bool) -> dict[str, jax.Array]:
     """What tells a healthy run from a sick one: rewards of both kinds, values, objective.
 
     "iq/value" is the mean V(s') as it enters the rewards. V(s) would cost SAC another pass of every critic
     that the value term "policy" does not need; V(s0) is measured once a chunk (`training.evaluation`).
+
+    Args:
+      learner_rows: whether there are rows of the learner's; without them it has no mean reward.
     """
     reward = jnp.mean(sample.reward, axis=0)
+    learner = {"iq/reward_policy": weighted_mean(reward, 1.0 - sample.expert)} if learner_rows else {}
     return {
         "iq/loss": loss,
         "iq/value_term": value_term,
         "iq/reward_expert": weighted_mean(reward, sample.expert),
-        "iq/reward_policy": weighted_mean(reward, 1.0 - sample.expert),
         "iq/reward_min": jnp.min(reward),
         "iq/reward_max": jnp.max(reward),
         "iq/q": jnp.mean(sample.q),
         "iq/value": jnp.mean(sample.next_v),
-    }
+    } | learner
