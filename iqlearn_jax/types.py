@@ -1,5 +1,6 @@
 """The few records that every layer shares."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,6 +11,8 @@ from flax import struct
 Array = Any  # jax.Array in compiled code, numpy.ndarray on the host
 Metrics = dict[str, Array]
 Hparams = dict[str, Any]  # traced leaves: rates, temperature, gamma, alpha, observation statistics
+
+PICTURE = 20  # entries of both axes at which a table of numbers is taken for an image
 
 
 class Transition(struct.PyTreeNode, kw_only=True):
@@ -84,6 +87,23 @@ class EnvSpec(NamedTuple):
     def discrete(self) -> bool:
         """Whether actions are integers."""
         return self.num_actions is not None
+
+
+def order_fault(shape: Sequence[int], dtype: Any) -> str | None:
+    """What is wrong with the order of axes of one image; None for [H, W, C] and for what is no image."""
+    order = None
+    if len(shape) == 2 and (np.dtype(dtype) == np.uint8 or min(shape) >= PICTURE):
+        order = "[H, W]"
+    elif len(shape) in (3, 4) and _channels_first(*shape[-3:]):
+        order = "[C, H, W]" if len(shape) == 3 else "[N, C, H, W]"
+    elif len(shape) == 4:
+        order = "[N, H, W, C]"
+    return None if order is None else f"[H, W, C] expected, looks like {order}"
+
+
+def _channels_first(first: int, *others: int) -> bool:
+    """Whether the first axis is much shorter than the others, or short enough for colours."""
+    return first < min(others) and (first <= 4 or 2 * first <= min(others))
 
 
 def discount(gamma: Array | float, terminated: Array) -> Array:

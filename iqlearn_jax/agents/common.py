@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from iqlearn_jax.errors import InputError
+from iqlearn_jax.data.observations import check_shown
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Hparams, Metrics
 
@@ -134,16 +134,7 @@ def check_observations(spec: EnvSpec) -> None:
     Raises:
       InputError: names the environment and what it is to show.
     """
-    if len(spec.obs_shape) not in (0, 1, 3):
-        raise InputError(
-            f"observations of {spec.id} have shape {list(spec.obs_shape)}; expected a vector [D] or an image "
-            "[H, W, C]: flatten them in a wrapper"
-        )
-    if spec.obs_shape == () and (spec.mdp is None or not spec.discrete):
-        raise InputError(
-            f"observations of {spec.id} are integers; that needs a tabular model (spec.mdp) and discrete "
-            "actions: encode them as vectors in a wrapper"
-        )
+    check_shown(spec)  # as `iqlearn demos validate --env` does
 
 
 def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:

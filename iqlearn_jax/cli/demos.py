@@ -9,7 +9,6 @@ from iqlearn_jax.cli.common import Parser, Subcommand, add_at, add_import, add_w
 from iqlearn_jax.errors import InputError
 
 if TYPE_CHECKING:
-    from iqlearn_jax.data.demos import Demos
     from iqlearn_jax.types import EnvSpec
 
 HELP = "inspect, validate, convert or record demonstrations"
@@ -32,9 +31,13 @@ def _inspect(arguments: list[str]) -> int:
     parser = Parser("iqlearn demos inspect", description=COMMANDS["inspect"].help)
     _add_file(parser)
     options = parser.parse_args(arguments)
-    from iqlearn_jax.cli.describe import inspect_demos
+    from iqlearn_jax.cli.describe import describe_demos
+    from iqlearn_jax.data.demos import load_demos, suspicious
+    from iqlearn_jax.data.suspect import warn
 
-    print(inspect_demos(options.file, options.observation_only))
+    demos = load_demos(options.file, observation_only=options.observation_only)
+    print(describe_demos(demos, options.file))
+    warn(options.file, suspicious(demos))
     return 0
 
 
@@ -45,14 +48,17 @@ def _validate(arguments: list[str]) -> int:
     add_import(parser)
     options = parser.parse_args(arguments)
     from iqlearn_jax.config.files import import_modules
-    from iqlearn_jax.data.demos import load_demos
+    from iqlearn_jax.data.demos import load_demos, suspicious
+    from iqlearn_jax.data.suspect import warn
 
     import_modules(options.modules)
-    demos = load_demos(options.file, _spec(options), options.observation_only)
+    spec = _spec(options)
+    demos = load_demos(options.file, spec, options.observation_only)
     fits = f", fits {options.env}" if options.env else ""
     print(
         f"ok: {options.file}: {demos.num_episodes} episodes, {len(demos)} steps{fits}, digest {demos.digest}"
     )
+    warn(options.file, suspicious(demos, spec))
     return 0
 
 
@@ -68,7 +74,18 @@ def _convert(arguments: list[str]) -> int:
     _add_names(parser)
     parser.add_argument("--policy", help="who acted, for the metadata")
     parser.add_argument("--clip-actions", action="store_true", help="clip actions to the bounds of --env")
-    parser.add_argument("--max-episode-steps", type=int, help="pickles: a done at this step is a truncation")
+    parser.add_argument(
+        "--rescale-actions", action="store_true", help="bring actions from ±1 to those bounds"
+    )
+    parser.add_argument("--max-episode-steps", type=int, help="a terminal at this step is a truncation")
+    parser.add_argument(
+        "--timeouts-win", action="store_true", help="ends marked as both kinds are truncations"
+    )
+    parser.add_argument(
+        "--drop-last",
+        action="store_true",
+        help="leave out last steps of truncated episodes, where the file has no true successor",
+    )
     parser.add_argument(
         "--max-episodes", type=int, help="keep only so many episodes of each source, from the first"
     )
@@ -82,7 +99,6 @@ def _convert(arguments: list[str]) -> int:
     from iqlearn_jax.data.convert.names import parse_map
     from iqlearn_jax.data.save import save
 
-    spec = _spec(options)
     settings = {
         "map": parse_map(options.map),
         "episode_starts": options.episode_starts,
@@ -90,18 +106,19 @@ def _convert(arguments: list[str]) -> int:
         "lengths": options.lengths,
         "timeouts": options.timeouts,
         "observation_only": options.observation_only,
-        "spec": spec,
+        "spec": _spec(options),
         "clip_actions": options.clip_actions,
+        "rescale_actions": options.rescale_actions,
+        "timeouts_win": options.timeouts_win,
+        "drop_last": options.drop_last,
         "max_episode_steps": options.max_episode_steps,
         "max_episodes": options.max_episodes,
         "min_return": options.min_return,
         "policy": options.policy,
     }
     parts = [convert(source, **settings) for source in sources]
-    saved = save(target, parts[0] if len(parts) == 1 else merge(parts, sources))
-    print(describe_demos(saved, target))
-    if spec is not None and options.max_episode_steps is None:
-        _warn_of_limits(saved, spec)
+    demos = parts[0] if len(parts) == 1 else merge(parts, sources)
+    print(describe_demos(save(target, demos), target))
     return 0
 
 
@@ -137,23 +154,6 @@ def _sources(files: list[str], merged: list[str]) -> tuple[list[str], str]:
         )
     every = [*files[:-1], *merged, *files[-1:]]
     return every[:-1], every[-1]
-
-
-def _warn_of_limits(demos: "Demos", spec: "EnvSpec") -> None:
-    """Old recordings mark the time limit as done, which would teach that the task ends there."""
-    from absl import logging
-
-    ends = demos.episode_starts + demos.episode_lengths - 1
-    at_limit = int((demos.terminals[ends] & (demos.episode_lengths == spec.max_episode_steps)).sum())
-    if at_limit:
-        logging.warning(
-            "%d of %d episodes terminate exactly at the time limit of %s; if that was the clock, convert "
-            "with --max-episode-steps %d",
-            at_limit,
-            demos.num_episodes,
-            spec.id,
-            spec.max_episode_steps,
-        )
 
 
 def _add_file(parser: argparse.ArgumentParser) -> None:

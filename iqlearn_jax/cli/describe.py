@@ -8,22 +8,10 @@ import numpy as np
 
 from iqlearn_jax.cli.text import pairs
 from iqlearn_jax.data.checks import Source
-from iqlearn_jax.data.demos import Demos, load_demos
+from iqlearn_jax.data.demos import Demos
 from iqlearn_jax.data.sampling import MIN_STD
 
 UNLIKE = 20.0  # widest over narrowest direction; the double pendulum's is 45
-
-
-def inspect_demos(path: Source, observation_only: bool = False) -> str:
-    """What is in a demonstration file.
-
-    Args:
-      path: `*.npz` of the format.
-      observation_only: the file may lack actions.
-    Raises:
-      InputError: the file cannot be read or is invalid.
-    """
-    return describe_demos(load_demos(path, observation_only=observation_only), path)
 
 
 def describe_demos(demos: Demos, path: Source) -> str:
@@ -79,7 +67,8 @@ def describe_reward(path: Path) -> str:
 
 def _direction_text(obs: np.ndarray) -> str:
     """How unlike the directions are in which standardised observations vary; narrow ones are learned late."""
-    varied = obs[:, obs.std(axis=0) > MIN_STD].astype(np.float64)
+    # in float64: the deviation of a large constant would be float32's rounding
+    varied = obs[:, obs.std(axis=0, dtype=np.float64) > MIN_STD].astype(np.float64)
     if not varied.size:
         return "none vary"
     variances = np.linalg.eigvalsh(np.atleast_2d(np.corrcoef(varied, rowvar=False)))  # ascending

@@ -77,6 +77,8 @@ def print_summary(summary: dict, workdir: Path) -> None:
     else:
         print(f"returns per seed: {', '.join(f'{value:.4g}' for value in summary['returns'])}")
     if summary["normalized_iqm"] is None:
+        if summary["returns"] is not None and summary.get("demo_transitions"):
+            print(f"normalised score: not known, {_why_unknown(summary)}")
         return
     if summary["varied"]:  # one score over different settings would mean nothing
         print(f"{', '.join(summary['varied'])} varied: the report's table has the score of each point")
@@ -86,3 +88,10 @@ def print_summary(summary: dict, workdir: Path) -> None:
     with writing(workdir):
         page = write_report([workdir], workdir)
     print(f"report: {page}")
+
+
+def _why_unknown(summary: dict) -> str:
+    expert, random = summary["expert_return"], summary["random_return"]
+    if expert is None:
+        return "as the demonstrations' rewards are not"
+    return f"as demonstrations that return {expert:.4g} are no better than random play at {random:.4g}"

@@ -1,10 +1,13 @@
 """What must hold of demonstrations before anything learns from them; every failure is one line."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
+from iqlearn_jax.data.observations import check_order, check_shown
+from iqlearn_jax.data.stacks import first_other
+from iqlearn_jax.data.suspect import box_text, spans_unit
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
@@ -13,6 +16,8 @@ STATE_DTYPES = ("float32", "uint8", "int32")
 JUMP_TOLERANCE = 1e-5  # relative to 1 + |observation|: float32 rounding, far below one physical step
 BOUND_TOLERANCE = 1e-6  # bounds themselves are rounded to float32
 CHUNK_ENTRIES = 1 << 22  # keeps the float64 scratch of image comparisons near 100 MB
+
+CONVERT_REMEDY = "'iqlearn demos convert' reads other layouts; docs/formats.md lists the six keys"
 
 Source = str | os.PathLike
 Arrays = Mapping[str, np.ndarray]
@@ -40,8 +45,9 @@ def check_arrays(
     left_out = {"actions"} if observation_only else set()
     left_out |= {"rewards"} if arrays.get("rewards") is None else set()
     fields = tuple(f for f in FIELDS if f not in left_out)
-    _check_keys(arrays, fields, source)
+    check_keys(arrays, fields, source)
     _check_shapes(arrays, fields, source)
+    check_order(arrays["observations"], source)
     for field in fields:
         _check_finite(arrays[field], field, source)
     check_last_step(arrays, source)
@@ -52,14 +58,27 @@ def check_arrays(
         check_actions(arrays["actions"], spec, source)
 
 
-def _check_keys(arrays: Arrays, fields: tuple[str, ...], source: Source) -> None:
+def check_keys(
+    arrays: Arrays,
+    fields: Iterable[str],
+    source: Source,
+    found: Iterable[str] | None = None,
+    remedy: str = CONVERT_REMEDY,
+) -> None:
+    """Refuses arrays of which some are missing.
+
+    Args:
+      fields: those that must be there.
+      found: the keys that the message lists; None for those of `arrays`.
+    Raises:
+      InputError: names the missing ones and what was found instead.
+    """
     missing = [f for f in fields if arrays.get(f) is None]
-    if not missing:
-        return
-    present = [f for f in FIELDS if arrays.get(f) is not None]
-    actual = f"only {', '.join(present)}" if present else "none of the format's keys"
-    remedy = "docs/formats.md lists the six keys; other layouts go through 'iqlearn demos convert'"
-    raise problem(source, missing[0], "this key", actual, remedy)
+    if missing:
+        present = [f for f, array in arrays.items() if array is not None] if found is None else list(found)
+        actual = f"only {', '.join(present)}" if present else "no arrays"
+        expected = "this key" if len(missing) == 1 else "these keys"
+        raise problem(source, ", ".join(missing), expected, actual, remedy)
 
 
 def _check_shapes(arrays: Arrays, fields: tuple[str, ...], source: Source) -> None:
@@ -91,7 +110,8 @@ def check_dtype(array: np.ndarray, field: str, source: Source) -> None:
         "rewards": ("float32",),
     }.get(field, ("bool",))
     if array.dtype.name not in allowed or not array.dtype.isnative:
-        remedy = f"cast it (array.astype('{allowed[0]}')) or run 'iqlearn demos convert', which does"
+        casts = f"cast it (array.astype('{allowed[0]}')) or run 'iqlearn demos convert', which does"
+        remedy = casts if array.dtype.kind in "biuf" else "store numbers"
         raise problem(source, field, "dtype " + " or ".join(allowed), str(array.dtype), remedy)
 
 
@@ -113,9 +133,10 @@ def _check_finite(array: np.ndarray, field: str, source: Source) -> None:
     if bad.size:
         index = np.unravel_index(bad[0], array.shape)
         actual = f"{array[index]} ({bad.size} such entries)"
-        raise problem(
-            source, at(field, index), "a finite number", actual, "drop these episodes or record them again"
-        )
+        remedy = "drop these episodes or record them again"
+        if field == "rewards" and bad.size == array.size:
+            remedy = "leave rewards out where they are not known, as 'iqlearn demos convert' does"
+        raise problem(source, at(field, index), "a finite number", actual, remedy)
 
 
 def check_last_step(arrays: Arrays, source: Source) -> None:
@@ -150,6 +171,7 @@ def _jump_error(index: int, size: float, inside: np.ndarray, source: Source) -> 
 
 
 def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
+    check_shown(spec)
     obs = arrays["observations"]
     remedy = "these demonstrations are not of this environment (or of another version or wrapper of it)"
     if obs.shape[1:] != tuple(spec.obs_shape):
@@ -158,6 +180,19 @@ def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
     dtype = np.dtype(spec.obs_dtype)
     if dtype.kind != "b" and (obs.dtype.kind == "f") != (dtype.kind == "f"):
         raise problem(source, "observations", f"dtype {dtype} of {spec.id}", str(obs.dtype), remedy)
+    if spec.frame_stack > 1:
+        _check_stacks(arrays, spec.frame_stack, source)
+
+
+def _check_stacks(arrays: Arrays, stack: int, source: Source) -> None:
+    other = first_other(arrays, stack)
+    if other is not None:
+        expected = (
+            f"a stack of the episode's last {stack} frames, oldest first on the last axis, the first one "
+            "repeated at the start"
+        )
+        remedy = "store observations as docs/formats.md has them"
+        raise problem(source, at(other[0], other[1:]), expected, "another image", remedy)
 
 
 def check_actions(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> None:
@@ -208,8 +243,20 @@ def _check_continuous(actions: np.ndarray, spec: EnvSpec, source: Source) -> Non
         index = tuple(bad[0])
         expected = f"{low[index[1]]:.4g}..{high[index[1]]:.4g} of {spec.id}"
         actual = f"{actions[index]:.4g} ({len(bad)} of {actions.size} entries outside)"
-        remedy = "check the units, or let 'iqlearn demos convert --env ID --clip-actions' clip and record it"
-        raise problem(source, at("actions", index), expected, actual, remedy)
+        raise problem(source, at("actions", index), expected, actual, _range_remedy(actions, spec))
+
+
+def _range_remedy(actions: np.ndarray, spec: EnvSpec) -> str:
+    """What to do about actions beyond the bounds; clipping would cut those that are normalised to ±1."""
+    command = f"'iqlearn demos convert --env {spec.id}"
+    if spans_unit(actions, spec):
+        return f"they span -1..1 exactly, as normalised ones do: {command} --rescale-actions' undoes it"
+    if np.abs(actions).max() <= 1:
+        return (
+            f"{command} --rescale-actions' brings actions that were normalised to -1..1 to {box_text(spec)}, "
+            "--clip-actions does what an environment does that clips"
+        )
+    return f"check the units, or let {command} --clip-actions' clip and record it"
 
 
 def out_of_range(actions: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax import errors
-from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, problem
+from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, check_keys, problem
 from iqlearn_jax.data.complete import complete
+from iqlearn_jax.data.suspect import rewards_known, suspicions
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec, Transition
 
@@ -31,7 +32,7 @@ class Demos:
     Attributes:
       observations: [N, *obs] float32, uint8 images or int32 states.
       actions: [N] int32 or [N, A] float32 in the environment's units; None for observation-only use.
-      rewards: [N] float32 true reward, for reports only; None where it is not known.
+      rewards: [N] float32 true reward, for reports only; None where it is not known, as are zeros throughout.
       next_observations: [N, *obs] the true successor, also at the end of an episode. If left out, it is the
         next step's observation, and the last step of each episode, whose successor is unknown, is dropped.
       terminals: [N] bool, true end of the task. A step that is also truncated counts as terminated.
@@ -82,7 +83,7 @@ class Demos:
     @property
     def episode_returns(self) -> np.ndarray | None:
         """[E] float64 undiscounted sum of true rewards of each episode; None where rewards are not known."""
-        if self.rewards is None:
+        if self.rewards is None or not rewards_known(self.rewards):
             return None
         return np.add.reduceat(self.rewards.astype(np.float64), self.episode_starts)
 
@@ -147,14 +148,19 @@ def validate(
     check_arrays(fields_of(demos), spec, source, observation_only)
 
 
+def suspicious(demos: Demos, spec: EnvSpec | None = None) -> list[str]:
+    """What is probably wrong with demonstrations although it is no reason to refuse them (`data.suspect`)."""
+    return suspicions(fields_of(demos), spec)
+
+
 def transitions(demos: Demos) -> Transition:
     """The demonstrations as one Transition of NumPy arrays, leading axis [N], nothing copied.
 
     `truncated` is false where `terminated` is true. Without actions (observation-only) `action` is
     None, an empty subtree: whoever reads it fails at once instead of learning from a made-up action.
-    Rewards that are not known are NaN.
+    Rewards that are not known (none, or nothing but zeros) are NaN.
     """
-    unknown = np.full(len(demos), np.nan, np.float32) if demos.rewards is None else None
+    unknown = None if rewards_known(demos.rewards) else np.full(len(demos), np.nan, np.float32)
     return Transition(
         obs=demos.observations,
         action=demos.actions,
@@ -213,6 +219,8 @@ def load_demos(path: Source, spec: EnvSpec | None = None, observation_only: bool
     path = resolve(path)
     arrays = read_arrays(path, (*FIELDS, "metadata"))
     metadata = parse_metadata(arrays.pop("metadata", None), path)
+    optional = {"rewards", "actions"} if observation_only else {"rewards"}
+    check_keys(arrays, [f for f in FIELDS if f not in optional], path, array_names(path))
     check_arrays(arrays, spec, path, observation_only)
     demos = from_arrays(arrays, metadata)
     _check_digest(demos, path)
@@ -273,6 +281,12 @@ def read_arrays(path: Source, keys: tuple[str, ...] | None = None) -> dict[str, 
         raise
     except Exception as error:  # foreign bytes can make zipfile and NumPy raise anything
         raise _damaged(path, "file", error) from error
+
+
+def array_names(path: Source) -> list[str]:
+    """The names of all arrays in an npz file that `read_arrays` can read."""
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        return list(archive.files)
 
 
 def _check_magic(path: Source) -> None:

@@ -16,15 +16,9 @@ from iqlearn_jax.types import Batch, EnvSpec, Transition
 Rows = Transition | FrameRows  # [N] transitions of all demonstrations, in file order
 
 
-def make_rows(demos: Demos, spec: EnvSpec, source: str = "demos") -> Rows:
-    """The demonstrations as NumPy arrays, images with each frame once.
-
-    Args:
-      source: file name for messages.
-    Raises:
-      InputError: images that are not stacks of their episode's frames.
-    """
-    return frame_rows(demos, spec.frame_stack, source) if len(spec.obs_shape) == 3 else transitions(demos)
+def make_rows(demos: Demos, spec: EnvSpec) -> Rows:
+    """Demonstrations that were checked against `spec` as NumPy arrays, images with each frame once."""
+    return frame_rows(demos, spec.frame_stack) if len(spec.obs_shape) == 3 else transitions(demos)
 
 
 def take_rows(rows: Rows, index: jax.Array) -> Transition:

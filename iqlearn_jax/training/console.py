@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
+from iqlearn_jax.data.demos import suspicious
+from iqlearn_jax.data.suspect import warn
 from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.doctor.findings import Finding, sentence
 from iqlearn_jax.training.problem import Problem
@@ -149,6 +151,14 @@ def announce(problem: "Problem") -> None:
         lines.append(f"demonstrations: {demos_text(problem)}")
     for line in lines if is_main() else ():
         say(line)
+
+
+def warn_of_data(problem: "Problem") -> None:
+    """One line on standard error for each thing that looks wrong in what is learned from (`data.suspect`)."""
+    config = problem.config
+    for demos, path in ((problem.demos, config.demos.path or "demos"), (problem.others, config.data.path)):
+        if demos is not None and is_main():
+            warn(path, suspicious(demos, problem.spec))
 
 
 def environment_text(problem: "Problem") -> str:

@@ -161,7 +161,7 @@ def pick_rows(config, spec: EnvSpec, seeds, demos, others) -> tuple[Rows | None,
     chosen, whole = pick_demos(config, demos, seeds), demos
     if others is not None:
         chosen, whole = with_others(chosen, demos, others), join(demos, others, spec)
-    return jax.tree.map(jnp.asarray, make_rows(whole, spec, config.demos.path or "demos")), chosen
+    return jax.tree.map(jnp.asarray, make_rows(whole, spec)), chosen
 
 
 def find_normalization(

@@ -107,14 +107,15 @@ def failures(problem: Problem, failed_at: np.ndarray, history: History) -> list[
 def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
     """Returns and normalised scores; no interval below 5 seeds.
 
-    Plain RL has nothing to normalise by, nor have demonstrations whose rewards are not known.
+    Plain RL has nothing to normalise by, nor have demonstrations whose rewards are not known, or that are no
+    better than random play: their scale would stand on its head.
     """
     known: dict[str, Any] = {"returns": returns.tolist(), "random_return": random_return(problem)}
     blank = dict.fromkeys(SCORES)
     if problem.demos is None or problem.demos.episode_returns is None:
         return known | blank
     expert = float(problem.demos.episode_returns.mean())
-    if expert == known["random_return"]:
+    if not expert > known["random_return"]:
         return known | blank | {"expert_return": expert}
     normalized = normalize(returns, expert, known["random_return"])
     score, interval = iqm_and_ci(normalized)

@@ -16,7 +16,7 @@ from iqlearn_jax.loops.loop import Loop, RunState
 from iqlearn_jax.runs.folder import RunFolder, claim, locked, make_folder, read_config, refuse_taken
 from iqlearn_jax.runs.history import History, read_history
 from iqlearn_jax.runs.provenance import collect
-from iqlearn_jax.training.console import announce, interruptible, progress_bar, warn_of_failures
+from iqlearn_jax.training.console import announce, interruptible, progress_bar, warn_of_data, warn_of_failures
 from iqlearn_jax.training.problem import Problem, data_digest, make_loop, make_problem, updates_done
 
 NORMALIZATION = ("obs_mean", "obs_std", "obs_turn")  # what a saved policy means nothing without
@@ -117,6 +117,7 @@ def run_session(
     with interruptible() as interrupted, folder:  # also while it compiles
         if session.progress:
             announce(session.problem)
+        warn_of_data(session.problem)
         run = start(session)
         started()
         clock = Clock() if session.folder is None else _rewind(session, run)

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from iqlearn_jax.cli import main as cli
 from iqlearn_jax.cli.train import print_summary
 from iqlearn_jax.rewards import load_reward
 from iqlearn_jax.training import summary as summary_lib
-from tests.cli.small import metrics, summary
+from tests.cli.small import CARTPOLE, SMALL, metrics, summary
 
 
 def test_a_runs_reward_is_exported_and_what_is_none_is_refused(trained, tmp_path, capsys, refused):
@@ -163,3 +164,27 @@ def test_equal_expert_and_random_return_still_gives_a_summary(trained, tmp_path,
     assert cli.main(["train", f"--workdir={copy}", "--resume"]) == 0
     assert summary(copy)["normalized_iqm"] is None
     assert summary(copy)["expert_return"] == summary(trained.folder)["expert_return"]
+
+
+def test_demonstrations_of_zero_rewards_give_no_score(demos, tmp_path, capsys):
+    with np.load(demos) as file:
+        arrays = dict(file) | {"rewards": np.zeros_like(file["rewards"])}
+    del arrays["metadata"]
+    np.savez(tmp_path / "zeros.npz", **arrays)
+    options = [*SMALL, "--config.updates=20", "--config.snapshot_every=0"]
+    argv = ["train", CARTPOLE, f"--workdir={tmp_path / 'run'}", f"--demos={tmp_path / 'zeros.npz'}", *options]
+    assert cli.main(argv) == 0
+    printed = capsys.readouterr()
+    assert "zeros.npz: rewards are 0 at every step" in printed.err
+    assert "normalised score: not known, as the demonstrations' rewards are not" in printed.out
+    content = summary(tmp_path / "run")
+    assert content["normalized_iqm"] is None and content["expert_return"] is None
+    assert content["pearson"] is None
+
+
+def test_demonstrations_below_random_play_give_no_score(monkeypatch):
+    """Normalised by them, the worst policy would have the highest score."""
+    problem = SimpleNamespace(demos=SimpleNamespace(episode_returns=np.array([10.0, 12.0])))
+    monkeypatch.setattr(summary_lib, "random_return", lambda problem: 22.0)
+    known = summary_lib.scores(problem, np.array([500.0]))
+    assert (known["normalized"], known["normalized_iqm"], known["expert_return"]) == (None, None, 11.0)

@@ -88,7 +88,10 @@ def test_successors_are_the_next_observations_inside_episodes():
         (without("next_observations", truncations=[False] * 8), "the last step to end its episode"),
         (without("next_observations", terminals=[True] * 8), "an episode of two steps or more"),
         ({"observations": [], "terminals": []}, "an episode of two steps or more"),
-        ({"observations": None, "terminals": [True]}, "observations: expected this key"),
+        (
+            {"observations": None, "terminals": [True]},
+            "observations, next_observations: expected these keys, found only terminals, truncations",
+        ),
         ({"observations": [1.0], "next_observations": [1.0], "terminals": []}, "expected"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 
 from iqlearn_jax.cli.common import Subcommand
 from iqlearn_jax.cli.demos import COMMANDS
-from iqlearn_jax.cli.describe import inspect_demos
+from iqlearn_jax.cli.describe import describe_demos
 from iqlearn_jax.cli.main import main
 from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.demos import load
@@ -18,7 +18,7 @@ from iqlearn_jax.types import EnvSpec
 from tests.data.made_up import arrays_of, assert_same, make_demos
 
 BOUND = np.ones(3, np.float32)
-BOX = EnvSpec("Box-v0", (4,), np.dtype(np.float32), None, -BOUND, BOUND, 5)
+BOX = EnvSpec("Box-v0", (4,), np.dtype(np.float32), None, -BOUND, BOUND, 9)
 
 
 def run(*argv):
@@ -26,7 +26,7 @@ def run(*argv):
 
 
 def inspect(path):
-    return " ".join(inspect_demos(path).split())  # wherever the lines break
+    return " ".join(describe_demos(load(path), path).split())  # wherever the lines break
 
 
 def test_casts_what_keeps_the_numbers(tmp_path):
@@ -75,7 +75,7 @@ def test_out_of_range_is_refused_or_clipped_and_recorded(tmp_path):
     np.savez(tmp_path / "b.npz", **arrays_of(demos))
     with pytest.raises(InputError, match=r"actions\[0, 0\]: expected a finite number"):
         convert(tmp_path / "b.npz", spec=BOX, clip_actions=True)
-    with pytest.raises(InputError, match="bounds to clip to"):
+    with pytest.raises(InputError, match="clip_actions: expected bounds of actions"):
         convert(tmp_path / "a.npz", clip_actions=True)
 
 
@@ -248,6 +248,18 @@ def test_directions_that_hardly_vary_are_named(tmp_path):
     assert "--config.whiten=True" in inspect(tmp_path / "narrow")
 
 
+@pytest.mark.parametrize("value", [123456.789, 1.7e9])
+def test_a_constant_entry_is_no_direction(value, tmp_path):
+    """As float32 such a column has a standard deviation of rounding, and no correlation with anything."""
+    track = np.random.default_rng(0).normal(size=(501, 4)).astype(np.float32)
+    track[:, 3] = value
+    demos = dataclasses.replace(
+        make_demos((500,), (False,)), observations=track[:-1], next_observations=track[1:]
+    )
+    save(tmp_path / "a.npz", demos)
+    assert "deviate by 0.9" in inspect(tmp_path / "a.npz")
+
+
 def test_a_relation_between_entries_is_no_narrow_direction(tmp_path):
     track = np.random.default_rng(0).normal(size=(501, 4)).astype(np.float32)
     track[:, 2] = 2 * track[:, 3]
@@ -268,7 +280,10 @@ def test_validate_against_another_environment(tmp_path, refused):
 def test_ends_at_the_time_limit_are_pointed_out(tmp_path, capsys):
     save(tmp_path / "a.npz", make_demos((500, 20), (True, True)))
     assert run("convert", tmp_path / "a.npz", tmp_path / "b.npz", "--env", "CartPole-v1") == 0
-    assert "1 of 2 episodes terminate exactly at the time limit" in capsys.readouterr().err
+    assert (
+        "1 of 2 episodes are terminated after exactly 500 steps, the time limit of CartPole-v1"
+        in capsys.readouterr().err
+    )
 
 
 def test_commands(refused, capsys, monkeypatch):

@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from iqlearn_jax.cli.describe import inspect_demos
+from iqlearn_jax.cli.describe import describe_demos
 from iqlearn_jax.data.demos import BUNDLED, absolute, from_arrays, load, resolve, transitions, validate
+from iqlearn_jax.data.observations import check_shown
 from iqlearn_jax.data.save import save
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
@@ -17,6 +18,8 @@ SPEC = EnvSpec("CartPole-v1", (4,), np.dtype(np.float32), 2, None, None, 500)
 BOX = EnvSpec(
     "Hopper-v5", (4,), np.dtype(np.float32), None, -np.ones(3, np.float32), np.ones(3, np.float32), 1000
 )
+
+STATES = ("observations", "next_observations")
 
 
 def write(path, arrays):
@@ -41,7 +44,10 @@ def cut(field, index):
 
 
 BAD = {
-    "missing observations": (drop("observations"), "observations: expected this key"),
+    "missing observations": (
+        drop("observations"),
+        "observations: expected this key, found only actions, rewards, next_observations, terminals, trunc",
+    ),
     "missing actions": (drop("actions"), "actions: expected this key"),
     "missing truncations": (drop("truncations"), "truncations: expected this key"),
     "short rewards": (cut("rewards", slice(-1)), "rewards: expected shape [8], found [7]"),
@@ -82,6 +88,73 @@ def test_jump_names_its_size_and_episode(tmp_path, refused):
 def test_zero_episodes(tmp_path, refused):
     arrays = {key: array[:0] for key, array in arrays_of(make_demos()).items()}
     assert "zero episodes" in refused("inspect", write(tmp_path / "none.npz", arrays))
+
+
+@pytest.mark.parametrize(
+    ("shape", "order"),
+    [
+        *[((c, s, s), "[C, H, W]") for c, s in ((3, 84), (1, 84), (3, 64), (9, 84), (3, 36), (4, 10))],
+        ((3, 210, 160), "[C, H, W]"),
+        ((84, 84), "[H, W]"),
+        ((4, 84, 84, 3), "[N, H, W, C]"),
+        ((4, 3, 84, 84), "[N, C, H, W]"),
+        *[
+            (shape, None)
+            for shape in ((84, 84, 3), (10, 10, 4), (210, 160, 3), (8, 8, 111), (3, 3, 2), (11,))
+        ],
+    ],
+)
+def test_images_in_another_order_are_refused(shape, order, tmp_path, refused):
+    arrays = arrays_of(make_demos(lengths=(2,), terminal=(True,)))
+    arrays |= {
+        "observations": np.zeros((2, *shape), np.uint8),
+        "next_observations": np.zeros((2, *shape), np.uint8),
+    }
+    path = write(tmp_path / "a.npz", arrays)
+    spec = SPEC._replace(obs_shape=shape, obs_dtype=np.dtype(np.uint8))
+    if order is None:
+        load(path, spec)
+        return
+    wording = f"[H, W, C] expected, looks like {order}; "
+    assert wording in refused("validate", path)
+    assert wording in refused("convert", path, tmp_path / "b.npz")
+    with pytest.raises(InputError) as caught:
+        check_shown(spec)
+    assert f"[H, W, C] expected, looks like {order}; " in str(caught.value)
+
+
+def test_tables_of_numbers_are_no_images():
+    states = np.zeros((8, 4, 11), np.float32)
+    validate(from_arrays(arrays_of(make_demos()) | dict.fromkeys(STATES, states), {}))
+    with pytest.raises(InputError, match=r"a vector \[D\] or an image \[H, W, C\] expected"):
+        check_shown(SPEC._replace(obs_shape=(4, 11)))
+
+
+def test_what_training_refuses_does_not_fit():
+    """Both ask `check_arrays`: states without a table, and images that are no stacks of frames."""
+    states = from_arrays(arrays_of(make_demos()) | dict.fromkeys(STATES, np.zeros(8, np.int32)), {})
+    with pytest.raises(InputError, match="observations of CartPole-v1 are integers"):
+        validate(states, SPEC._replace(obs_shape=(), obs_dtype=np.dtype(np.int32)))
+    images = np.random.default_rng(0).integers(0, 9, (8, 5, 5, 4), dtype=np.uint8)
+    loose = from_arrays(arrays_of(make_demos()) | dict.fromkeys(STATES, images), {"terminals": True})
+    loose.terminals[:] = True
+    with pytest.raises(InputError, match=r"observations\[0\]: expected a stack of the episode's last 4"):
+        validate(loose, SPEC._replace(obs_shape=(5, 5, 4), obs_dtype=np.dtype(np.uint8), frame_stack=4))
+
+
+def test_foreign_keys_are_listed_and_nobody_is_sent_in_circles(tmp_path, refused):
+    path = write(tmp_path / "a.npz", {"obs": np.zeros(3), "acts": np.zeros(3)})
+    message = refused("validate", path)
+    assert "found only obs, acts" in message and "'iqlearn demos convert' reads other layouts" in message
+    message = refused("convert", path, tmp_path / "b.npz")
+    assert "obs" in message and "acts" in message and "demos convert" not in message
+    text = write(tmp_path / "c.npz", arrays_of(make_demos()) | {"actions": np.array(["a"] * 8)})
+    assert "demos convert" not in refused("convert", text, tmp_path / "b.npz")
+
+
+def test_rewards_that_are_nan_are_left_out(tmp_path, refused):
+    path = write(tmp_path / "a.npz", arrays_of(make_demos()) | {"rewards": np.full(8, np.nan, np.float32)})
+    assert "leave rewards out where they are not known" in refused("validate", path)
 
 
 @pytest.mark.parametrize("keep", [0, 1, 30, 0.5, 0.99])
@@ -265,7 +338,7 @@ def test_observation_only(tmp_path):
     assert load(tmp_path / "c.npz", observation_only=True).digest == demos.digest
     with pytest.raises(InputError, match="actions: expected this key"):
         load(tmp_path / "c.npz")
-    assert "none" in inspect_demos(tmp_path / "c.npz", observation_only=True)
+    assert "none" in describe_demos(load(tmp_path / "c.npz", observation_only=True), "c.npz")
 
 
 def test_rewards_may_be_unknown(tmp_path):
@@ -277,7 +350,7 @@ def test_rewards_may_be_unknown(tmp_path):
     saved = save(tmp_path / "b.npz", dataclasses.replace(demos, metadata={"returns": [1.0, 2.0]}))
     assert "returns" not in saved.metadata
     assert load(tmp_path / "b.npz").digest == demos.digest
-    assert "unknown" in inspect_demos(tmp_path / "b.npz")
+    assert "unknown" in describe_demos(load(tmp_path / "b.npz"), "b.npz")
 
 
 @pytest.mark.parametrize("name", ["bundled:CartPole-v1", "iqlearn_jax/data/bundled/CartPole-v1.npz"])

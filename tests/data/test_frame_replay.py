@@ -7,8 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.data.frames import frame_rows
+from iqlearn_jax.data.demos import Demos, validate
 from iqlearn_jax.data.replay import make_replay
 from iqlearn_jax.data.sampling import count_rows, make_rows, take_rows
 from iqlearn_jax.errors import InputError
@@ -98,7 +97,7 @@ def demonstrations(stack=4):
 @pytest.mark.parametrize("stack", [1, 4])
 def test_demonstrations_come_back_as_they_were(stack):
     demos = demonstrations(stack)
-    rows = jax.tree.map(jnp.asarray, make_rows(demos, image_spec(stack), "file"))
+    rows = jax.tree.map(jnp.asarray, make_rows(demos, image_spec(stack)))
     assert count_rows(rows) == len(demos)
     assert len(rows.frames) == len(demos) + demos.num_episodes
     index = np.arange(len(demos))
@@ -115,4 +114,4 @@ def test_demonstrations_that_are_no_stacks_are_refused(field):
     last = int(demos.episode_lengths[0]) - 1
     getattr(demos, field)[last, 0, 0, 1] ^= 1
     with pytest.raises(InputError, match=f"file: {field}"):
-        frame_rows(demos, 4, "file")
+        validate(demos, image_spec(4), "file")

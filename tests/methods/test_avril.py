@@ -101,7 +101,7 @@ def test_a_next_action_counts_where_the_episode_went_on_and_nowhere_else():
 def test_the_next_action_is_that_of_the_demonstration(form):
     """Also where only every third step is kept: it is read from the whole episode."""
     demos = demos_of("picture")
-    rows = jax.tree.map(jnp.asarray, transitions(demos) if form == "rows" else frame_rows(demos, 1, "demos"))
+    rows = jax.tree.map(jnp.asarray, transitions(demos) if form == "rows" else frame_rows(demos, 1))
     kept = np.arange(0, len(demos), 3)
     indices = DemoIndices(
         indices=jnp.asarray(kept), count=jnp.int32(len(kept)), initial=jnp.asarray(kept[:1])

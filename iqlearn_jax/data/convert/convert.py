@@ -6,15 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from absl import logging
-
 from iqlearn_jax.data.cast import cast
-from iqlearn_jax.data.checks import Source, check_arrays, out_of_range, problem
+from iqlearn_jax.data.checks import Source, check_arrays, problem
 from iqlearn_jax.data.convert.assemble import Choice, assemble
 from iqlearn_jax.data.convert.layouts import Arrays, locate, open_source
+from iqlearn_jax.data.convert.mend import Mends, mend
 from iqlearn_jax.data.convert.names import given_names
 from iqlearn_jax.data.demos import Demos, from_arrays
+from iqlearn_jax.data.suspect import suspicions, warn
 from iqlearn_jax.types import EnvSpec
 
 IN_MEMORY = "arrays"  # what messages call a source that is no file
@@ -31,7 +30,10 @@ def convert(
     observation_only: bool = False,
     spec: EnvSpec | None = None,
     clip_actions: bool = False,
+    rescale_actions: bool = False,
     max_episode_steps: int | None = None,
+    timeouts_win: bool = False,
+    drop_last: bool = False,
     max_episodes: int | None = None,
     min_return: float | None = None,
     policy: str | None = None,
@@ -41,7 +43,7 @@ def convert(
     Layouts: the table of docs/demonstrations.md. Whatever has other names is read with `map` and the
     arguments that say where episodes end. Numbers are cast to float32 / int32 / bool where that keeps them.
     Successors that a file lacks are the next observations of their episodes; the last step of each is dropped
-    then.
+    then. What looks wrong in the result is warned of (`data.suspect`).
 
     Args:
       source: file, "bundled:NAME", folder of a Minari or LeRobot data set, id of a local Minari data set; or
@@ -53,9 +55,14 @@ def convert(
       lengths: name of the episodes' lengths [E], in steps.
       timeouts: name of flags [N] of steps that time cut; the other ends are the task's then.
       observation_only: leave actions out; the source may lack them.
-      spec: environment that the demonstrations must fit; needed for `clip_actions`.
+      spec: environment that the demonstrations must fit; needed for `clip_actions` and
+        `rescale_actions`.
       clip_actions: clip continuous actions to the bounds (recorded in the metadata) instead of refusing.
-      max_episode_steps: pickles only: a done at this step, counted from 1, is a truncation.
+      rescale_actions: map actions that were normalised to ±1 onto the bounds (recorded).
+      max_episode_steps: a terminal at this step of its episode, counted from 1, is a truncation.
+      timeouts_win: steps marked as terminals and as truncations are truncations only (stable-baselines3).
+      drop_last: leave out the last step of each truncated episode, whose successor the file does not have;
+        the step before ends the episode then. A terminated one keeps its last step: nothing follows it.
       max_episodes: keep only so many episodes, from the first; None keeps all.
       min_return: keep only episodes of at least this sum of rewards; None keeps all.
       policy: who acted, for the metadata.
@@ -70,20 +77,20 @@ def convert(
     ends = {"episode_starts": episode_starts, "episode_ends": episode_ends, "lengths": lengths}
     names = given_names(map, **ends, timeouts=timeouts)
     choice = Choice(names, observation_only, max_episodes, min_return)
-    with open_source(path if stored else source, max_episode_steps, max_episodes) as recording:
+    with open_source(path if stored else source, max_episodes) as recording:
         arrays, notes = assemble(recording, choice, path)
     arrays = cast(arrays, path)
     check_arrays(arrays, None, path, observation_only)
     record = {"format": recording.format} | notes | {"source": Path(path).name}
     record |= {"source_sha256": _sha256(path) if stored else None}
-    if clip_actions and "actions" in arrays:
-        arrays["actions"], clipped = _clip(arrays["actions"], spec, path)
-        record |= clipped
+    mends = Mends(clip_actions, rescale_actions, max_episode_steps, timeouts_win, drop_last)
+    arrays, changes = mend(arrays, mends, spec, path)
+    record |= changes
     metadata = recording.metadata | ({"env": spec.id} if spec else {})
     metadata |= {"policy": policy} if policy else {}
     metadata["conversion"] = [*metadata.get("conversion", []), record]
     check_arrays(arrays, spec, path, observation_only)
-    _say(record, path)
+    warn(path, _decided(record) + suspicions(arrays, spec))
     return from_arrays(arrays, metadata)
 
 
@@ -96,40 +103,21 @@ def _check_limits(path: Source, **limits: int | None) -> None:
             raise problem(path, name, ">= 1", str(value), "leave it out for no limit")
 
 
-def _say(record: Mapping[str, Any], path: Source) -> None:
-    """A line on what a file did not say and was decided."""
+def _decided(record: Mapping[str, Any]) -> list[str]:
+    """What a file did not say and was decided, a line each."""
+    lines = []
     if record.get("dropped_steps"):
         lost = record.get("dropped_terminals")
         and_so = f"; {lost} of these ended the task, which is not known any more" if lost else ""
-        logging.warning(
-            "%s: it has no successors: the last step of each of %d episodes is dropped%s",
-            os.fspath(path),
-            record["dropped_steps"],
-            and_so,
+        lines.append(
+            f"no successors: the last step of each of {record['dropped_steps']} episodes is dropped{and_so}"
         )
     if record.get("ends_without_reason"):
-        logging.warning(
-            "%s: it does not say why episodes end: all %d ends are taken as cut by time (--map terminals=KEY "
-            "or --timeouts=KEY says more)",
-            os.fspath(path),
-            record["ends_without_reason"],
+        lines.append(
+            f"it does not say why episodes end: all {record['ends_without_reason']} ends are taken as cut by "
+            "time (--map terminals=KEY or --timeouts=KEY says more)"
         )
-
-
-def _clip(actions: np.ndarray, spec: EnvSpec | None, path: Source) -> tuple[np.ndarray, dict[str, Any]]:
-    """Clipped actions, and what was done: counts of entries, largest magnitude before."""
-    if spec is None:
-        raise problem(path, "clip_actions", "bounds to clip to", "no environment", "name it with --env ID")
-    if actions.dtype.kind != "f" or spec.action_low is None or actions.shape[1:] != np.shape(spec.action_low):
-        return actions, {}  # not this environment's actions, or discrete: validation says so
-    low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
-    outside = out_of_range(actions, low, high)
-    note = {
-        "clipped_entries": int(outside.sum()),
-        "action_entries": int(actions.size),
-        "largest_magnitude": float(np.abs(actions[outside]).max(initial=0.0)),
-    }
-    return np.clip(actions, low, high), note
+    return lines
 
 
 def _sha256(path: Source) -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
-from iqlearn_jax.data.frames import stack_frames
+from iqlearn_jax.data.stacks import stack_frames
 
 KEYS = ("frames", "episode_frame_start", "episode_lengths", "actions", "rewards", "terminals", "truncations")
 REMEDY = "T + 1 frames per episode of T steps, episodes one after the other"

@@ -24,9 +24,7 @@ Arrays = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 KNOWN = "known: npz, HDF5, pickle, npy, CSV, and folders of Minari, LeRobot and imitation"
 
 
-def open_source(
-    source: Source | Arrays, max_episode_steps: int | None, max_episodes: int | None
-) -> AbstractContextManager[Recording]:
+def open_source(source: Source | Arrays, max_episodes: int | None) -> AbstractContextManager[Recording]:
     """The columns of a file, a folder, or of arrays in memory.
 
     Raises:
@@ -45,13 +43,13 @@ def open_source(
         beside = Path(source).with_name("metadata.json").is_file()
         return nullcontext(read_minari(source, max_episodes)) if beside else open_hdf5(source)
     if magic == b"\x93NUMPY":
-        return nullcontext(read_npy(source, max_episode_steps))
+        return nullcontext(read_npy(source))
     ending = Path(source).suffix.lower()
     if ending in ENDINGS:
         return nullcontext(read_table(source, ENDINGS[ending]))
     # protocols 0 and 1 have no magic: known by the name, or by how a dict or a list begins
     if magic[:1] in (b"\x80", b"(", b"}", b"]") or ending in (".pkl", ".pickle"):
-        return nullcontext(read_pickle(source, max_episode_steps))
+        return nullcontext(read_pickle(source))
     raise problem(source, "file", "a known layout", f"the first bytes {magic!r}", KNOWN)
 
 

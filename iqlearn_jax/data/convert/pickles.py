@@ -17,25 +17,23 @@ AMPLIFICATION = 64  # bytes in memory per byte of file; shared states need 2
 _NUMBER = bool | int | float | np.generic
 
 
-def read_pickle(path: Source, max_episode_steps: int | None = None) -> Recording:
+def read_pickle(path: Source) -> Recording:
     """Reads a pickle: the authors' layout, a dict of arrays, or a list with such a dict for each episode.
 
     The authors' is a dict of `states, next_states, actions, rewards, dones[, lengths]`. Each is a list with
     one entry per episode, an array or a list of steps. The last step of an episode ends it: as a terminal
-    where its done is true, else as a truncation. A done at `max_episode_steps` counts as a truncation too,
-    since older gym set done at the time limit.
+    where its done is true, else as a truncation.
 
     Args:
       path: the pickle, of any protocol (from Python 2: protocol 2).
-      max_episode_steps: time limit of the environment that recorded it, in steps, or None.
     Raises:
       InputError: anything but arrays, numbers, strings and containers inside, damage, or another layout.
     """
     data = read_bytes(path)
-    return _recording(data, len(data), path, max_episode_steps)
+    return _recording(data, len(data), path)
 
 
-def read_npy(path: Source, max_episode_steps: int | None = None) -> Recording:
+def read_npy(path: Source) -> Recording:
     """Reads an npy file that holds a pickled dict or list of dicts, as `read_pickle` does.
 
     Raises:
@@ -48,10 +46,10 @@ def read_npy(path: Source, max_episode_steps: int | None = None) -> Recording:
     if not dtype.hasobject:
         actual, remedy = f"one array, {dtype} {list(shape)}", "put the arrays of all fields into one npz"
         raise problem(path, "file", "several arrays by name", actual, remedy)
-    return _recording(data[file.tell() :], len(data), path, max_episode_steps)
+    return _recording(data[file.tell() :], len(data), path)
 
 
-def _recording(data: bytes, size: int, path: Source, max_episode_steps: int | None) -> Recording:
+def _recording(data: bytes, size: int, path: Source) -> Recording:
     try:
         record = plain(unpickle(data, path))
         if isinstance(record, list | tuple):
@@ -60,7 +58,7 @@ def _recording(data: bytes, size: int, path: Source, max_episode_steps: int | No
         if isinstance(record, Mapping) and _is_flat(record):
             _check_weight(_all_leaves(record), size, path)
             return from_dict(record, path, "pickle, a dict of arrays")
-        return _authors(record, size, path, max_episode_steps)
+        return _authors(record, size, path)
     except InputError:
         raise
     except Exception as error:  # foreign bytes can make the unpickler and NumPy raise anything
@@ -77,13 +75,13 @@ def _is_flat(record: Mapping) -> bool:
     return "states" not in record or any(isinstance(array, np.ndarray) and array.ndim == 1 for array in flat)
 
 
-def _authors(record: Any, size: int, path: Source, max_episode_steps: int | None) -> Recording:
+def _authors(record: Any, size: int, path: Source) -> Recording:
     _check_layout(record, path)
     _check_weight(_leaves(record), size, path)
     episodes = [_episode(record, i, path) for i in range(len(plain(record["states"])))]
     arrays = {key: np.concatenate([episode[key] for episode in episodes]) for key in KEYS}
     lengths = np.array([len(episode["dones"]) for episode in episodes])
-    fields, notes = _with_ends(arrays, lengths, max_episode_steps)
+    fields, notes = _with_ends(arrays, lengths)
     return Recording("pickle", dict(fields), notes=notes)
 
 
@@ -189,15 +187,14 @@ def _step(value: Any, place: str, path: Source) -> np.ndarray:
 
 
 def _with_ends(
-    arrays: dict[str, np.ndarray], lengths: np.ndarray, max_episode_steps: int | None
+    arrays: dict[str, np.ndarray], lengths: np.ndarray
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     last = np.cumsum(lengths) - 1
     done = arrays["dones"].reshape(-1)[last].astype(bool)
-    cut = done & (lengths == max_episode_steps) if max_episode_steps is not None else np.zeros_like(done)
     terminals = np.zeros(last[-1] + 1, bool)
     truncations = terminals.copy()
-    terminals[last] = done & ~cut
-    truncations[last] = ~done | cut
+    terminals[last] = done
+    truncations[last] = ~done
     fields = {
         "observations": arrays["states"],
         "actions": arrays["actions"],
@@ -206,5 +203,4 @@ def _with_ends(
         "terminals": terminals,
         "truncations": truncations,
     }
-    notes = {"max_episode_steps": max_episode_steps, "dones_taken_as_truncations": int(cut.sum())}
-    return fields, notes
+    return fields, {}

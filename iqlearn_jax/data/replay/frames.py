@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from iqlearn_jax.data.frames import Facts, newest, to_facts, to_transitions
+from iqlearn_jax.data.frames import Facts, to_facts, to_transitions
 from iqlearn_jax.data.replay.scatter import write
+from iqlearn_jax.data.stacks import newest
 from iqlearn_jax.types import Transition
 
 SPARE = 8  # one slot for last frames per so many transitions; with shorter episodes fewer are kept
