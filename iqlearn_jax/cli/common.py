@@ -160,11 +160,11 @@ def make_config(options: argparse.Namespace, overrides: Sequence[str]) -> tuple[
       InputError: an unknown config, key or module, or a value of another type.
     """
     from iqlearn_jax.config.files import import_modules, load_config
-    from iqlearn_jax.config.values import assign, from_flat, override
-    from iqlearn_jax.runs.folder import read_config
+    from iqlearn_jax.config.values import assign, override
+    from iqlearn_jax.runs.folder import stored_config
 
     modules = import_modules(options.modules)  # first: a configuration may name what they register
-    config = load_config(options.config) if options.config else from_flat(read_config(options.workdir))
+    config = load_config(options.config) if options.config else stored_config(options.workdir)
     names = []
     files = {"demos.path": options.demos, "data.path": options.data, "init_from": options.init_from}
     for name, value in files.items():

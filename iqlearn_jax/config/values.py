@@ -8,7 +8,6 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from iqlearn_jax.config.files import import_modules
 from iqlearn_jax.config.schema import BEFORE, KEYS, Key
 from iqlearn_jax.errors import InputError, unknown
 
@@ -26,14 +25,13 @@ def base_config() -> ConfigDict:
 
 
 def from_flat(flat: Mapping[str, Any]) -> ConfigDict:
-    """A configuration from the flat dictionary that a run's folder holds; its modules are imported first.
+    """A configuration from the flat dictionary that a run's folder holds; its modules are not imported.
 
     A key that came after the folder was made has its default, or what folders meant before (`schema.BEFORE`).
 
     Raises:
-      InputError: a key that this version does not know, or a module that is not there.
+      InputError: a key that this version does not know, or a value of another type.
     """
-    import_modules(flat.get("imports", ()))
     config = base_config()
     for key, value in {**BEFORE, **flat}.items():
         assign(config, key, value)
@@ -118,7 +116,7 @@ def _parse(text: str) -> Any:
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # {[]}: a list cannot be a key
         return text
 
 

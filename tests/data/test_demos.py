@@ -111,7 +111,7 @@ def test_wrong_magic_and_missing_file(tmp_path, refused):
     path.write_bytes(b"\x93NUMPY\x01\x00")
     assert "expected an npz file" in refused("validate", path)
     assert "No such file" in refused("validate", tmp_path / "b.npz")
-    assert "Is a directory" in refused("validate", tmp_path)
+    assert "it is a folder" in refused("validate", tmp_path)
 
 
 class Hostile:
