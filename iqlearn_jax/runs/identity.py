@@ -69,11 +69,12 @@ def another_run(workdir: Path, saved: Mapping[str, Any], own: Mapping[str, Any])
     """
     if not saved:
         return None
+    known = stated(workdir, "config")
+    if known and saved["config"] not in known:
+        other_seeds = saved["seeds"] != own["seeds"]
+        return (
+            f"seeds {saved['seeds']} there, {own['seeds']} here" if other_seeds else "another configuration"
+        )
     if saved["normalization"] != own["normalization"]:
         return "observations were standardised otherwise there"
-    known = stated(workdir, "config")
-    if not known or saved["config"] in known:
-        return None
-    if saved["seeds"] != own["seeds"]:
-        return f"seeds {saved['seeds']} there, {own['seeds']} here"
-    return "another configuration there"
+    return None

@@ -13,6 +13,7 @@ from iqlearn_jax.data.convert.frames import frames_to_arrays
 from iqlearn_jax.data.convert.minari import read_minari
 from iqlearn_jax.data.convert.pickles import read_pickle
 from iqlearn_jax.data.demos import Demos, from_arrays, parse_metadata, read_arrays, resolve
+from iqlearn_jax.disk import open_file, reason
 from iqlearn_jax.types import EnvSpec
 
 Read = tuple[dict[str, np.ndarray], dict[str, Any]]  # arrays with dtypes as found, metadata
@@ -83,11 +84,10 @@ def _layout(path: Source) -> str:
     if os.path.isdir(path) or Path(path).suffix in (".hdf5", ".h5"):
         return "minari"
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             magic = file.read(2)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise problem(path, "file", "a readable file", reason, "check the path") from error
+        raise problem(path, "file", "a readable file", reason(error), "check the path") from error
     if magic == b"PK":
         return "npz"
     # protocols 0 and 1 have no magic: known by the name, or by how a dict begins

@@ -9,6 +9,8 @@ import numpy as np
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.errors import InputError
 
+EPISODE_BYTES = 64  # fewer than the shortest episode takes in any storage
+
 
 def read_minari(
     path: Source, max_episodes: int | None = None
@@ -29,6 +31,7 @@ def read_minari(
     try:
         import minari  # heavy and optional: only who reads Minari pays for it
 
+        _check_count(metadata, folder, path)
         dataset = minari.MinariDataset(folder)
         count = dataset.total_episodes if max_episodes is None else min(max_episodes, dataset.total_episodes)
         episodes = [_episode(e, path) for e in dataset.iterate_episodes(np.arange(count))]
@@ -70,6 +73,18 @@ def _metadata(folder: Path, path: Source) -> dict[str, Any]:
             )
             raise problem(path, f"metadata.json: {space}", "a stored space", "none", remedy)
     return metadata
+
+
+def _check_count(metadata: dict[str, Any], folder: Path, path: Source) -> None:
+    """Refuses more episodes than the storage can hold; Minari lists their numbers before it looks."""
+    count = metadata.get("total_episodes")
+    bytes_there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    most = bytes_there // EPISODE_BYTES
+    if type(count) is not int or not 0 <= count <= most:
+        expected = f"0..{most}, as {bytes_there} bytes can hold"
+        raise problem(
+            path, "metadata.json: total_episodes", expected, repr(count)[:40], "copy or record it again"
+        )
 
 
 def _episode(episode: Any, path: Source) -> tuple[dict[str, np.ndarray], bool]:
