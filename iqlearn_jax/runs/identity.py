@@ -71,10 +71,9 @@ def another_run(workdir: Path, saved: Mapping[str, Any], own: Mapping[str, Any])
         return None
     known = stated(workdir, "config")
     if known and saved["config"] not in known:
-        other_seeds = saved["seeds"] != own["seeds"]
-        return (
-            f"seeds {saved['seeds']} there, {own['seeds']} here" if other_seeds else "another configuration"
-        )
+        if saved["seeds"] == own["seeds"]:
+            return "another configuration"
+        return f"seeds {saved['seeds']} there, {own['seeds']} here"
     if saved["normalization"] != own["normalization"]:
         return "observations were standardised otherwise there"
     return None

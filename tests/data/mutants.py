@@ -6,26 +6,10 @@ import struct
 import zipfile
 from collections.abc import Callable
 
-EXTREME = [
-    struct.pack("<q", number)[:size] for number in (-1, 0, 1, 2**31 - 1, 2**62) for size in (1, 2, 4, 8)
-]
-ODD = (
-    None,
-    True,
-    -1,
-    0,
-    10**30,
-    float("inf"),
-    float("nan"),
-    1e-320,
-    "",
-    "x" * 999,
-    "\x1b[2J",
-    [],
-    {},
-    [[]],
-    {"a": 1},
-)
+NUMBERS = (-1, 0, 1, 2**31 - 1, 2**62)
+EXTREME = [struct.pack("<q", number)[:size] for number in NUMBERS for size in (1, 2, 4, 8)]
+FLOATS = (float("inf"), float("nan"), 1e-320)
+ODD = (None, True, -1, 0, 10**30, *FLOATS, "", "x" * 999, "\x1b[2J", [], {}, [[]], {"a": 1})
 LONGEST = 200  # bytes that are cut out, put in or copied
 
 
@@ -79,10 +63,8 @@ def in_archive(rng, data: bytes) -> bytes:
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     name = list(members)[rng.integers(len(members))]
-    head = members[name][:128]
-    members[name] = (
-        blind(rng, head) + members[name][128:] if rng.random() < 0.7 else blind(rng, members[name])
-    )
+    size = 128 if rng.random() < 0.7 else len(members[name])
+    members[name] = blind(rng, members[name][:size]) + members[name][size:]
     if rng.random() < 0.2:
         members.pop(list(members)[rng.integers(len(members))])
     out = io.BytesIO()

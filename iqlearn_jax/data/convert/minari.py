@@ -28,10 +28,10 @@ def read_minari(
     """
     folder = _data_folder(path)
     metadata = _metadata(folder, path)
+    _check_count(metadata, folder, path)
     try:
         import minari  # heavy and optional: only who reads Minari pays for it
 
-        _check_count(metadata, folder, path)
         dataset = minari.MinariDataset(folder)
         count = dataset.total_episodes if max_episodes is None else min(max_episodes, dataset.total_episodes)
         episodes = [_episode(e, path) for e in dataset.iterate_episodes(np.arange(count))]
@@ -77,7 +77,7 @@ def _metadata(folder: Path, path: Source) -> dict[str, Any]:
 
 def _check_count(metadata: dict[str, Any], folder: Path, path: Source) -> None:
     """Refuses more episodes than the storage can hold; Minari lists their numbers before it looks."""
-    count = metadata.get("total_episodes")
+    count = metadata.get("total_episodes", 0)
     bytes_there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     most = bytes_there // EPISODE_BYTES
     if type(count) is not int or not 0 <= count <= most:
