@@ -397,6 +397,16 @@ def test_one_observation_more_for_each_episode(tmp_path):
     assert_same(convert(arrays_of(demos), max_episodes=1), convert(tmp_path / "a.npz", max_episodes=1))
 
 
+@pytest.mark.parametrize("save_arrays", [np.savez, np.savez_compressed])
+def test_one_flipped_bit_is_noticed(save_arrays, tmp_path, refused):
+    demos = make_demos((200,), (True,))
+    save_arrays(tmp_path / "a.npz", **arrays_of(demos))
+    data = bytearray((tmp_path / "a.npz").read_bytes())
+    data[1500] ^= 1  # in the observations
+    (tmp_path / "a.npz").write_bytes(data)
+    assert "expected a whole npz file" in refused("convert", tmp_path / "a.npz", tmp_path / "o.npz")
+
+
 def test_a_pytorch_file_and_object_arrays(tmp_path, refused):
     with zipfile.ZipFile(tmp_path / "a.pt", "w") as archive:
         archive.writestr("archive/data.pkl", b"")

@@ -9,7 +9,7 @@ import numpy as np
 from iqlearn_jax.data.cast import flags
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.convert.columns import NUMBERS, Column, Recording, rows_of_episodes
-from iqlearn_jax.data.convert.names import BOUNDARIES, FLAGS
+from iqlearn_jax.data.convert.names import BOUNDARIES, FLAGS, listed
 
 REMEDY = "say where episodes end: --episode-starts=KEY, --episode-ends=KEY or --lengths=KEY"
 
@@ -48,7 +48,7 @@ def find_ends(found: Mapping[str, Column], recording: Recording, breaks: np.ndar
     notes: dict[str, Any] = {}
     if lengths is None:
         if not marks and not breaks.size:
-            actual = "none of terminals, truncations, dones and episodes"
+            actual = f"no flags or episodes among {listed(recording.columns)}"
             raise problem(source, "terminals", "ends of episodes", actual, REMEDY)
         ends = np.logical_or.reduce(list(marks.values())) if marks else np.zeros(steps, bool)
         unmarked = np.union1d(breaks, [steps - 1]) if steps else breaks

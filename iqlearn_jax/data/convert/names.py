@@ -89,10 +89,11 @@ def no_column(recording: Recording, field: str, name: str, source: Source) -> In
             return problem(source, other, "a column of numbers", recording.unread[other], remedy)
     parts = [part for part in name.split("+") if not _keys(part, field, recording)]
     expected = f"a column '{parts[0] if parts else name}'"
-    return problem(source, field, expected, f"only {_listed(recording.columns)}", remedy)
+    return problem(source, field, expected, f"only {listed(recording.columns)}", remedy)
 
 
-def _listed(names: Iterable[str], most: int = 30) -> str:
+def listed(names: Iterable[str], most: int = 30) -> str:
+    """The columns of a file, for messages."""
     names = list(names)
     more = f" and {len(names) - most} more" if len(names) > most else ""
     return (", ".join(names[:most]) or "no column of numbers") + more
@@ -121,7 +122,7 @@ def _beside(parts: list[Column], field: str, keys: list[str], source: Source) ->
     wide = next((key for key, part in zip(keys, parts, strict=True) if len(part.shape) > 2), None)
     if wide is not None:
         remedy = f"choose one image or several vectors: --map {field}=KEY+KEY"
-        raise problem(source, field, "vectors to put side by side", f"'{wide}' among {_listed(keys)}", remedy)
+        raise problem(source, field, "vectors to put side by side", f"'{wide}' among {listed(keys)}", remedy)
     if len(set(rows)) > 1:
-        raise problem(source, field, "as many rows in each part", str(rows), f"these are {_listed(keys)}")
+        raise problem(source, field, "as many rows in each part", str(rows), f"these are {listed(keys)}")
     return Beside(parts)
