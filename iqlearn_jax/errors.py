@@ -1,10 +1,12 @@
 """Errors that a user can mend."""
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 T = TypeVar("T")
+CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode: control, direction of text, half characters, other breaks
 
 
 class InputError(ValueError):
@@ -16,6 +18,18 @@ class InputError(ValueError):
 
 class StorageError(InputError):
     """A disk that cannot be written (full, quota, limit); what was saved before is still whole."""
+
+
+def printable(text: str) -> str:
+    """The text with control characters written out, but for tabs and line breaks.
+
+    Names and metadata of foreign files may hold some that move the cursor or write to the clipboard.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        x if x in "\n\t" or unicodedata.category(x) not in CONTROL else repr(x)[1:-1] for x in text
+    )
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

@@ -14,6 +14,9 @@ os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # one for all workers of a session and what they start
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="iqlearn-tests-cache-")
     atexit.register(shutil.rmtree, os.environ["JAX_COMPILATION_CACHE_DIR"], ignore_errors=True)
+os.environ["XDG_STATE_HOME"] = os.environ[
+    "JAX_COMPILATION_CACHE_DIR"
+]  # whose seals are the tests', not yours
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
 
 import jax

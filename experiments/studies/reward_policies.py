@@ -10,10 +10,10 @@ import brax.envs
 from experiments.lib import command
 from experiments.studies.changed import stronger_gravity
 from iqlearn_jax.config.files import load_config
-from iqlearn_jax.config.values import assign, from_flat
+from iqlearn_jax.config.values import assign
 from iqlearn_jax.rewards import load_reward
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.training.train import train
 
 KINDS = ("recovered", "true", "recovered_changed", "true_changed")  # "true": what the budget can reach at all
@@ -57,7 +57,7 @@ def by_our_rl(workdir: Path, task, reward: Path | None, other: bool) -> dict[str
 
 def by_brax_ppo(workdir: Path, task, reward: Path | None, other: bool) -> dict[str, Any]:
     """brax's PPO as the example has it, in the environment of the source run."""
-    config = from_flat(read_config(Path("runs") / task.source))
+    config = stored_config(Path("runs") / task.source)
     learned = None if reward is None else load_reward(reward)
     learn, curves = runpy.run_path(str(PPO))["train"], []
     for seed in PPO_SEEDS:

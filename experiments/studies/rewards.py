@@ -32,12 +32,11 @@ from experiments.studies.reward_measures import measures
 from experiments.studies.reward_pages import page
 from experiments.studies.reward_policies import KINDS, trained
 from experiments.tables.control import THIRD
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.report.read import read_run
 from iqlearn_jax.report.reward_plots import recovered_reward
 from iqlearn_jax.rewards.recover import join_episodes
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.folder import SNAPSHOTS, read_config
+from iqlearn_jax.runs.folder import SNAPSHOTS, stored_config
 from iqlearn_jax.statistics import normalize, pearson, spearman
 from iqlearn_jax.trained.export import export_reward
 from iqlearn_jax.trained.load import FINAL, LIKENESS
@@ -138,7 +137,7 @@ def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
     if path.exists():
         return json.loads(path.read_text())
     reward = export_reward(source, number, FOLDER / f"{name}.npz", at)
-    config = from_flat(read_config(source))
+    config = stored_config(source)
     problem, run = load_run(source, config)
     sources = episodes_of(source, problem, run, number)
     levels = levels_of(source, problem)

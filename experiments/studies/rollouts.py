@@ -21,13 +21,12 @@ import numpy as np
 from experiments.lib import command
 from experiments.lib.table import RESULTS, RUNS, Row, Table, run_row
 from experiments.tables.core import ROWS
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.sampling import select
 from iqlearn_jax.envs.gridworld import to_grid
 from iqlearn_jax.report.read import method_name
 from iqlearn_jax.report.tables import demos_text
 from iqlearn_jax.runs.files import read_json
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.training.evaluation import record
 from iqlearn_jax.training.problem import Problem
 from iqlearn_jax.training.reopen import load_run
@@ -141,7 +140,7 @@ def learner_episode(show: Show, problem: Problem, state: Any, run: int) -> dict[
 
 def rollout(name: str, folder: Path) -> dict[str, Any]:
     """One file of docs/results/rollouts from a finished run's folder."""
-    show, summary, config = SHOWS[name], read_json(folder / "summary.json"), from_flat(read_config(folder))
+    show, summary, config = SHOWS[name], read_json(folder / "summary.json"), stored_config(folder)
     problem, trained = load_run(folder, config)
     run = median_run(summary["returns"])
     made = read_json(folder / "provenance.json")

@@ -27,7 +27,6 @@ from experiments.lib.markdown import markdown_table
 from experiments.lib.table import RESULTS, run_row
 from experiments.tables import control, core
 from iqlearn_jax.config.files import load_config
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.demos import from_arrays, resolve
 from iqlearn_jax.data.save import save
 from iqlearn_jax.envs.gridworld import gridworld_reward, soft_optimal_demos, to_grid
@@ -39,7 +38,7 @@ from iqlearn_jax.ops.tabular.mdp import MDP, occupancy, soft_value_iteration
 from iqlearn_jax.ops.tabular.solve import solve
 from iqlearn_jax.report.reward_plots import draw_maps, gridworld_maps
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.statistics import pearson
 from iqlearn_jax.training.reopen import load_run
 from iqlearn_jax.training.rewards import map_arrays, state_maps, table_reward
@@ -123,7 +122,7 @@ def compared(mdp: MDP, reward: np.ndarray, true: np.ndarray, seen: np.ndarray) -
 
 def rewards_of(folder: Path) -> Rewards:
     """The exact solution for the run's settings, and what each of its seeds learned."""
-    config = from_flat(read_config(folder))
+    config = stored_config(folder)
     problem, run = load_run(folder, config)
     demos = problem.demos
     assert demos is not None and demos.actions is not None
@@ -166,7 +165,7 @@ def draw(env: str, rewards: Rewards) -> bytes:
 def write(folders: dict[str, Path]) -> None:
     """Compares and draws finished runs."""
     folder, states = folders["gridworld"], folders["gridworld_states"]
-    config = from_flat(read_config(folder))
+    config = stored_config(folder)
     rewards = rewards_of(folder)
     seen = rewards.visits > 0
     with jax.enable_x64(True):
@@ -175,7 +174,7 @@ def write(folders: dict[str, Path]) -> None:
             {"reward": name} | compared(rewards.mdp, reward, rewards.true, seen)
             for name, reward in rewards.recovered.items()
         ]
-    problem, run = load_run(states, from_flat(read_config(states)))
+    problem, run = load_run(states, stored_config(states))
     observed = gridworld_maps(map_arrays(problem, run.state))
     assert observed is not None
     IMAGES.mkdir(parents=True, exist_ok=True)

@@ -16,11 +16,10 @@ import numpy as np
 from experiments.lib.demonstrations import SHARED, own_demos
 from experiments.lib.markdown import full_markdown
 from experiments.lib.table import RUNS, Row, Table, main
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.sampling import take_rows
 from iqlearn_jax.data.save import save
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.training.reopen import load_run
 
 FIRST_SEED, EPISODES, CHUNK = 6000, 30, 256
@@ -40,7 +39,7 @@ def pong_demos(shared: Path) -> str:
 def held_out_accuracy(folder: Path) -> str:
     """How often the greedy action is the expert's on the episodes that the first run has not seen."""
     problem: Any
-    problem, run = load_run(folder, from_flat(read_config(folder)))
+    problem, run = load_run(folder, stored_config(folder))
     seen = np.unique(np.asarray(problem.demo_indices.indices)[0][: int(problem.demo_indices.count[0])])
     hidden = np.setdiff1d(np.arange(len(problem.demos)), seen)
     hparams, state = jax.tree.map(lambda x: x[0], (problem.hparams, run.state))

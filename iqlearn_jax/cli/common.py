@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from iqlearn_jax.cli.text import pairs, terminal_width, wrapped
-from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.errors import InputError, printable, unknown
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
@@ -29,7 +29,11 @@ class _Stderr(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one line."""
-        print(f"{record.levelname.lower()}: {record.getMessage()}", file=sys.stderr)
+        print(printable(f"{record.levelname.lower()}: {record.getMessage()}"), file=sys.stderr)
+
+
+class HelpShown(SystemExit):
+    """--help has been printed."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -47,6 +51,10 @@ class Parser(argparse.ArgumentParser):
         self.description = "\n".join(wrapped(" ".join((self.description or "").split()), terminal_width()))
         self.epilog = self._epilog() if callable(self._epilog) else self._epilog
         return super().format_help()
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Ends the command after --help, in a way that no other exit looks like."""
+        raise HelpShown(status)
 
     def error(self, message: str) -> NoReturn:
         """Raises InputError instead of printing the usage and leaving the program."""
@@ -122,7 +130,7 @@ def several_hosts() -> argparse.ArgumentParser:
 
 def one_line(error: InputError) -> int:
     """Prints an error in one line on standard error; returns the exit code."""
-    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+    print(printable(f"error: {' '.join(str(error).split())}"), file=sys.stderr)
     return REFUSED
 
 
@@ -160,11 +168,11 @@ def make_config(options: argparse.Namespace, overrides: Sequence[str]) -> tuple[
       InputError: an unknown config, key or module, or a value of another type.
     """
     from iqlearn_jax.config.files import import_modules, load_config
-    from iqlearn_jax.config.values import assign, from_flat, override
-    from iqlearn_jax.runs.folder import read_config
+    from iqlearn_jax.config.values import assign, override
+    from iqlearn_jax.runs.folder import stored_config
 
     modules = import_modules(options.modules)  # first: a configuration may name what they register
-    config = load_config(options.config) if options.config else from_flat(read_config(options.workdir))
+    config = load_config(options.config) if options.config else stored_config(options.workdir)
     names = []
     files = {"demos.path": options.demos, "data.path": options.data, "init_from": options.init_from}
     for name, value in files.items():

@@ -117,8 +117,8 @@ def _convert(arguments: list[str]) -> int:
         "policy": options.policy,
     }
     parts = [convert(source, **settings) for source in sources]
-    saved = save(target, parts[0] if len(parts) == 1 else merge(parts, sources))
-    print(describe_demos(saved, target))
+    demos = parts[0] if len(parts) == 1 else merge(parts, sources)
+    print(describe_demos(save(target, demos), target))
     return 0
 
 
@@ -130,12 +130,15 @@ def _record(arguments: list[str]) -> int:
     parser.add_argument("--run", type=int, default=0, help="which of the folder's runs acts (0: the first)")
     parser.add_argument("--stochastic", action="store_true", help="draw actions instead of the likeliest")
     add_at(parser)
+    add_import(parser)
     options = parser.parse_args(arguments)
     # imported here: a look at a file must not pay for jax
     from iqlearn_jax.cli.describe import describe_demos
+    from iqlearn_jax.config.files import import_modules
     from iqlearn_jax.data.save import save
     from iqlearn_jax.trained.record import record_demos
 
+    import_modules(options.modules)
     demos = record_demos(options.workdir, options.run, options.episodes, options.stochastic, options.at)
     print(describe_demos(save(options.out, demos), options.out))
     return 0

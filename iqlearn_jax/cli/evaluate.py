@@ -57,12 +57,11 @@ def main(arguments: list[str]) -> int:
 
 def evaluate_folder(options: argparse.Namespace) -> None:
     """A line for each seed of a folder, and the first one's video."""
-    from iqlearn_jax.config.values import from_flat
-    from iqlearn_jax.runs.folder import read_config
+    from iqlearn_jax.runs.folder import stored_config
     from iqlearn_jax.trained.export import policy_of
     from iqlearn_jax.trained.load import returns_at
 
-    config = from_flat(read_config(options.workdir))
+    config = stored_config(options.workdir)
     require_camera(config, options)
     handle = open_for(config, options) if elsewhere(options) else None
     for seed, updates, returns in returns_at(options.workdir, options.episodes, options.at, handle):
@@ -73,12 +72,12 @@ def evaluate_folder(options: argparse.Namespace) -> None:
 
 def evaluate_policy(options: argparse.Namespace) -> None:
     """One line for an exported policy, and its video."""
-    from iqlearn_jax.methods.function_file import without_imports
+    from iqlearn_jax.config.values import from_flat
     from iqlearn_jax.trained.play import policy_returns, seed_of
     from iqlearn_jax.trained.policy import load_policy
 
     policy = load_policy(options.policy)
-    config = without_imports(policy.metadata["config"])
+    config = from_flat(policy.metadata["config"])
     require_camera(config, options)
     handle = open_for(config, options)
     returns = policy_returns(policy, handle, options.episodes)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from iqlearn_jax.cli.common import Parser, Subcommand, add_at, add_workdir, run_group
+from iqlearn_jax.cli.common import Parser, Subcommand, add_at, add_import, add_workdir, run_group
 
 HELP = "a trained run's recovered reward as one file"
 
@@ -13,11 +13,14 @@ def _export(arguments: list[str]) -> int:
     parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="npz to write")
     parser.add_argument("--run", type=int, default=0, help="which of the folder's runs (0: the first)")
     add_at(parser)
+    add_import(parser)
     options = parser.parse_args(arguments)
     # imported here: help must not pay for jax
     from iqlearn_jax.cli.describe import describe_reward
+    from iqlearn_jax.config.files import import_modules
     from iqlearn_jax.trained.export import export_reward
 
+    import_modules(options.modules)
     export_reward(options.workdir, options.run, options.out, options.at)
     print(describe_reward(options.out))
     return 0

@@ -4,6 +4,8 @@ import shutil
 import textwrap
 from collections.abc import Sequence
 
+from iqlearn_jax.errors import printable
+
 PIPED = 80  # width where there is no terminal
 GAP = 2  # spaces between columns
 LONGEST_NAME = 28  # a longer one has a line of its own, above its value
@@ -17,6 +19,7 @@ def terminal_width() -> int:
 def table(header: Sequence[str], rows: Sequence[Sequence[str]], width: int | None = None) -> str:
     """Aligned columns under a header where they fit, else a block of lines for each row."""
     width = terminal_width() if width is None else width
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     if sum(widths) + GAP * (len(widths) - 1) <= width:
         return "\n".join(_aligned(row, widths) for row in (header, ["-" * size for size in widths], *rows))
@@ -34,7 +37,7 @@ def pairs(rows: Sequence[tuple[str, str]], width: int | None = None, indent: int
     names = [len(name) for name, _ in rows if len(name) <= LONGEST_NAME]
     column = indent + max(names, default=GAP) + GAP
     lines = []
-    for name, value in rows:
+    for name, value in ((printable(name), printable(value)) for name, value in rows):
         first, *rest = wrapped(value, width - column) or [""]
         if len(name) > LONGEST_NAME:
             lines.append(" " * indent + name)

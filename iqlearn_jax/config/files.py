@@ -81,6 +81,13 @@ def import_modules(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(_import(name) for name in names)
 
 
+def is_imported(name: str) -> bool:
+    """Whether what `import_modules` calls so has run in this process."""
+    if not name.endswith(".py"):
+        return name in sys.modules
+    return getattr(sys.modules.get(Path(name).stem), "__file__", None) == str(Path(name).absolute())
+
+
 def _import(name: str) -> str:
     path = Path(name if name.endswith(".py") else f"{name}.py").absolute()
     if not path.is_file():
@@ -91,6 +98,6 @@ def _import(name: str) -> str:
                 f"--import={name}: {error}; expected a Python file, or a module on Python's path"
             ) from error
         return name
-    if getattr(sys.modules.get(path.stem), "__file__", None) != str(path):
+    if not is_imported(str(path)):
         load_module(path, path.stem)
     return str(path)

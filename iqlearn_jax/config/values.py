@@ -8,7 +8,6 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from iqlearn_jax.config.files import import_modules
 from iqlearn_jax.config.schema import BEFORE, KEYS, Key
 from iqlearn_jax.errors import InputError, unknown
 
@@ -26,14 +25,13 @@ def base_config() -> ConfigDict:
 
 
 def from_flat(flat: Mapping[str, Any]) -> ConfigDict:
-    """A configuration from the flat dictionary that a run's folder holds; its modules are imported first.
+    """A configuration from the flat dictionary that a run's folder holds; its modules are not imported.
 
     A key that came after the folder was made has its default, or what folders meant before (`schema.BEFORE`).
 
     Raises:
-      InputError: a key that this version does not know, or a module that is not there.
+      InputError: a key that this version does not know, or a value of another type.
     """
-    import_modules(flat.get("imports", ()))
     config = base_config()
     for key, value in {**BEFORE, **flat}.items():
         assign(config, key, value)
@@ -118,7 +116,7 @@ def _parse(text: str) -> Any:
         return text.lower() == "true"
     try:
         return ast.literal_eval(text)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):  # {[]}: a list cannot be a key
         return text
 
 
@@ -144,12 +142,25 @@ def check_value(name: str, key: Key, value: Any) -> None:
     low, high = bounds(key)
     if isinstance(key.default, int | float) and not low <= value <= high:  # NaN fails too
         raise InputError(f"config.{name} is {value}; expected a number in [{low:g}, {high:g}]")
+    if isinstance(key.default, int | float) and not _can_be_held(value):
+        raise InputError(f"config.{name} is {value}; expected a number that int32 or float32 can hold")
     if name == "hidden" and not all(isinstance(width, int) and width > 0 for width in value):
         raise InputError(f"config.hidden is {value}; expected positive whole numbers, e.g. (64, 64)")
+    if name in ("imports", "env.wrappers") and not all(isinstance(part, str) for part in value):
+        raise InputError(f"config.{name} is {value}; expected names, e.g. ('module:Name',)")
     if kind_of(key) == "dictionary" and not _is_dictionary(value):
         raise InputError(
             f"config.{name} is {value!r}; expected a dictionary, e.g. {{'render_mode': 'rgb_array'}}"
         )
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _can_be_held(value: float) -> bool:
+    """Whether what programs count and compute in can hold a number."""
+    return abs(value) <= (2**31 - 1 if isinstance(value, int) else 3e38)
 
 
 def bounds(key: Key) -> tuple[float, float]:
@@ -165,7 +176,7 @@ def check_grid(config) -> None:
     """
     for name, values in config.grid.items():
         low, high = bounds(KEYS[name])
-        if any(isinstance(x, bool) or not isinstance(x, int | float) or not low <= x <= high for x in values):
+        if not all(_is_number(x) and low <= x <= high and _can_be_held(x) for x in values):
             raise InputError(f"config.grid.{name} is {values}; expected numbers in [{low:g}, {high:g}]")
         if len(set(values)) < len(values):
             raise InputError(f"config.grid.{name} is {values}; expected each value once")

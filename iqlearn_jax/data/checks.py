@@ -91,6 +91,12 @@ def _check_shapes(arrays: Arrays, fields: tuple[str, ...], source: Source) -> No
         raise problem(
             source, "observations[0]", "at least one episode", "zero episodes", "record at least one episode"
         )
+    empty = [f for f in ("observations", "actions") if f in fields and 0 in arrays[f].shape[1:]]
+    if empty:
+        actual = f"shape {list(arrays[empty[0]].shape)}"
+        raise problem(
+            source, empty[0], "at least one number in each step", actual, "store what was seen and done"
+        )
     expected = {f: (len(obs),) for f in fields} | {"observations": obs.shape, "next_observations": obs.shape}
     for field in fields:
         _check_shape(arrays[field], field, expected[field], source)
@@ -170,6 +176,15 @@ def _jump_error(index: int, size: float, inside: np.ndarray, source: Source) -> 
     return problem(source, f"next_observations[{index}]", expected, f"a jump of {size:.4g}", remedy)
 
 
+def _check_states(states: np.ndarray, field: str, count: int, spec: EnvSpec, source: Source) -> None:
+    """Refuses states that a table has no row for; a compiled program would take another row in silence."""
+    bad = np.flatnonzero((states < 0) | (states >= count))
+    if bad.size:
+        actual = f"{states[bad[0]]} ({bad.size} such entries)"
+        remedy = "number the states as the environment does"
+        raise problem(source, f"{field}[{bad[0]}]", f"0..{count - 1} of {spec.id}", actual, remedy)
+
+
 def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
     check_shown(spec)
     obs = arrays["observations"]
@@ -180,6 +195,9 @@ def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
     dtype = np.dtype(spec.obs_dtype)
     if dtype.kind != "b" and (obs.dtype.kind == "f") != (dtype.kind == "f"):
         raise problem(source, "observations", f"dtype {dtype} of {spec.id}", str(obs.dtype), remedy)
+    if spec.mdp is not None and obs.ndim == 1:
+        for field in ("observations", "next_observations"):
+            _check_states(arrays[field], field, len(spec.mdp.initial), spec, source)
     if spec.frame_stack > 1:
         _check_stacks(arrays, spec.frame_stack, source)
 

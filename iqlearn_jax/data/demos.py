@@ -1,9 +1,7 @@
 """Demonstrations in memory and on disk (`*.npz`, schema version 1 of docs/formats.md)."""
 
-import hashlib
 import json
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +13,7 @@ from iqlearn_jax import errors
 from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, check_keys, problem
 from iqlearn_jax.data.complete import complete
 from iqlearn_jax.data.suspect import rewards_known, suspicions
-from iqlearn_jax.errors import InputError
+from iqlearn_jax.npz import Unreadable, array_names, hash_arrays, read_npz
 from iqlearn_jax.types import EnvSpec, Transition
 
 SCHEMA_VERSION = 1
@@ -90,13 +88,7 @@ class Demos:
     @property
     def digest(self) -> str:
         """SHA-256 (hex) over name, dtype, shape and bytes of every array; metadata does not enter."""
-        sha = hashlib.sha256()
-        for name, array in fields_of(self).items():
-            if array is None:
-                continue
-            sha.update(f"{name} {array.dtype.str} {array.shape};".encode())
-            sha.update(np.ascontiguousarray(array).data)
-        return sha.hexdigest()
+        return hash_arrays(fields_of(self)).hexdigest()
 
     def save(self, path: Source) -> "Demos":
         """As `save`."""
@@ -269,59 +261,9 @@ def read_arrays(path: Source, keys: tuple[str, ...] | None = None) -> dict[str, 
       path: file to read.
       keys: the arrays wanted; those that the file lacks are left out. None reads all.
     Raises:
-      InputError: no such file, not an npz, damaged, or an object array (which would need a pickle).
+      InputError: as `npz.read_npz` refuses.
     """
-    _check_magic(path)
     try:
-        # opened here, as NumPy leaves a file of its own open when it turns out to be damaged
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            names = [k for k in archive.files if keys is None or k in keys]
-            return {name: _member(archive, name, path) for name in names}
-    except InputError:
-        raise
-    except Exception as error:  # foreign bytes can make zipfile and NumPy raise anything
-        raise _damaged(path, "file", error) from error
-
-
-def array_names(path: Source) -> list[str]:
-    """The names of all arrays in an npz file that `read_arrays` can read."""
-    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-        return list(archive.files)
-
-
-def _check_magic(path: Source) -> None:
-    try:
-        with open(path, "rb") as file:
-            magic = file.read(4)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise problem(path, "file", "a readable npz file", reason, "check the path") from error
-    if not magic.startswith(b"PK"):
-        remedy = "'iqlearn demos convert SRC DST' reads HDF5, pickles, npy, CSV, Minari and LeRobot"
-        raise problem(path, "file", "an npz file (a zip archive)", f"the first bytes {magic!r}", remedy)
-
-
-def _member(archive: Any, name: str, path: Source) -> np.ndarray:
-    try:
-        array = archive[name]
-    except Exception as error:  # as above
-        raise _damaged(path, name, error) from error
-    if not isinstance(array, np.ndarray):  # np.load hands over members that are not npy as bytes
-        raise problem(
-            path, name, "an array in npy format", "other bytes", "write the file again with numpy.savez"
-        )
-    return array
-
-
-def _damaged(path: Source, place: str, error: Exception) -> InputError:
-    if isinstance(error, ValueError) and "allow_pickle" in str(error):
-        remedy = (
-            "store plain numeric arrays: object arrays hold pickles, which can run code, and are never read"
-        )
-        return problem(path, place, "a plain array", "an object array", remedy)
-    reason = (
-        "not a zip archive" if isinstance(error, zipfile.BadZipFile) else f"{type(error).__name__}: {error}"
-    )
-    return problem(
-        path, place, "a whole npz file", f"damaged data ({reason[:120]})", "copy or record it again"
-    )
+        return read_npz(path, keys)
+    except Unreadable as error:
+        raise problem(path, error.place, error.expected, error.found, error.remedy) from error

@@ -1,9 +1,7 @@
 """Demonstrations and other arrays written to npz files, whole or not at all."""
 
-import contextlib
 import json
 import os
-import secrets
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.demos import BUNDLED_PREFIX, SCHEMA_VERSION, Demos, fields_of, from_arrays, validate
+from iqlearn_jax.disk import reason, written_whole
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
@@ -19,19 +18,12 @@ def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
     Raises:
       InputError: a target that cannot be written.
     """
-    # same folder, so that os.replace stays within one file system
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(temporary, "xb") as file:
+        with written_whole(path) as temporary, open(temporary, "xb") as file:
             np.savez_compressed(file, **arrays)
-        os.replace(temporary, path)
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise problem(path, "file", "a writable target", reason, "choose another path") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
+        raise problem(path, "file", "a writable target", reason(error), "choose another path") from error
 
 
 def save(path: Source, demos: Demos) -> Demos:

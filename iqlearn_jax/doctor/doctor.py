@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from absl import logging
 
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.doctor.doubts import doubts
 from iqlearn_jax.doctor.findings import Finding, sentence
@@ -16,7 +15,7 @@ from iqlearn_jax.doctor.rules import WATCHED, Case, History, Symptom, make_case
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs import history as runs_history
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.types import EnvSpec
 
 FILE = "doctor.json"
@@ -151,7 +150,7 @@ def examine_folder(
     Raises:
       InputError: no run there, nothing logged yet, or a method whose metrics the doctor does not know.
     """
-    config = from_flat(read_config(workdir))
+    config = stored_config(workdir)
     if config.method not in METHODS:
         raise InputError(
             f"{workdir}: config.method is '{config.method}'; the doctor knows the metrics of "

@@ -5,9 +5,7 @@ and what rebuilds the function around them: the configuration and the facts of t
 (docs/formats.md).
 """
 
-import hashlib
 import json
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,12 +16,12 @@ from jax.extend.core import Var
 
 from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.checks import Source, problem
-from iqlearn_jax.data.demos import read_arrays
 from iqlearn_jax.data.save import write_arrays
 from iqlearn_jax.envs.facts import spec_from_json, spec_to_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, Method, make_method
 from iqlearn_jax.methods.method import default_leaves
+from iqlearn_jax.npz import Unreadable, hash_arrays, read_npz
 from iqlearn_jax.types import EnvSpec
 
 Arrays = dict[str, np.ndarray]
@@ -143,11 +141,11 @@ def read_function(path: Source, kind: FileKind) -> tuple[Arrays, dict[str, Any]]
       InputError: missing, foreign, damaged, changed or newer file, or numbers that are not finite.
     """
     expected = f"a {kind.name} file ('{kind.format}', schema version {kind.schema_version})"
-    if Path(path).is_file() and not zipfile.is_zipfile(path):
-        raise problem(
-            path, "file", expected, "no whole zip archive: another kind of file, or cut off", kind.remedy
-        )
-    arrays = read_arrays(path)
+    try:
+        arrays = read_npz(path)
+    except Unreadable as error:
+        place, wanted = (error.place, error.expected) if error.place != "file" else ("file", expected)
+        raise problem(path, place, wanted, error.found, kind.remedy) from error
     text = arrays.pop("metadata", np.array(""))
     try:
         metadata = json.loads(str(text[()]))
@@ -198,7 +196,7 @@ def read_config(metadata: dict[str, Any], path: Source, kind: FileKind) -> Any:
     run imported are not imported: a file of numbers runs no code.
     """
     try:
-        config = without_imports(metadata["config"])
+        config = from_flat(metadata["config"])
     except InputError as error:
         remedy = "upgrade iqlearn_jax (another version wrote this file), or import what registers the method"
         raise problem(path, "metadata.config", "keys of this version", str(error), remedy) from error
@@ -209,15 +207,6 @@ def read_config(metadata: dict[str, Any], path: Source, kind: FileKind) -> Any:
         )
         raise problem(path, "metadata.config", known, f"method '{config.method}'", remedy)
     return config
-
-
-def without_imports(flat: dict[str, Any]) -> Any:
-    """A configuration from its flat form; the modules that register its environment are left alone.
-
-    Raises:
-      InputError: a key that this version does not know.
-    """
-    return from_flat({key: value for key, value in flat.items() if key != "imports"})
 
 
 def shapes(config, spec: EnvSpec, method: Method) -> dict[str, Any]:
@@ -263,11 +252,7 @@ def fill(like: Any, is_read: Any, arrays: Arrays, path: Source, kind: FileKind) 
 
 def digest(arrays: Arrays, metadata: dict[str, Any]) -> str:
     """SHA-256 (hex) over name, dtype, shape and bytes of every array, and over the other metadata."""
-    sha = hashlib.sha256()
-    for name in sorted(arrays):
-        array = arrays[name]
-        sha.update(f"{name} {array.dtype.str} {array.shape};".encode())
-        sha.update(np.ascontiguousarray(array).tobytes())
+    sha = hash_arrays(dict(sorted(arrays.items())))
     rest = {name: value for name, value in metadata.items() if name != "digest"}
     sha.update(json.dumps(rest, sort_keys=True).encode())
     return sha.hexdigest()

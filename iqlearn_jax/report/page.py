@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
@@ -13,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from iqlearn_jax.disk import written_whole
 from iqlearn_jax.doctor.findings import sentence
 from iqlearn_jax.report.plots import FEW, diagnostics, learning_curves, returns_per_seed
 from iqlearn_jax.report.read import Run, read_runs, settings_text
@@ -231,12 +230,5 @@ def _slug(name: str) -> str:
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: a reader never sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    with written_whole(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,8 +1,6 @@
 """The files of a run's folder (docs/formats.md), read and checked; the report's only source."""
 
-import json
 import math
-import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,14 +9,19 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from iqlearn_jax.doctor.findings import Finding, of_runs, read_findings
+from iqlearn_jax.disk import damaged, interpreting, read_json, read_lines
+from iqlearn_jax.doctor.findings import Finding, of_runs, read_findings, sentence
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.npz import Unreadable, read_npz, unsealed
 
 NAMES = {
     "iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL",
     "lstd_mu": "LSTD-μ", "value_dice": "ValueDICE", "regularized_bc": "regularised BC",
 }  # fmt: skip
 REQUIRED = ("method", "env", "seeds", "returns")
+MAYBE = ("expert_return", "random_return", "updates", "env_steps", "wall_seconds")  # numbers, where known
+REWARDS = ("recovered", "true", "episode", "source")
+REMEDY = "write it again by resuming the run"
 
 Arrays = Mapping[str, NDArray]
 
@@ -59,12 +62,14 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def programs(folder: Path) -> list[Run]:
     """A run's folder, or the finished programs of a sweep's, with what sets them apart in their labels."""
-    sweep = _read_json(folder / "sweep.json")
-    runs = []
-    for program in sweep.get("programs", ()):
-        if (folder / program["folder"] / "summary.json").is_file():
-            run = read_run(folder / program["folder"])
-            runs.append(_with_settings(run, program["static"]))
+    path, runs = folder / "sweep.json", []
+    with interpreting(path, "give the sweep's command again, after removing it"):
+        parts = [
+            (folder / part["folder"], dict(part["static"])) for part in _read_json(path).get("programs", ())
+        ]
+    for part, static in parts:
+        if (part / "summary.json").is_file():
+            runs.append(_with_settings(read_run(part), static))
     return runs or [read_run(folder)]
 
 
@@ -115,16 +120,21 @@ def _with_settings(run: Run, settings: Mapping[str, Any]) -> Run:
 def read_run(folder: Path) -> Run:
     """Reads one run's folder; only summary.json must exist."""
     summary = _read_summary(folder)
+    provenance = _read_json(folder / "provenance.json")
+    with interpreting(folder / "doctor.json", REMEDY):
+        findings = read_findings(_read_json(folder / "doctor.json"))
+        for finding in findings:
+            sentence(finding, len(summary["seeds"])), of_runs([finding], [])
     return Run(
         folder=folder,
         label=method_name(summary["method"]),
         summary=summary,
         config=_read_json(folder / "config.json"),
-        provenance=_read_json(folder / "provenance.json"),
-        metrics=_read_lines(folder / "metrics.jsonl"),
-        rewards=_read_arrays(folder / "rewards.npz", ("recovered", "true", "episode", "source")),
-        maps=_read_arrays(folder / "maps.npz"),
-        findings=read_findings(_read_json(folder / "doctor.json")),
+        provenance=provenance,
+        metrics=read_lines(folder / "metrics.jsonl"),
+        rewards=_read_arrays(folder, "rewards.npz", REWARDS, "digests" in provenance),
+        maps=_read_arrays(folder, "maps.npz", (), "digests" in provenance),
+        findings=findings,
     )
 
 
@@ -178,6 +188,12 @@ def _read_summary(folder: Path) -> dict[str, Any]:
         remedy = f"runs lie below it: {', '.join(below)}" if below else "finish or resume the run first"
         raise InputError(f"{path}: no such file; a report needs the summary that training writes ({remedy})")
     summary = _read_json(path)
+    with interpreting(path, REMEDY):
+        return _checked(summary, path)
+
+
+def _checked(summary: dict[str, Any], path: Path) -> dict[str, Any]:
+    """A summary whose values are of the kinds that the report takes apart."""
     if summary.get("returns") is None and summary.get("agreement"):  # trained without a simulator
         summary["returns"] = [float("nan")] * len(summary.get("seeds", ()))
     missing = [key for key in REQUIRED if summary.get(key) is None]
@@ -186,46 +202,39 @@ def _read_summary(folder: Path) -> dict[str, Any]:
     if len(summary["seeds"]) != len(summary["returns"]) or not summary["seeds"]:
         actual = f"{len(summary['seeds'])} seeds and {len(summary['returns'])} returns"
         raise InputError(f"{path}: {actual}; expected one return for each of at least one seed")
+    wrong = [key for key in ("method", "env") if not isinstance(summary[key], str)]
+    wrong += [key for key in ("seeds", "returns") if not _numbers(summary[key])]
+    wrong += [key for key in MAYBE if not isinstance(summary.get(key, 0), int | float | None)]
+    failed = summary.get("failed") or []
+    wrong += ["failed"] * any({"run", "seed", "update", "not_finite"} - entry.keys() for entry in failed)
+    varied = summary.get("varied") or {}
+    wrong += ["varied"] * any(len(values) != len(summary["seeds"]) for values in varied.values())
+    if wrong:
+        raise damaged(path, f"{wrong[0]} is {summary[wrong[0]]!r}"[:80], REMEDY)
     return summary
 
 
+def _numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(isinstance(value, int | float | None) for value in values)
+
+
 def _read_json(path: Path) -> dict[str, Any]:
-    if not path.is_file():
+    return read_json(path, REMEDY) if path.exists() else {}
+
+
+def _read_arrays(folder: Path, name: str, keys: Sequence[str], sealed: bool) -> dict[str, NDArray]:
+    """The arrays of a file that a run leaves; {} where there is none.
+
+    Args:
+      sealed: whether the folder is of a version that seals them.
+    """
+    path = folder / name
+    if not path.exists():
         return {}
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
-        raise InputError(f"{path}: not JSON ({error}); write it again by resuming the run") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{path}: found a {type(content).__name__}, expected a JSON object")
-    return content
-
-
-def _read_lines(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    lines = path.read_text("utf-8").splitlines()
-    rows = [_parse(path, number, line, number == len(lines)) for number, line in enumerate(lines, 1)]
-    return [row for row in rows if row]
-
-
-def _parse(path: Path, number: int, line: str, last: bool) -> dict[str, Any]:
-    try:
-        return json.loads(line) if line.strip() else {}
-    except ValueError as error:
-        if last:  # a killed process leaves half a line
-            return {}
-        raise InputError(f"{path}: line {number} is not JSON ({error}); remove it") from error
-
-
-def _read_arrays(path: Path, keys: Sequence[str] = ()) -> dict[str, NDArray]:
-    if not path.is_file():
-        return {}
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: not a readable npz file ({error})") from error
+        arrays = unsealed(read_npz(path), required=sealed)
+    except Unreadable as error:
+        raise damaged(path, str(error), REMEDY) from error
     missing = [key for key in keys if key not in arrays]
     if missing:
         raise InputError(f"{path}: no array {', '.join(missing)}; see docs/formats.md")

@@ -27,6 +27,7 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.axisbelow": True,
+    "text.parse_math": False,  # a $ in the name of a folder is a $
     "grid.color": "#E6E6E6",
     "grid.linewidth": 0.8,
     "text.color": INK,

@@ -13,7 +13,16 @@ from absl import logging
 from iqlearn_jax.devices.placement import Placement, is_main, wait_for_all
 from iqlearn_jax.errors import InputError, StorageError
 from iqlearn_jax.runs.files import REMEDY
-from iqlearn_jax.runs.manifest import MANIFEST, damage, describe, misfit, saved_slots, write_manifest
+from iqlearn_jax.runs.identity import another_run
+from iqlearn_jax.runs.manifest import (
+    MANIFEST,
+    damage,
+    describe,
+    misfit,
+    saved_by,
+    saved_slots,
+    write_manifest,
+)
 
 KEEP = 2
 
@@ -26,12 +35,19 @@ class Checkpoints:
     passed over and moved to `workdir/checkpoints-damaged`.
     """
 
-    def __init__(self, folder: Path, keep: int | None = KEEP, reading: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        keep: int | None = KEEP,
+        reading: bool = False,
+        run: dict[str, Any] | None = None,
+    ):
         """Opens a folder.
 
         Args:
           keep: number of the newest checkpoints that stay; None keeps all.
           reading: for use after or beside training: nothing is saved, moved or cleaned up.
+          run: `identity.identity` of the run; what another one saved is refused.
         """
         hush_orbax()
         hush_closed_loops()
@@ -44,7 +60,7 @@ class Checkpoints:
             ),
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._seal),
         )
-        self._folder, self._reading = folder, reading
+        self._folder, self._reading, self._run = folder, reading, run
         self._aside = folder.with_name(folder.name + "-damaged")
         self._saving: tuple[int, dict[str, str]] | None = None
         with self._one_line():
@@ -103,6 +119,7 @@ class Checkpoints:
         fault = damage(self._path(updates))
         if fault is not None:
             raise InputError(f"{self._path(updates)} is damaged ({fault}); restore it, or train anew")
+        self._require_own(updates)
         slots = saved_slots(self._path(updates)) or placement.slots
         same = slots == placement.slots
         saved: Any = like if same else jax.tree.map(lambda x: x.update(shape=(slots, *x.shape[1:])), like)
@@ -144,6 +161,17 @@ class Checkpoints:
             known = ", ".join(map(str, sorted(self._manager.all_steps())))
             raise InputError(f"{self._folder}: nothing saved after {updates} updates; there are {known}")
 
+    def _require_own(self, updates: int) -> None:
+        """Raises InputError for a checkpoint that another run saved."""
+        if self._run is None:
+            return
+        difference = another_run(self._folder.parent, saved_by(self._path(updates)), self._run)
+        if difference is not None:
+            raise InputError(
+                f"{self._path(updates)} was saved by another run ({difference}); put this run's back from a "
+                "copy, or remove that folder"
+            )
+
     def _path(self, updates: int) -> Path:
         return self._folder / str(updates)
 
@@ -184,7 +212,7 @@ class Checkpoints:
         assert self._saving is not None
         updates, arrays = self._saving
         (temporary,) = self._folder.glob(f"{updates}.orbax-checkpoint-tmp*")
-        write_manifest(temporary, arrays)
+        write_manifest(temporary, arrays, self._run)
 
     @contextmanager
     def _one_line(self) -> Iterator[None]:

@@ -1,5 +1,6 @@
 """Files written atomically and appended without gaps; a disk that may be full says so in one line."""
 
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -10,9 +11,15 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.devices.placement import is_main
+from iqlearn_jax.disk import damaged, read_json, read_lines, written_whole
 from iqlearn_jax.errors import InputError, StorageError
+from iqlearn_jax.npz import Unreadable, read_npz, sealed, unsealed
 
+__all__ = ["MetricsFile", "metrics_lines", "open_tensorboard", "read_arrays", "read_json", "write_arrays",
+           "write_json", "writing"]  # fmt: skip
 REMEDY = "make room there (df -h, quota) and run the command again, with --resume if training had begun"
+ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)  # what more room may help against
+CLOCKS = ("update", "run", "env_steps", "wall_seconds")  # numbers of every line of metrics
 
 
 @contextmanager
@@ -25,7 +32,8 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise StorageError(f"{path} cannot be written ({error.strerror or error}); {REMEDY}") from error
+        remedy = REMEDY if error.errno in ROOM else "check the path"
+        raise StorageError(f"{path} cannot be written ({error.strerror or error}); {remedy}") from error
 
 
 def write_json(path: Path, content: Any) -> None:
@@ -35,34 +43,29 @@ def write_json(path: Path, content: Any) -> None:
     """
     if not is_main():
         return
-    temporary = path.with_suffix(path.suffix + ".tmp")
     text = json.dumps(content, indent=1, allow_nan=False) + "\n"
-    with writing(path):
-        temporary.write_text(text)
-        os.replace(temporary, path)
+    with writing(path), written_whole(path) as temporary:
+        temporary.write_text(text, "utf-8")
 
 
 def write_arrays(path: Path, arrays: dict[str, Any]) -> None:
-    """As `write_json`, for an npz file."""
+    """As `write_json`, for an npz file; its seal tells `read_arrays` whether it changed since."""
     if not is_main():
         return
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    with writing(path):
-        with temporary.open("wb") as stream:
-            np.savez_compressed(stream, **arrays)
-        os.replace(temporary, path)
+    with writing(path), written_whole(path) as temporary, temporary.open("xb") as stream:
+        np.savez_compressed(stream, **sealed(arrays))
 
 
-def read_json(path: Path) -> Any:
-    """The content of a file that `write_json` wrote.
+def read_arrays(path: Path, remedy: str) -> dict[str, np.ndarray]:
+    """The arrays of a file that `write_arrays` wrote.
 
     Raises:
-      InputError: it cannot be read.
+      InputError: it is missing or damaged, or its arrays changed.
     """
     try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: missing or damaged ({error}); restore it or start a new folder") from error
+        return unsealed(read_npz(path), required=False)
+    except Unreadable as error:
+        raise damaged(path, str(error), remedy) from error
 
 
 class MetricsFile:
@@ -73,11 +76,9 @@ class MetricsFile:
         self._path = path
         if not is_main():
             return
-        kept = [line for line in whole_lines(path) if json.loads(line)["update"] <= upto]
-        temporary = path.with_suffix(".tmp")
-        with writing(path):
-            temporary.write_text("".join(line + "\n" for line in kept))
-            os.replace(temporary, path)
+        kept = [line for line in metrics_lines(path) if line["update"] <= upto]
+        with writing(path), written_whole(path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept))
 
     def write(self, update: int, env_steps: int, wall_seconds: float, seeds, metrics: dict) -> None:
         """Appends one line per run. `metrics` are [R]; values that are not finite are left out."""
@@ -100,18 +101,25 @@ class MetricsFile:
             os.fsync(stream.fileno())
 
 
-def whole_lines(path: Path) -> list[str]:
-    """The lines of `metrics.jsonl` without one that a crash cut off; none where there is no file."""
-    if not path.exists():
-        return []
-    text = path.read_text()
-    return text[: text.rfind("\n") + 1].splitlines()
+def metrics_lines(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a `metrics.jsonl`; none where there is no file.
+
+    Raises:
+      InputError: a line is no JSON, or lacks a number that each line has.
+    """
+    lines = read_lines(path)
+    for number, line in enumerate(lines, 1):
+        wrong = [name for name in CLOCKS if not isinstance(line.get(name), int | float)]
+        if wrong:
+            found = f"{wrong[0]} is {line.get(wrong[0], 'missing')!r}"[:60]
+            raise InputError(f"{path}: line {number} is damaged ({found}; expected a number); remove it")
+    return lines
 
 
 def last_wall_seconds(path: Path) -> float:
     """Seconds of training behind the last whole line of `metrics.jsonl`."""
-    lines = whole_lines(path)
-    return json.loads(lines[-1])["wall_seconds"] if lines else 0.0
+    lines = metrics_lines(path)
+    return lines[-1]["wall_seconds"] if lines else 0.0
 
 
 def open_tensorboard(config, workdir: Path):

@@ -10,24 +10,28 @@ from functools import cached_property
 from pathlib import Path
 from time import monotonic
 from typing import IO, TYPE_CHECKING, Any
-from zipfile import BadZipFile
 
 import numpy as np
 from absl import logging
 
-from iqlearn_jax.config.values import as_plain
+from iqlearn_jax.config.values import as_plain, from_flat
 from iqlearn_jax.devices.placement import is_main, wait_for_all
+from iqlearn_jax.disk import RESTORE, damaged, interpreting, read_json
 from iqlearn_jax.envs.facts import spec_from_json, spec_to_json
-from iqlearn_jax.errors import InputError
+from iqlearn_jax.errors import InputError, StorageError
+from iqlearn_jax.npz import digest_of
 from iqlearn_jax.runs.files import (
     MetricsFile,
     last_wall_seconds,
+    metrics_lines,
     open_tensorboard,
-    read_json,
+    read_arrays,
     write_arrays,
     write_json,
     writing,
 )
+from iqlearn_jax.runs.identity import identity, starts, stated
+from iqlearn_jax.runs.trust import import_trusted, seal_of
 from iqlearn_jax.types import EnvSpec
 
 if TYPE_CHECKING:
@@ -52,9 +56,13 @@ def claim(
       provenance: what was run, with what, on what (`runs.provenance.collect`).
       normalization: what standardises its observations; kept, since a saved policy means nothing without it.
     """
-    write_json(workdir / "provenance.json", provenance)
+    made = identity(config, normalization)
+    digests = {"seeds": made.pop("seeds"), "digests": made}
+    write_json(workdir / "provenance.json", provenance | digests | seal_of(config.imports))
     write_json(workdir / "spec.json", spec_to_json(spec._replace(mdp=None))[0])
     write_arrays(workdir / "normalization.npz", normalization)
+    if is_main():
+        make_folder(workdir / CHECKPOINTS)  # that it is gone later says that somebody removed it
     write_json(workdir / "config.json", as_plain(config))  # last: with it the folder is a run's
     wait_for_all(f"claimed {workdir}")
 
@@ -94,6 +102,20 @@ def read_config(workdir: Path) -> dict[str, Any]:
     return read_json(path)
 
 
+def stored_config(workdir: Path) -> Any:
+    """The configuration that a folder was started with.
+
+    The modules that it names are imported where `trust` allows it; else a warning says how to allow it.
+
+    Raises:
+      InputError: there is none, or it is damaged.
+    """
+    flat = read_config(workdir)
+    with interpreting(workdir / "config.json"):
+        import_trusted(flat.get("imports", ()), starts(workdir), workdir)
+        return from_flat(flat)
+
+
 def read_spec(workdir: Path) -> EnvSpec:
     """The facts of the environment that a folder was trained in, without its model.
 
@@ -101,27 +123,23 @@ def read_spec(workdir: Path) -> EnvSpec:
       InputError: the file is missing or damaged.
     """
     path = workdir / "spec.json"
-    try:
+    with interpreting(path):
         return spec_from_json(read_json(path), {})
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: damaged ({error!r}); restore it or start a new folder") from error
 
 
 def read_normalization(workdir: Path) -> dict[str, np.ndarray]:
     """The statistics that standardise a run's observations, as `claim` wrote them.
 
     Raises:
-      InputError: the file is missing or damaged.
+      InputError: the file is missing, damaged, or another than the run's.
     """
     path = workdir / "normalization.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, BadZipFile) as error:
-        raise InputError(
-            f"{path}: missing or damaged ({error}); the policies of {workdir} cannot be used without it: "
-            "restore it or start a new folder"
-        ) from error
+    remedy = f"the policies of {workdir} cannot be used without it: {RESTORE}"
+    arrays = read_arrays(path, remedy)
+    known = stated(workdir, "normalization")
+    if known and digest_of(arrays) not in known:
+        raise damaged(path, "its arrays are not those of the run", remedy)
+    return arrays
 
 
 @contextmanager
@@ -189,18 +207,47 @@ class RunFolder:
         """The newest states of the whole run, to resume from."""
         from iqlearn_jax.runs.checkpoint import Checkpoints  # imported here: orbax takes a second
 
-        return Checkpoints(self.workdir / CHECKPOINTS)
+        return Checkpoints(self.workdir / CHECKPOINTS, run=self._identity)
 
     @cached_property
     def snapshots(self) -> "Checkpoints":
         """States of the method that are kept for good."""
         from iqlearn_jax.runs.checkpoint import Checkpoints
 
-        return Checkpoints(self.workdir / SNAPSHOTS, keep=None)
+        return Checkpoints(self.workdir / SNAPSHOTS, keep=None, run=self._identity)
+
+    @cached_property
+    def _identity(self) -> dict[str, Any]:
+        return identity(self._config, read_normalization(self.workdir))
 
     @cached_property
     def _tensorboard(self):
         return open_tensorboard(self._config, self.workdir)
+
+    def require_checkpoints(self) -> None:
+        """Refuses to begin again where a checkpoint must have been.
+
+        They are saved behind the lines of metrics up to them, the next one only when the last is whole.
+
+        Raises:
+          InputError: there are none.
+        """
+        if not self.checkpoints_were_there():
+            return
+        if not (self.workdir / CHECKPOINTS).is_dir() or self.checkpoints.empty:
+            raise InputError(
+                f"{self.workdir / CHECKPOINTS}: the checkpoints of this run are gone; put them back from a "
+                "copy, or start a new folder"
+            )
+
+    def checkpoints_were_there(self) -> bool:
+        """Whether a checkpoint was whole at some time, by the other files."""
+        lines, every = metrics_lines(self.metrics), self._config.checkpoint_every
+        second = bool(every) and bool(lines) and lines[-1]["update"] > 2 * every
+        emptied = (
+            bool(lines) and bool(stated(self.workdir, "config")) and not (self.workdir / CHECKPOINTS).is_dir()
+        )
+        return second or emptied or (self.workdir / "summary.json").exists()
 
     def rewind(self, updates: int) -> float:
         """Drops metrics that lie after so many updates; returns the seconds of training until then."""
@@ -208,7 +255,16 @@ class RunFolder:
         return last_wall_seconds(self.metrics)
 
     def write(self, update: int, env_steps: int, wall_seconds: float, seeds, metrics: dict) -> None:
-        """Appends a chunk's metrics [R]."""
+        """Appends a chunk's metrics [R].
+
+        Raises:
+          StorageError: they cannot be written, or the folder is no longer a run's.
+        """
+        if is_main() and not (self.workdir / "config.json").exists():
+            raise StorageError(
+                f"workdir {self.workdir} was removed or emptied while it was trained in; nothing more is "
+                "saved: name a new folder and begin again"
+            )
         self._lines.write(update, env_steps, wall_seconds, seeds, metrics)
         if self._tensorboard is not None:
             for name, value in metrics.items():

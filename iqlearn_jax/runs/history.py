@@ -1,14 +1,12 @@
 """Metrics of all runs as columns; what `metrics.jsonl` holds line by line."""
 
-import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from iqlearn_jax.errors import InputError
-from iqlearn_jax.runs.files import whole_lines
+from iqlearn_jax.runs.files import metrics_lines
 
 CLOCKS = ("update", "env_steps", "wall_seconds")
 
@@ -58,18 +56,18 @@ def read_history(path: Path, runs: int) -> History:
     """The history that a `metrics.jsonl` holds; chunks that are not whole are left out.
 
     Raises:
-      InputError: a line is no JSON.
+      InputError: a line is damaged.
     """
     history = History(runs)
     chunk: list[dict[str, Any]] = []
-    for number, text in enumerate(whole_lines(path), 1):
-        try:
-            line = json.loads(text)
-        except ValueError as error:
-            raise InputError(f"{path}: line {number} is not JSON ({error}); remove it") from error
+    for line in metrics_lines(path):
         chunk = [*chunk, line] if chunk and chunk[-1]["update"] == line["update"] else [line]
         if len(chunk) == runs:
             names = {name for row in chunk for name in row if "/" in name}
-            metrics = {name: np.array([row.get(name, np.nan) for row in chunk]) for name in sorted(names)}
+            metrics = {name: np.array([_number(row.get(name)) for row in chunk]) for name in sorted(names)}
             history.add(line["update"], line["env_steps"], line["wall_seconds"], metrics)
     return history
+
+
+def _number(value: Any) -> float:
+    return value if isinstance(value, int | float) else np.nan

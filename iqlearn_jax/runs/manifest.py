@@ -16,14 +16,15 @@ MANIFEST = "manifest.json"
 ITEM = "default"  # orbax's folder for the one pytree that a checkpoint holds; the rest is bookkeeping
 
 
-def write_manifest(folder: Path, arrays: dict[str, str]) -> None:
+def write_manifest(folder: Path, arrays: dict[str, str], run: dict[str, Any] | None = None) -> None:
     """Describes the files below `folder`; to be called before orbax commits it by renaming it.
 
     Args:
       arrays: from `describe`.
+      run: `identity.identity` of the run that saves it, None where nothing is known.
     """
     files = {str(path.relative_to(folder)): _facts(path) for path in _files(folder / ITEM)}
-    content = {"files": files, "arrays": arrays}
+    content = {"files": files, "arrays": arrays} | ({"run": run} if run else {})
     with (folder / MANIFEST).open("w") as stream:
         json.dump({"sha256": _digest(content), "content": content}, stream, indent=1)
         stream.flush()
@@ -32,6 +33,8 @@ def write_manifest(folder: Path, arrays: dict[str, str]) -> None:
 
 def damage(folder: Path) -> str | None:
     """What differs from the manifest; None if nothing does, or without one (folders of early versions)."""
+    if not any(folder.iterdir()):
+        return "it is empty"
     if not (folder / MANIFEST).exists():
         return None
     try:
@@ -42,7 +45,7 @@ def damage(folder: Path) -> str | None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """{"files": ..., "arrays": ...} as it was written.
+    """{"files": ..., "arrays": ..., "run": ...} as it was written; early versions named no run.
 
     Raises:
       ValueError, KeyError: the manifest itself was changed.
@@ -51,6 +54,11 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     if manifest["sha256"] != _digest(manifest["content"]):
         raise ValueError(f"{MANIFEST} was changed")
     return manifest["content"]
+
+
+def saved_by(folder: Path) -> dict[str, Any]:
+    """`identity.identity` of the run that saved a checkpoint; {} where its manifest names none."""
+    return read_manifest(folder).get("run", {}) if (folder / MANIFEST).exists() else {}
 
 
 def misfit(folder: Path, like: Any) -> str | None:

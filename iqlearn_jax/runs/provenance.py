@@ -1,6 +1,5 @@
 """What a run was made with, what resuming may not change silently, and the record of each resumption."""
 
-import json
 import os
 import platform
 import subprocess
@@ -19,12 +18,16 @@ from iqlearn_jax.config.schema import BEFORE
 from iqlearn_jax.config.values import as_plain, base_config
 from iqlearn_jax.data.demos import absolute
 from iqlearn_jax.devices.placement import cores
+from iqlearn_jax.disk import interpreting, read_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs.files import write_json
 from iqlearn_jax.runs.folder import read_config, read_spec
+from iqlearn_jax.runs.identity import config_digest, config_edits
+from iqlearn_jax.runs.trust import seal_of
 
 PACKAGE = Path(iqlearn_jax.__file__).resolve().parent
 PACKAGES = ("iqlearn_jax", "jax", "jaxlib", "flax", "optax", "chex", "brax", "gymnasium", "gymnax", "numpy")
+NUMERICS = ("default_matmul_precision", "default_prng_impl", "enable_x64", "threefry_partitionable")
 
 
 def collect(demos_digest: str | None) -> dict[str, Any]:
@@ -34,6 +37,7 @@ def collect(demos_digest: str | None) -> dict[str, Any]:
         "versions": {"python": platform.python_version()} | _versions(),
         "hardware": _hardware(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
+        "jax": {name: jax.config.values[f"jax_{name}"] for name in NUMERICS},
         "demos_digest": demos_digest,
         "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -75,8 +79,14 @@ def check_same_config(workdir: Path, config) -> None:
     """Refuses another configuration than the folder's.
 
     Raises:
-      InputError: the folder holds no run, or one of another configuration.
+      InputError: the folder holds no run, one of another configuration, or one whose file was edited.
     """
+    edited = config_edits(workdir, read_config(workdir))
+    if edited:
+        raise InputError(
+            f"{workdir}: {edited[0]}; put it back. Changes go on the command line: train --resume "
+            "--config.KEY=VALUE, with --force where they are more than a longer run"
+        )
     changed = config_changes(workdir, config)
     if changed:
         raise InputError(
@@ -141,9 +151,12 @@ def _same_meaning(saved: dict[str, Any], workdir: Path) -> bool:
 
 
 def code_changes(workdir: Path) -> list[str]:
-    """The difference between the code that last trained in a folder and this one, if there is one."""
-    before, now = (code_version(made) for made in (last_start(workdir), collect(None)))
-    return [] if before == now else [f"code: {before} before, {now} now"]
+    """Differences between the code that last trained in a folder and this one, and how JAX computes."""
+    before, now = last_start(workdir), collect(None)
+    then = before.get("jax") or {}
+    pairs = {"code": (code_version(before), code_version(now))}
+    pairs |= {f"JAX_{name.upper()}": (then[name], now["jax"][name]) for name in NUMERICS if name in then}
+    return [f"{what}: {old} before, {new} now" for what, (old, new) in pairs.items() if old != new]
 
 
 def demos_changes(workdir: Path, demos_digest: str | None) -> list[str]:
@@ -171,13 +184,10 @@ def read_provenance(workdir: Path) -> dict[str, Any]:
       InputError: the file is missing or damaged.
     """
     path = workdir / "provenance.json"
-    try:
-        content = json.loads(path.read_text())
-        code_version(content), content["demos_digest"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path}: missing or damaged ({error!r}); restore it or start a new folder"
-        ) from error
+    content = read_json(path)
+    with interpreting(path):
+        for entry in (content, *(content.get("resumed") or ())):
+            code_version(entry), entry["demos_digest"]
     return content
 
 
@@ -194,6 +204,8 @@ def record_resumption(workdir: Path, config, demos_digest: str | None, forced: l
       forced: what changed, in words; empty without --force.
     """
     content = read_provenance(workdir)
-    entry = collect(demos_digest) | {"forced": forced}
+    flat = as_plain(config)
+    entry = collect(demos_digest) | {"forced": forced, "digests": {"config": config_digest(flat)}}
+    entry |= seal_of(config.imports)
     write_json(workdir / "provenance.json", content | {"resumed": [*content.get("resumed", []), entry]})
-    write_json(workdir / "config.json", as_plain(config))
+    write_json(workdir / "config.json", flat)

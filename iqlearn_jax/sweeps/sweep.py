@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from iqlearn_jax.devices.placement import is_main, wait_for_all
+from iqlearn_jax.disk import interpreting
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs.files import read_json, write_json
 from iqlearn_jax.runs.provenance import collect
@@ -15,6 +16,7 @@ from iqlearn_jax.statistics import iqm, iqm_and_ci
 from iqlearn_jax.sweeps.grid import Program, parts_of
 from iqlearn_jax.training.train import train
 
+REMEDY = "remove it and give the same command again; finished programs stay"
 BEST_NOTE = (
     "chosen as the best of these points on these seeds, so its score is an optimistic one; "
     "report it from other seeds"
@@ -69,7 +71,8 @@ def claim_sweep(workdir: Path, pieces: Sequence[Program], grid: dict[str, tuple]
     """
     if (workdir / "config.json").exists():
         raise InputError(f"workdir {workdir} holds a single run; name another folder for the sweep")
-    before = read_json(workdir / "sweep.json") if (workdir / "sweep.json").exists() else None
+    path = workdir / "sweep.json"
+    before = read_json(path, REMEDY) if path.exists() else None
     wanted = outline(pieces, grid)
     if before is not None and {name: before.get(name) for name in wanted} != wanted:
         raise InputError(
@@ -92,14 +95,27 @@ def outline(pieces: Sequence[Program], grid: dict[str, tuple]) -> dict[str, Any]
 def result(workdir: Path, pieces: Sequence[Program], grid: dict[str, tuple]) -> dict[str, Any]:
     """The content of `sweep.json` from the programs that are done."""
     rows = points(
-        (piece.static, read_json(workdir / piece.name / "summary.json"))
+        (piece.static, summary_of(workdir / piece.name))
         for piece in pieces
         if (workdir / piece.name / "summary.json").exists()
     )
     rows.sort(key=_score, reverse=True)
     best = rows[0] | {"note": BEST_NOTE} if rows and np.isfinite(_score(rows[0])).all() else None
-    made = read_json(workdir / "sweep.json")["provenance"]
+    made = read_json(workdir / "sweep.json", REMEDY).get("provenance")
     return outline(pieces, grid) | {"provenance": made, "rows": rows, "best": best}
+
+
+def summary_of(folder: Path) -> dict[str, Any]:
+    """The summary of a program that is done.
+
+    Raises:
+      InputError: it is damaged.
+    """
+    path = folder / "summary.json"
+    summary = read_json(path, "remove it and give the same command again")
+    with interpreting(path, "remove it and give the same command again"):
+        points([({}, summary)])
+    return summary
 
 
 def points(summaries) -> list[dict[str, Any]]:

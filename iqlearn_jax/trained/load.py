@@ -4,21 +4,19 @@
 `config.snapshot_every` kept; or "likeness", the snapshot that `choices` names, without a true reward.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.envs.facts import require_fit
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.relative import with_origin
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState, runs_of
-from iqlearn_jax.runs.files import whole_lines
-from iqlearn_jax.runs.folder import SNAPSHOTS, read_config
+from iqlearn_jax.runs.files import metrics_lines
+from iqlearn_jax.runs.folder import SNAPSHOTS, stored_config
 from iqlearn_jax.training.evaluation import make_evaluator
 from iqlearn_jax.training.problem import Problem
 from iqlearn_jax.training.reopen import load_run, load_snapshot
@@ -34,7 +32,7 @@ def load_states(workdir: Path, at: str = FINAL) -> tuple[Problem, RunState]:
       InputError: no such time, no trained run in the folder, or no such snapshot.
     """
     check(at)
-    problem, trained = load_run(workdir, from_flat(read_config(workdir)))
+    problem, trained = load_run(workdir, stored_config(workdir))
     if at == FINAL:
         return problem, trained
     place = problem.placement
@@ -42,7 +40,7 @@ def load_states(workdir: Path, at: str = FINAL) -> tuple[Problem, RunState]:
     states = {n: place.get(load_snapshot(workdir, problem, n)) for n in set(updates.tolist())}
     kept = [jax.tree.map(lambda x, run=run: x[run], states[n]) for run, n in enumerate(updates.tolist())]
     state = place.put(jax.tree.map(lambda *x: np.stack(x), *kept))
-    lines = {(line["run"], line["update"]): line for line in lines_of(workdir)}
+    lines = {(line["run"], line["update"]): line for line in metrics_lines(workdir / "metrics.jsonl")}
     missing = [n for run, n in enumerate(updates.tolist()) if (run, n) not in lines]
     if missing:
         raise InputError(f"{workdir}/metrics.jsonl: no line after {missing[0]} updates; put the file back")
@@ -59,7 +57,7 @@ def load_state(workdir: Path, run: int, at: str = FINAL) -> tuple[Problem, Any, 
     Raises:
       InputError: as `load_states`, or no such run.
     """
-    last = len(runs_of(from_flat(read_config(workdir))).seeds) - 1
+    last = len(runs_of(stored_config(workdir)).seeds) - 1
     if not 0 <= run <= last:
         raise InputError(f"--run is {run}; {workdir} holds runs 0..{last}")
     problem, trained = load_states(workdir, at)
@@ -111,15 +109,10 @@ def choices(workdir: Path) -> dict[int, dict[str, Any]]:
     Reads `eval/likeness` (docs/doctor.md) and no true reward. A run without such a snapshot is left out.
     """
     chosen: dict[int, dict[str, Any]] = {}
-    for line in lines_of(workdir):
+    for line in metrics_lines(workdir / "metrics.jsonl"):
         if "eval/likeness" not in line or not (workdir / SNAPSHOTS / str(line["update"])).is_dir():
             continue
         best = chosen.setdefault(line["run"], line)
         if min(line["eval/likeness"], LIKE) > best["eval/likeness"]:
             chosen[line["run"]] = line
     return chosen
-
-
-def lines_of(workdir: Path) -> list[dict[str, Any]]:
-    """All lines of `metrics.jsonl`, in order."""
-    return [json.loads(line) for line in whole_lines(workdir / "metrics.jsonl")]

@@ -169,8 +169,7 @@ def load(path):
 def read(path):
     """Arrays and metadata of a policy file whose digest is right. Raises as `load`."""
     try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
+        arrays = read_arrays(path)
         metadata = json.loads(str(arrays.pop("metadata")[()]))
         kind, version = metadata["format"], metadata["schema_version"]
     except OSError:
@@ -191,6 +190,17 @@ def read(path):
             f"{os.fspath(path)}: its digest is wrong: the file changed after it was exported; export it again"
         )
     return arrays, metadata
+
+
+def read_arrays(path):
+    """Arrays of an npz file; of nothing but a file, and of none that unpacks to far more than it is."""
+    if os.path.exists(path) and not os.path.isfile(path):
+        raise ValueError("a folder, pipe or device")
+    with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+        declared = sum(member.file_size for member in archive.zip.infolist())
+        if declared > 256 * os.path.getsize(path) + 2**26:
+            raise ValueError(f"{declared} bytes of arrays in a file of {os.path.getsize(path)}")
+        return {name: archive[name] for name in archive.files}
 
 
 def digest(arrays, metadata):

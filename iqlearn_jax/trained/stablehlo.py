@@ -1,13 +1,13 @@
 """A policy as a compiled program (StableHLO, by `jax.export`) that runs without this library."""
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
+from iqlearn_jax.disk import written_whole
 from iqlearn_jax.envs.api import clip_action
 from iqlearn_jax.envs.facts import spec_to_json
 from iqlearn_jax.errors import InputError
@@ -94,8 +94,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises:
       StorageError: the system refused.
     """
-    temporary = path.with_name(f"{path.name}.tmp")
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
+        with written_whole(path) as temporary:
+            temporary.write_bytes(content)

@@ -1,8 +1,10 @@
 """What a person sees and presses while training runs."""
 
+import ctypes
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,6 +18,7 @@ from iqlearn_jax.data.demos import suspicious
 from iqlearn_jax.data.suspect import warn
 from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.doctor.findings import Finding, sentence
+from iqlearn_jax.errors import printable
 from iqlearn_jax.training.problem import Problem
 
 if TYPE_CHECKING:
@@ -186,7 +189,7 @@ def demos_text(problem: "Problem") -> str:
 def say(line: str) -> None:
     """Prints a line at once; where nobody reads any longer (a closed pipe) training goes on in silence."""
     try:
-        print(line, flush=True)
+        print(printable(line), flush=True)
     except BrokenPipeError:
         with suppress(OSError, ValueError):  # a stream without a file of its own
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -196,6 +199,38 @@ def warn_of_findings(findings: Sequence[Finding], runs: int) -> None:
     """One line on standard error for each of the doctor's findings; the first process speaks for all."""
     for finding in findings if is_main() else ():
         logging.warning("%s", sentence(finding, runs))
+
+
+@contextmanager
+def second_ends_at_once() -> Iterator[None]:
+    """Lets a second SIGTERM end the process also while native code runs and no Python gets a turn.
+
+    The system's own action is put back by a thread, which learns of the first one through a pipe that the
+    interpreter's handler in C writes to. Where somebody else listens there already, nothing is done.
+    """
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    others = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    if others != -1:
+        signal.set_wakeup_fd(others)
+    thread = threading.Thread(target=_put_back_at_sigterm, args=(reading,), daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        if others == -1:
+            signal.set_wakeup_fd(-1)
+        os.close(writing)  # ends the thread
+        thread.join()
+        os.close(reading)
+
+
+def _put_back_at_sigterm(reading: int) -> None:
+    while numbers := os.read(reading, 64):
+        if signal.SIGTERM in numbers:
+            set_action = ctypes.CDLL(None).signal  # Python's own may be called in the main thread only
+            set_action.argtypes, set_action.restype = (ctypes.c_int, ctypes.c_void_p), ctypes.c_void_p
+            set_action(signal.SIGTERM, None)  # SIG_DFL
 
 
 @contextmanager
@@ -222,7 +257,8 @@ def interruptible() -> Iterator[Callable[[], int]]:
         yield lambda: 0
         return
     try:
-        yield lambda: noted[0] if noted else 0
+        with second_ends_at_once():
+            yield lambda: noted[0] if noted else 0
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

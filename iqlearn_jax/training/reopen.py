@@ -7,15 +7,15 @@ from typing import Any
 
 import jax
 
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.replay.grow import grow
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.registry import ENVIRONMENTS, handle_from_spec, open_env
 from iqlearn_jax.envs.relative import with_origin
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
-from iqlearn_jax.runs.checkpoint import Checkpoints
-from iqlearn_jax.runs.folder import CHECKPOINTS, SNAPSHOTS, read_config, read_normalization, read_spec
+from iqlearn_jax.runs.checkpoint import KEEP, Checkpoints
+from iqlearn_jax.runs.folder import CHECKPOINTS, SNAPSHOTS, read_normalization, read_spec, stored_config
+from iqlearn_jax.runs.identity import identity
 from iqlearn_jax.runs.provenance import check_same_config, check_same_demos
 from iqlearn_jax.training.observations import saved_origin
 from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_loop, make_problem, updates_done
@@ -30,10 +30,12 @@ def folder_handle(config, workdir: Path) -> EnvHandle:
 
 
 def restore_newest(problem: Problem, loop, checkpoints: Checkpoints, workdir: Path) -> RunState:
-    """As `restore`, from an open folder of checkpoints."""
-    if checkpoints.empty:
-        return loop.init(*problem.inputs)
-    before = from_flat(read_config(workdir)).updates
+    """The newest whole checkpoint's state, as the loop goes on from it.
+
+    Raises:
+      InputError: all checkpoints are damaged, or the newest belongs to another run or schedule.
+    """
+    before = stored_config(workdir).updates
     longer = problem.config.updates > before
     saved = make_loop(problem._replace(config=_with_updates(problem.config, before))) if longer else loop
     run = checkpoints.restore_newest(saved.like(*problem.inputs), problem.placement)
@@ -61,6 +63,12 @@ def reopen(config, workdir: Path) -> Problem:
     return problem
 
 
+def open_checkpoints(problem: Problem, workdir: Path, name: str, keep: int | None = KEEP) -> Checkpoints:
+    """A folder's checkpoints or snapshots, to be read only."""
+    run = identity(problem.config, read_normalization(workdir))
+    return Checkpoints(workdir / name, keep, reading=True, run=run)
+
+
 def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
     """The newest checkpoint of a folder and the problem that it was trained on, for use after training.
 
@@ -68,7 +76,7 @@ def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
       InputError: another configuration, changed demonstrations, or a damaged or unfinished folder.
     """
     problem = reopen(config, workdir)
-    with closing(Checkpoints(workdir / CHECKPOINTS, reading=True)) as checkpoints:
+    with closing(open_checkpoints(problem, workdir, CHECKPOINTS)) as checkpoints:
         checkpoints.require()
         return problem, restore_newest(problem, make_loop(problem), checkpoints, workdir)
 
@@ -81,6 +89,6 @@ def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
     """
     keys = jax.random.split(jax.random.key(0), problem.placement.slots)
     like = jax.eval_shape(jax.vmap(problem.method.init), keys, problem.hparams)
-    with closing(Checkpoints(workdir / SNAPSHOTS, keep=None, reading=True)) as snapshots:
+    with closing(open_checkpoints(problem, workdir, SNAPSHOTS, keep=None)) as snapshots:
         snapshots.require(updates)
         return snapshots.restore(like, updates, problem.placement)

@@ -3,10 +3,13 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from absl import logging
+
 from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.runs.folder import read_config, read_normalization
+from iqlearn_jax.runs.identity import config_edits
 from iqlearn_jax.runs.provenance import (
     code_changes,
     config_changes,
@@ -14,6 +17,7 @@ from iqlearn_jax.runs.provenance import (
     record_resumption,
     refuse_unless_forced,
 )
+from iqlearn_jax.runs.trust import require_imported
 from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_problem
 from iqlearn_jax.training.reopen import folder_handle, restore_newest
 
@@ -31,9 +35,11 @@ def open_stopped(config, workdir: Path, force: bool) -> tuple[Problem, list[str]
     Raises:
       InputError: something changed and `force` is off, or the learner is another, which nothing can bridge.
     """
+    require_imported(config.imports, workdir)
     config = concrete(config)
     refuse_another_learner(workdir, config)
-    changed = config_changes(workdir, config, more_updates=True) + code_changes(workdir)
+    changed = config_edits(workdir, read_config(workdir))
+    changed += config_changes(workdir, config, more_updates=True) + code_changes(workdir)
     refuse_unless_forced(workdir, changed, force)
     problem = make_problem(config, read_normalization(workdir), folder_handle(config, workdir))
     other_data = demos_changes(workdir, data_digest(problem))
@@ -66,7 +72,14 @@ def restore(session: "Session") -> RunState:
     """The newest whole checkpoint's state, or a fresh one where none was ever saved.
 
     Raises:
-      InputError: all checkpoints are damaged, or the newest belongs to another schedule.
+      InputError: checkpoints are gone; else as `restore_newest`.
     """
-    assert session.folder is not None
-    return restore_newest(session.problem, session.loop, session.folder.checkpoints, session.folder.workdir)
+    from iqlearn_jax.training.train import begin
+
+    folder = session.folder
+    assert folder is not None
+    folder.require_checkpoints()
+    if folder.checkpoints.empty:
+        logging.warning("%s: stopped before its first checkpoint, so it begins again", folder.workdir)
+        return begin(session)
+    return restore_newest(session.problem, session.loop, folder.checkpoints, folder.workdir)

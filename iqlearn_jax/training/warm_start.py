@@ -7,11 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.envs.facts import require_fit
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.runs.manifest import describe
 from iqlearn_jax.training.problem import Problem
 from iqlearn_jax.training.reopen import load_run
@@ -28,7 +27,7 @@ def warm_start(problem: Problem, run: RunState) -> RunState:
       InputError: another environment's spaces, no network in common, or networks of other sizes.
     """
     folder = Path(problem.config.init_from)
-    source, before = load_run(folder, from_flat(read_config(folder)))
+    source, before = load_run(folder, stored_config(folder))
     require_fit(source.spec, problem.spec, "run in config.init_from")
     taken = {name: _network(source, before.state, run.state, name, problem) for name in ("critic", "actor")}
     taken = {name: network for name, network in taken.items() if network is not None}

@@ -207,6 +207,15 @@ def test_minari_round_trip(tmp_path, monkeypatch, refused):
     assert "expected a whole Minari data set" in refused("convert", folder, tmp_path / "o.npz")
 
 
+@pytest.mark.parametrize("count", [10**9, -1, "2", 1.5, None, True])
+def test_minari_with_more_episodes_than_its_storage_holds(count, tmp_path, refused):
+    spaces = {"observation_space": "{}", "action_space": "{}"}
+    (tmp_path / "metadata.json").write_text(json.dumps(spaces | {"total_episodes": count}))
+    (tmp_path / "main_data.hdf5").write_bytes(bytes(1000))
+    message = refused("convert", tmp_path, tmp_path / "o.npz")
+    assert "total_episodes: expected 0..1" in message and message.endswith("record it again\n")
+
+
 def test_minari_missing(tmp_path, monkeypatch, refused):
     assert "metadata.json" in refused("convert", tmp_path, tmp_path / "o.npz")
     spaces = {"observation_space": "{}", "action_space": "{}"}

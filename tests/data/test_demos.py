@@ -1,6 +1,8 @@
 import dataclasses
 import json
 import os
+import struct
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,7 @@ from iqlearn_jax.data.demos import BUNDLED, absolute, from_arrays, load, resolve
 from iqlearn_jax.data.observations import check_shown
 from iqlearn_jax.data.save import save
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.npz import read_npz
 from iqlearn_jax.types import EnvSpec
 from tests.data.made_up import arrays_of, assert_same, make_demos
 
@@ -184,7 +187,39 @@ def test_wrong_magic_and_missing_file(tmp_path, refused):
     path.write_bytes(b"\x93NUMPY\x01\x00")
     assert "expected an npz file" in refused("validate", path)
     assert "No such file" in refused("validate", tmp_path / "b.npz")
-    assert "Is a directory" in refused("validate", tmp_path)
+    assert "it is a folder" in refused("validate", tmp_path)
+
+
+def archive_of(path, header, size):
+    """One member that says it is an array of that header, before so many zeros."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        text = f"{header}\n".encode()
+        archive.writestr(
+            "actions.npy", b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text + bytes(size)
+        )
+    return path
+
+
+def test_an_archive_that_unpacks_to_more_than_its_size_allows(tmp_path, refused, monkeypatch):
+    whole = "{'descr': '<i4', 'fortran_order': False, 'shape': (1000000,)}"
+    path = archive_of(tmp_path / "bomb.npz", whole, 4_000_000)
+    assert "actions" in read_npz(path)  # as large as this any file may be
+    monkeypatch.setattr("iqlearn_jax.npz.ALWAYS", 2**20)
+    assert "bytes of arrays, found 4000" in refused("validate", path)
+    assert "bytes of arrays, found 4000" in refused("convert", path, tmp_path / "out.npz")
+    content = bytearray(path.read_bytes())
+    place = content.index(b"PK\x01\x02") + 24  # the declared size, in the archive's directory
+    content[place : place + 4] = struct.pack("<I", 4_000_000_000)
+    path.write_bytes(content)
+    assert "found 4000000000 declared" in refused("validate", path)
+
+
+@pytest.mark.parametrize(
+    "shape", ["(10**12,)", "(1000000000000,)", "(-1,)", "(3,)", "(2**62, 2**62)", "(1000000, 0)"]
+)
+def test_an_array_that_is_not_as_large_as_it_says(shape, tmp_path, refused):
+    path = archive_of(tmp_path / "a.npz", f"{{'descr': '<i4', 'fortran_order': False, 'shape': {shape}}}", 8)
+    assert "a.npz: actions: expected" in refused("validate", path)
 
 
 class Hostile:

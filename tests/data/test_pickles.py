@@ -5,6 +5,7 @@ import codecs
 import collections
 import os
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -192,11 +193,62 @@ def test_a_small_file_cannot_become_large(tmp_path, refused):
         nested = [nested] * 10
     record["states"] = [nested, nested]
     message = refused("convert", dump(tmp_path / "bomb.pkl", record), tmp_path / "out.npz")
-    assert "expected a number, an array or a list of numbers, found list" in message
+    assert "more than 64 times the file" in message
 
 
 def change(key, value):
     return lambda record: record.__setitem__(key, value)
+
+
+def key_in_keys(depth):
+    """A tuple of itself, twice on each level: its hash takes 2^depth steps."""
+    levels = b"(I1\nI2\nt" + b"2\x86" * depth
+    return b"\x80\x02}" + levels + b"K\x01s."
+
+
+HALF = b"X" + (100_000).to_bytes(4, "little") + b"a" * 100_000
+FLOODS = {
+    "tuples as keys": (key_in_keys(40), "more than 64 times the file"),
+    "tuples as keys, all at once": (b"\x80\x02}(" + b"K\x01\x85K\x01u.", "keys that are text or numbers"),
+    "tuples as keys of DICT": (b"(K\x01\x85K\x01d.", "keys that are text or numbers"),
+    "long integers as keys": (
+        b"\x80\x02}\x8b" + (9).to_bytes(4, "little") + b"\x01" * 9 + b"K\x01s.",
+        "keys that are text or numbers",
+    ),
+    "nesting": (b"\x80\x02" + b"]" * 100_000 + b"a" * 99_999 + b".", "at most 32 containers"),
+    "tuples in tuples": (b"\x80\x02)" + b"\x85" * 100_000 + b".", "at most 32 containers"),
+    "growth after use": (b"\x80\x02]q\x00]h\x00ah\x00K\x01a0.", "one that grows afterwards"),
+    "itself": (b"\x80\x02]q\x00h\x00a.", "one that grows afterwards"),
+    "sets": (b"\x80\x04\x8f(K\x01\x85\x90.", "found opcode EMPTY_SET"),
+    "the same copy over and over": (
+        b"\x80\x02" + HALF + b"q\x000c_codecs\nencode\nq\x010"
+        + b"h\x01h\x00X\x06\x00\x00\x00latin1\x86R0" * 20_000 + b"N.",
+        "more than 64 times the file",
+    ),
+    "a list of fields as a dtype": (
+        b"\x80\x02cnumpy\ndtype\n(X\x2c\x01\x00\x00" + b"f8," * 100 + b"tR.", "damaged or foreign data"
+    ),
+    "shared lists of nothing": (
+        pickle.dumps({"states": [[[]] * 50_000] * 50_000}, 2), "more than 64 times the file"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_what_would_hang_or_flood_is_refused_before_it_is_built(name, tmp_path, refused):
+    data, expected = FLOODS[name]
+    path = tmp_path / "flood.pkl"
+    path.write_bytes(data)
+    begun = time.monotonic()
+    assert expected in refused("convert", path, tmp_path / "out.npz")
+    assert time.monotonic() - begun < 10
+
+
+def test_a_pipe_and_a_device_are_not_waited_for(tmp_path, refused):
+    os.mkfifo(tmp_path / "pipe.pkl")
+    for path, kind in ((tmp_path / "pipe.pkl", "a pipe"), ("/dev/zero", "a device")):
+        assert f"it is {kind}" in refused("convert", path, tmp_path / "out.npz")
+        assert f"it is {kind}" in refused("validate", path)
 
 
 LAYOUTS = {

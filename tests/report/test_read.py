@@ -26,19 +26,31 @@ def test_missing_summary_names_the_file_and_the_runs_below(tmp_path):
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("summary.json", b"{", "summary.json: not JSON"),
-        ("summary.json", b"[]", "found a list"),
+        ("summary.json", b"{", r"summary.json: missing or damaged \(JSONDecodeError"),
+        ("summary.json", b"[]", "expected a JSON object, found a list"),
         ("summary.json", b'{"method": "iq"}', "no value for env, seeds, returns"),
-        ("config.json", b"nonsense", "config.json: not JSON"),
+        ("config.json", b"nonsense", r"config.json: missing or damaged"),
+        ("summary.json", json.dumps(summary() | {"env": [1]}).encode(), r"damaged \(env is \[1\]"),
+        (
+            "summary.json",
+            json.dumps(summary() | {"failed": [3]}).encode(),
+            "summary.json: missing or damaged",
+        ),
+        ("summary.json", json.dumps(summary() | {"varied": {"alpha": [1]}}).encode(), "varied is"),
+        ("doctor.json", b'{"findings": [{"kind": "x"}]}', "doctor.json: missing or damaged"),
+        ("sweep.json", b'{"programs": [3]}', "sweep.json: missing or damaged"),
+        ("provenance.json", b"[" * 100_000, "provenance.json: missing or damaged"),
         ("metrics.jsonl", b'{"a": \n{"b": 1}\n', "metrics.jsonl: line 1"),
-        ("rewards.npz", b"PK not a zip", "rewards.npz: not a readable npz"),
+        ("metrics.jsonl", b"3\n{}\n", "metrics.jsonl: line 1"),
+        ("metrics.jsonl", b'{"a": "\xff"}\n{}\n', "metrics.jsonl: line 1"),
+        ("rewards.npz", b"PK not a zip", r"rewards.npz: missing or damaged"),
     ],
 )
 def test_bad_files_are_named(tmp_path, file, content, message):
     folder = write_run(tmp_path / "run")
     (folder / file).write_bytes(content)
     with pytest.raises(InputError, match=message):
-        read_run(folder)
+        read_runs([folder])
 
 
 def test_seeds_and_returns_must_match(tmp_path):
@@ -54,7 +66,7 @@ def test_rewards_without_their_keys_or_with_objects_are_refused(tmp_path):
     with pytest.raises(InputError, match="no array true, episode, source"):
         read_run(folder)
     np.savez(folder / "rewards.npz", recovered=np.array([{}], object))
-    with pytest.raises(InputError, match="not a readable npz"):
+    with pytest.raises(InputError, match=r"missing or damaged \(recovered: .*an object array"):
         read_run(folder)
 
 

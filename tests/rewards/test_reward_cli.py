@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.cli import main as cli
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.rewards import load_reward
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.training.reopen import load_run, load_snapshot
 from tests.common import demos_path, made_up_environments
 
@@ -53,7 +52,7 @@ def test_the_exported_reward_is_that_of_the_run_that_was_named(folder, capsys):
     assert reward.metadata["provenance"] == json.loads((folder / "iq/provenance.json").read_text())
     with np.load(folder / "iq/rewards.npz") as kept, made_up_environments():
         assert kept["recovered"].size
-        problem, run = load_run(folder / "iq", from_flat(read_config(folder / "iq")))
+        problem, run = load_run(folder / "iq", stored_config(folder / "iq"))
     rows = jax.tree.map(lambda x: x[:20], problem.rows)
     hparams, state = problem.placement.one((problem.hparams, run.state), 1)
     expected = problem.method.reward(hparams, state, rows, jax.random.key(0))
@@ -71,7 +70,7 @@ def test_a_snapshots_reward_is_the_one_of_its_time(folder, capsys):
         assert f"seed 5000, {updates} updates" in capsys.readouterr().out
         rewards[at] = load_reward(out)
     with made_up_environments():
-        problem, _ = load_run(folder / "iq", from_flat(read_config(folder / "iq")))
+        problem, _ = load_run(folder / "iq", stored_config(folder / "iq"))
         kept = load_snapshot(folder / "iq", problem, 4)
     rows = jax.tree.map(lambda x: x[:20], problem.rows)
     parts = rows.obs, rows.action, rows.next_obs, rows.terminated

@@ -14,6 +14,7 @@ from iqlearn_jax.devices.placement import Placement
 from iqlearn_jax.errors import InputError, StorageError
 from iqlearn_jax.runs import checkpoint as checkpoint_lib
 from iqlearn_jax.runs.checkpoint import Checkpoints
+from iqlearn_jax.runs.files import write_arrays
 from iqlearn_jax.runs.folder import RunFolder
 from iqlearn_jax.runs.manifest import MANIFEST, read_manifest
 from tests.common import configure
@@ -233,6 +234,7 @@ def test_nothing_is_committed_without_its_manifest(tmp_path, monkeypatch):
 def test_overdue_counts_from_the_last_save(tmp_path, monkeypatch):
     now = [0.0]
     monkeypatch.setattr("iqlearn_jax.runs.folder.monotonic", lambda: now[0])
+    write_arrays(tmp_path / "normalization.npz", {})
     folder = RunFolder(tmp_path, configure())
     with closing(folder):
         folder.rewind(0)

@@ -9,8 +9,7 @@ from collections import Counter
 
 import pytest
 
-from iqlearn_jax.config.values import from_flat
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.training.reopen import load_run
 from tests.common import ROOT
 from tests.runs.comparing import assert_no_gap, assert_same_files, assert_same_state
@@ -61,7 +60,7 @@ def hosts_job(workdir, cache) -> Job:
 
 
 def state(workdir):
-    config = from_flat(read_config(workdir))
+    config = stored_config(workdir)
     return load_run(workdir, config)[1], config
 
 

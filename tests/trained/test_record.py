@@ -8,10 +8,9 @@ import pytest
 
 from iqlearn_jax.cli import main as cli
 from iqlearn_jax.config.files import load_config
-from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.demos import load
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.runs.folder import read_config
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.trained.record import record_demos
 from iqlearn_jax.training.reopen import load_run, load_snapshot
 from iqlearn_jax.training.train import train
@@ -41,7 +40,7 @@ def workdir(request, tmp_path_factory):
 @pytest.mark.parametrize(("at", "updates", "another"), [("final", 100, 50), ("50", 50, 100)])
 def test_greedy_actions_are_the_policys_likeliest(workdir, at, updates, another):
     demos = record_demos(workdir, 1, 3, at=at)
-    problem, _ = load_run(workdir, from_flat(read_config(workdir)))
+    problem, _ = load_run(workdir, stored_config(workdir))
 
     def likeliest(number):
         kept = problem.hparams, load_snapshot(workdir, problem, number)
@@ -62,7 +61,7 @@ def test_stochastic_actions_are_drawn_from_the_policy(workdir, tmp_path):
         == 0
     )
     demos = load(out)
-    problem, run = load_run(workdir, from_flat(read_config(workdir)))
+    problem, run = load_run(workdir, stored_config(workdir))
     hparams, state = jax.tree.map(lambda x: x[0], (problem.hparams, run.state))
     act = partial(problem.method.act, hparams, state, demos.observations, deterministic=False)
     draws = np.mean([act(jax.random.key(seed)) for seed in range(200)], axis=0)  # frequency of action 1

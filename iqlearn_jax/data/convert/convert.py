@@ -6,8 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from absl import logging
-
 from iqlearn_jax.data.cast import cast
 from iqlearn_jax.data.checks import Source, check_arrays, problem
 from iqlearn_jax.data.convert.assemble import Choice, assemble
@@ -90,8 +88,7 @@ def convert(
     metadata |= {"policy": policy} if policy else {}
     metadata["conversion"] = [*metadata.get("conversion", []), record]
     check_arrays(arrays, spec, path, observation_only)
-    _say(record, path)
-    warn(path, suspicions(arrays, spec))
+    warn(path, _decided(record) + suspicions(arrays, spec))
     return from_arrays(arrays, metadata)
 
 
@@ -104,24 +101,21 @@ def _check_limits(path: Source, **limits: int | None) -> None:
             raise problem(path, name, ">= 1", str(value), "leave it out for no limit")
 
 
-def _say(record: Mapping[str, Any], path: Source) -> None:
-    """A line on what a file did not say and was decided."""
+def _decided(record: Mapping[str, Any]) -> list[str]:
+    """What a file did not say and was decided, a line each."""
+    lines = []
     if record.get("dropped_steps"):
         lost = record.get("dropped_terminals")
         and_so = f"; {lost} of these ended the task, which is not known any more" if lost else ""
-        logging.warning(
-            "%s: it has no successors: the last step of each of %d episodes is dropped%s",
-            os.fspath(path),
-            record["dropped_steps"],
-            and_so,
+        lines.append(
+            f"no successors: the last step of each of {record['dropped_steps']} episodes is dropped{and_so}"
         )
     if record.get("ends_without_reason"):
-        logging.warning(
-            "%s: it does not say why episodes end: all %d ends are taken as cut by time (--map terminals=KEY "
-            "or --timeouts=KEY says more)",
-            os.fspath(path),
-            record["ends_without_reason"],
+        lines.append(
+            f"it does not say why episodes end: all {record['ends_without_reason']} ends are taken as cut by "
+            "time (--map terminals=KEY or --timeouts=KEY says more)"
         )
+    return lines
 
 
 def _sha256(path: Source) -> str | None:

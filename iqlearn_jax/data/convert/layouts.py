@@ -19,6 +19,7 @@ from iqlearn_jax.data.convert.npz import open_npz
 from iqlearn_jax.data.convert.pickles import read_npy, read_pickle
 from iqlearn_jax.data.convert.tables import ENDINGS, read_table
 from iqlearn_jax.data.demos import resolve
+from iqlearn_jax.disk import open_file, reason
 
 Arrays = Mapping[str, Any] | Sequence[Mapping[str, Any]]
 KNOWN = "known: npz, HDF5, pickle, npy, CSV, and folders of Minari, LeRobot and imitation"
@@ -76,9 +77,8 @@ def _folder(path: Source, max_episodes: int | None) -> Recording:
 
 def _magic(path: Source) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return file.read(len(np.lib.format.MAGIC_PREFIX))
     except OSError as error:
-        reason = error.strerror or type(error).__name__
         remedy = "check the path (or the id of a Minari data set, after 'minari download ID')"
-        raise problem(path, "file", "a readable file", reason, remedy) from error
+        raise problem(path, "file", "a readable file", reason(error), remedy) from error

@@ -13,6 +13,8 @@ from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.convert.columns import Recording
 from iqlearn_jax.errors import InputError
 
+EPISODE_BYTES = 64  # fewer than the shortest episode takes in any storage
+
 
 def local_folder(dataset_id: str) -> Path | None:
     """Where Minari keeps a data set of this id on this machine; None where it does not."""
@@ -43,6 +45,7 @@ def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
     """
     folder = _data_folder(path)
     metadata = _metadata(folder, path)
+    _check_count(metadata, folder, path)
     try:
         import minari  # heavy and optional: only who reads Minari pays for it
 
@@ -95,6 +98,18 @@ def _metadata(folder: Path, path: Source) -> dict[str, Any]:
             )
             raise problem(path, f"metadata.json: {space}", "a stored space", "none", remedy)
     return metadata
+
+
+def _check_count(metadata: dict[str, Any], folder: Path, path: Source) -> None:
+    """Refuses more episodes than the storage can hold; Minari lists their numbers before it looks."""
+    count = metadata.get("total_episodes", 0)
+    bytes_there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    most = bytes_there // EPISODE_BYTES
+    if type(count) is not int or not 0 <= count <= most:
+        expected = f"0..{most}, as {bytes_there} bytes can hold"
+        raise problem(
+            path, "metadata.json: total_episodes", expected, repr(count)[:40], "copy or record it again"
+        )
 
 
 def _leaves(space: Any, keys: tuple = ()) -> Iterator[tuple[tuple, Any]]:

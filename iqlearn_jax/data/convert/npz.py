@@ -1,5 +1,6 @@
 """npz files, member by member and row by row; nothing is ever unpickled."""
 
+import os
 import zipfile
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
@@ -11,6 +12,8 @@ from iqlearn_jax.data.checks import FIELDS, Source, problem
 from iqlearn_jax.data.convert.columns import Recording, is_column, read_header, reading
 from iqlearn_jax.data.convert.frames import frames_to_arrays
 from iqlearn_jax.data.demos import parse_metadata, read_arrays
+from iqlearn_jax.disk import open_file
+from iqlearn_jax.npz import Unreadable, check_sizes
 
 OBJECTS = "an object array, which holds a pickle, can run code and is never read"
 PIECE = 1 << 20  # bytes read at once
@@ -88,7 +91,8 @@ def open_npz(path: Source, max_episodes: int | None = None) -> Iterator[Recordin
     """
     with ExitStack() as stack:
         stack.enter_context(reading(path, "npz file"))
-        archive = stack.enter_context(zipfile.ZipFile(path))
+        file = stack.enter_context(open_file(path))
+        archive = stack.enter_context(zipfile.ZipFile(file))
         names = [name.removesuffix(".npy") for name in archive.namelist() if name.endswith(".npy")]
         if not names and any(name.endswith("data.pkl") for name in archive.namelist()):
             remedy = "load it with torch where you trust it, and save its arrays with numpy.savez"
@@ -96,6 +100,10 @@ def open_npz(path: Source, max_episodes: int | None = None) -> Iterator[Recordin
         if "frames" in names:
             yield _frames(path, max_episodes)
             return
+        try:
+            check_sizes(archive.infolist(), os.fstat(file.fileno()).st_size)
+        except Unreadable as error:
+            raise problem(path, error.place, error.expected, error.found, error.remedy) from error
         members = {name: stack.enter_context(closing(Member(archive, name))) for name in names}
         yield _recording(members, path)
 

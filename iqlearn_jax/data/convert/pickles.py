@@ -14,6 +14,7 @@ from iqlearn_jax.errors import InputError
 
 KEYS = ("states", "next_states", "actions", "rewards", "dones")
 AMPLIFICATION = 64  # bytes in memory per byte of file; shared states need 2
+STEP_BYTES = 64  # of a step as an array of its own, beside its entries
 _NUMBER = bool | int | float | np.generic
 
 
@@ -109,13 +110,8 @@ def _check_weight(leaves: Iterator[Any], size: int, path: Source) -> None:
     limit = AMPLIFICATION * size + 2**20
     weight = 0
     for leaf in leaves:
-        weight += (
-            leaf.nbytes
-            if isinstance(leaf, np.ndarray)
-            else 8 * len(leaf)
-            if isinstance(leaf, list | tuple)
-            else 8
-        )
+        entries = 8 * len(leaf) if isinstance(leaf, list | tuple) else getattr(leaf, "nbytes", 0)
+        weight += STEP_BYTES + entries
         if weight > limit:
             actual = f"more than {AMPLIFICATION} times the file"
             raise problem(path, "pickle", f"at most {limit} bytes of data", actual, "do not trust this file")

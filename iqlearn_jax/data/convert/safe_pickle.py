@@ -6,15 +6,17 @@ are our own few functions, never NumPy's, since NumPy's own `__setstate__` trust
 
 import io
 import pickle
-import pickletools
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.convert.pickle_plan import check_plan
+from iqlearn_jax.disk import open_file, reason
 from iqlearn_jax.errors import InputError
 
+LONGEST_CODE = 16  # "<f8", "float64", "U100"; a long list of fields takes NumPy a while
 _PLAIN_DTYPES = frozenset("biufSU")  # nothing that holds pointers
 
 
@@ -41,8 +43,12 @@ class _Dtype:
     __slots__ = ("value",)
 
     def __init__(self, code: Any, *_: Any):
-        if not isinstance(code, str) or (code != "O8" and np.dtype(code).kind not in _PLAIN_DTYPES):
-            raise pickle.UnpicklingError(f"dtype {code!r}")
+        if (
+            not isinstance(code, str)
+            or len(code) > LONGEST_CODE
+            or (code != "O8" and np.dtype(code).kind not in _PLAIN_DTYPES)
+        ):
+            raise pickle.UnpicklingError(f"dtype {code!r:.60}")
         self.value = None if code == "O8" else np.dtype(code)
 
     def __setstate__(self, state: tuple) -> None:
@@ -80,10 +86,13 @@ def _from_bytes(data: Any, dtype: _Dtype, shape: Any, order: str, *_: Any) -> np
     return np.frombuffer(raw, dtype.value).reshape(shape, order="F" if order == "F" else "C")
 
 
-def _from_buffer(data: Any, dtype: _Dtype, shape: Any, order: str, axes: Any = None) -> np.ndarray:
+def _from_buffer(data: Any, dtype: _Dtype, shape: Any, order: str, axes: Any = None) -> PickledArray:
+    array = PickledArray()  # not an ndarray, to whose own `__setstate__` a BUILD would lead
     if order == "K" and axes is not None:
-        return _from_bytes(data, dtype, shape, "C").transpose(axes)
-    return _from_bytes(data, dtype, shape, order)
+        array.value = _from_bytes(data, dtype, shape, "C").transpose(axes)
+    else:
+        array.value = _from_bytes(data, dtype, shape, order)
+    return array
 
 
 def _scalar(dtype: _Dtype, data: Any = b"") -> Any:
@@ -143,11 +152,10 @@ def plain(value: Any) -> Any:
 def read_bytes(path: Source) -> bytes:
     """The whole file; InputError where it cannot be read."""
     try:
-        with open(path, "rb") as file:
+        with open_file(path) as file:
             return file.read()
     except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise problem(path, "file", "a readable pickle", reason, "check the path") from error
+        raise problem(path, "file", "a readable pickle", reason(error), "check the path") from error
 
 
 def unpickle(data: bytes, path: Source) -> Any:
@@ -157,16 +165,10 @@ def unpickle(data: bytes, path: Source) -> Any:
       data: the pickle, of any protocol (from Python 2: protocol 2).
       path: file name for messages.
     Raises:
-      InputError: a name outside the list, or a memo larger than the file could need.
+      InputError: a name outside the list, or what `pickle_plan.check_plan` refuses.
       Exception: damaged data raises whatever pickle or NumPy raise; the caller wraps it.
     """
-    # The C unpickler allocates its memo up to the largest index used, so one short opcode could ask
-    # for gigabytes: read the opcodes, which runs nothing, before obeying them.
-    for opcode, argument, _ in pickletools.genops(data):
-        if opcode.name in ("PUT", "LONG_BINPUT") and int(argument or 0) > len(data):
-            raise problem(
-                path, "pickle", f"memo indices below {len(data)}", str(argument), "do not trust this file"
-            )
+    check_plan(data, path)
     try:
         # latin1 keeps the bytes of arrays that Python 2 pickled
         return _DataUnpickler(io.BytesIO(data), encoding="latin1").load()
