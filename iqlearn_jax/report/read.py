@@ -62,14 +62,13 @@ def read_runs(folders: Sequence[Path]) -> list[Run]:
 
 def programs(folder: Path) -> list[Run]:
     """A run's folder, or the finished programs of a sweep's, with what sets them apart in their labels."""
-    path, runs = folder / "sweep.json", []
-    with interpreting(path, "give the sweep's command again, after removing it"):
-        parts = [
+    path = folder / "sweep.json"
+    with interpreting(path, "remove it and give the sweep's command again"):
+        named = [
             (folder / part["folder"], dict(part["static"])) for part in _read_json(path).get("programs", ())
         ]
-    for part, static in parts:
-        if (part / "summary.json").is_file():
-            runs.append(_with_settings(read_run(part), static))
+        done = [(part, static) for part, static in named if (part / "summary.json").is_file()]
+    runs = [_with_settings(read_run(part), static) for part, static in done]
     return runs or [read_run(folder)]
 
 

@@ -111,8 +111,8 @@ def stored_config(workdir: Path) -> Any:
       InputError: there is none, or it is damaged.
     """
     flat = read_config(workdir)
+    import_trusted(flat.get("imports", ()), starts(workdir), workdir)
     with interpreting(workdir / "config.json"):
-        import_trusted(flat.get("imports", ()), starts(workdir), workdir)
         return from_flat(flat)
 
 
@@ -243,11 +243,13 @@ class RunFolder:
     def checkpoints_were_there(self) -> bool:
         """Whether a checkpoint was whole at some time, by the other files."""
         lines, every = metrics_lines(self.metrics), self._config.checkpoint_every
-        second = bool(every) and bool(lines) and lines[-1]["update"] > 2 * every
-        emptied = (
-            bool(lines) and bool(stated(self.workdir, "config")) and not (self.workdir / CHECKPOINTS).is_dir()
-        )
-        return second or emptied or (self.workdir / "summary.json").exists()
+        if (self.workdir / "summary.json").exists():
+            return True
+        if not lines:
+            return False
+        made_at_start = bool(stated(self.workdir, "config"))  # `claim` makes the folder of checkpoints
+        removed = made_at_start and not (self.workdir / CHECKPOINTS).is_dir()
+        return removed or (every > 0 and lines[-1]["update"] > 2 * every)
 
     def rewind(self, updates: int) -> float:
         """Drops metrics that lie after so many updates; returns the seconds of training until then."""

@@ -46,7 +46,7 @@ def import_trusted(modules: Any, starts: Iterable[Mapping[str, Any]], workdir: P
     Raises:
       InputError: a module is gone, or what is named is none.
     """
-    if not all(isinstance(name, str) for name in modules):
+    if not isinstance(modules, list | tuple) or not all(isinstance(name, str) for name in modules):
         raise InputError(f"{workdir / 'config.json'}: imports is {modules!r}; expected names of modules")
     if all(map(is_imported, modules)):
         return

@@ -278,5 +278,6 @@ def test_what_this_account_trained_needs_no_option_again(monkeypatch, tmp_path):
         monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / state))
         import_trusted(names, entries, tmp_path)
         assert module.stem not in sys.modules
-    with pytest.raises(InputError, match="expected names of modules"):
-        import_trusted([3], [], tmp_path)
+    for modules in ([3], 3, {}, "mine"):
+        with pytest.raises(InputError, match="expected names of modules"):
+            import_trusted(modules, [], tmp_path)

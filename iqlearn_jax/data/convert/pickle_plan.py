@@ -195,9 +195,9 @@ def _build(plan: Plan, argument: Any) -> None:
     plan.spend(state.weight)
 
 
-STEPS: dict[str, Callable[[Plan, Any], None]] = {
+STEPS: dict[str, Callable[[Plan, Any], Any]] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda plan, argument: None),
-    "STOP": lambda plan, argument: plan.pop() and None,
+    "STOP": lambda plan, argument: plan.pop(),
     **dict.fromkeys(("NEWTRUE", "NEWFALSE", "FLOAT", "BINFLOAT"), lambda plan, _: plan.stack.append(NUMBER)),
     "NONE": lambda plan, argument: plan.stack.append(NOTHING),
     **dict.fromkeys(("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4"), _integer),
@@ -208,8 +208,8 @@ STEPS: dict[str, Callable[[Plan, Any], None]] = {
         ("EMPTY_LIST", "EMPTY_TUPLE", "EMPTY_DICT"), lambda plan, argument: plan.stack.append(Thing())
     ),
     "MARK": lambda plan, argument: plan.stack.append(MARK),
-    "POP": lambda plan, argument: plan.stack.pop() and None,
-    "POP_MARK": lambda plan, argument: plan.pop_to_mark() and None,
+    "POP": lambda plan, argument: plan.stack.pop(),
+    "POP_MARK": lambda plan, argument: plan.pop_to_mark(),
     "DUP": lambda plan, argument: plan.stack.append(plan.stack[-1]),
     **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), _get),
     **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"), _put),
