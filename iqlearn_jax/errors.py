@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -16,6 +16,16 @@ class InputError(ValueError):
 
 class StorageError(InputError):
     """A disk that cannot be written (full, quota, limit); what was saved before is still whole."""
+
+
+class SimulatorError(InputError):
+    """An environment that raised, ended the program or did not come back; names it, the step and its words.
+
+    Attributes:
+      run: the state of training at that step, where there is one.
+    """
+
+    run: Any = None
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> InputError:

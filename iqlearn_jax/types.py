@@ -68,6 +68,8 @@ class EnvSpec(NamedTuple):
       max_episode_steps: time limit, in steps.
       frame_stack: frames of which an image consists on its last axis, oldest first; 1: it is one frame.
       mdp: exact model (`ops.tabular.MDP`) where there is one.
+      spaces: the environment's own observations and actions (`envs.spaces.OwnSpaces`) where they are not
+        those that all this describes.
     """
 
     id: str
@@ -79,6 +81,7 @@ class EnvSpec(NamedTuple):
     max_episode_steps: int
     frame_stack: int = 1
     mdp: Any = None
+    spaces: Any = None
 
     @property
     def discrete(self) -> bool:

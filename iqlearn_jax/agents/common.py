@@ -11,6 +11,7 @@ from flax import struct
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.nets import QNetwork
+from iqlearn_jax.nets.networks import require_features
 from iqlearn_jax.types import EnvSpec, Hparams, Metrics
 
 ADAM = optax.scale_by_adam()
@@ -139,6 +140,8 @@ def check_observations(spec: EnvSpec) -> None:
             f"observations of {spec.id} have shape {list(spec.obs_shape)}; expected a vector [D] or an image "
             "[H, W, C]: flatten them in a wrapper"
         )
+    if len(spec.obs_shape) == 3:
+        require_features(spec.obs_shape)
     if spec.obs_shape == () and (spec.mdp is None or not spec.discrete):
         raise InputError(
             f"observations of {spec.id} are integers; that needs a tabular model (spec.mdp) and discrete "
