@@ -47,7 +47,7 @@ def nothing_lost() -> Iterator[None]:
         yield
     except SimulatorError as error:
         error.args = (
-            f"{error}; training is done and saved: --resume evaluates again, and plays nothing with "
-            "--config.eval_episodes=0",
+            f"{error}; training is done and saved: --resume evaluates again (or plays nothing, with "
+            "--force --config.eval_episodes=0)",
         )
         raise
