@@ -14,7 +14,7 @@ from absl import logging
 from iqlearn_jax.errors import InputError, SimulatorError
 
 PATIENCE = 600.0  # seconds after which a reset or step counts as hung
-_ALARM = getattr(signal, "SIGVTALRM", None)  # nothing else uses it; Windows has none
+_ALARM: int = getattr(signal, "SIGVTALRM", 0)  # nothing else uses it; Windows has none
 
 
 class Hung(BaseException):
@@ -65,7 +65,7 @@ def watching(watch: Watch, name: str) -> Iterator[None]:
     Code outside of Python that takes no signals cannot be ended so; then a warning says what to do. Nothing
     is watched where signals cannot be (other threads, Windows).
     """
-    if _ALARM is None or threading.current_thread() is not threading.main_thread():
+    if not _ALARM or threading.current_thread() is not threading.main_thread():
         yield
         return
 
