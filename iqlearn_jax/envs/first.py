@@ -117,8 +117,9 @@ def _allowed(spec: EnvSpec, info: Any) -> Any:
 def _mask(spec: EnvSpec, info: Any) -> np.ndarray | None:
     """[num_actions] bool, where the environment gives one of that size."""
     mask = info.get(MASK) if isinstance(info, Mapping) else None
-    fits = mask is not None and not isinstance(mask, tuple | Mapping) and np.size(mask) == spec.num_actions
-    return np.ravel(mask).astype(bool) if fits else None
+    if mask is None or isinstance(mask, tuple | Mapping) or np.size(mask) != spec.num_actions:
+        return None
+    return np.ravel(mask).astype(bool)
 
 
 def _check_mask(spec: EnvSpec, env: Any) -> None:

@@ -62,7 +62,8 @@ def channels_last(env: Any) -> Any:
     if not isinstance(space, gymnasium.spaces.Box) or len(space.shape) not in (2, 3, 4):
         raise InputError(f"{WRAPPER}: observations {space}; expected images, a Box of two to four axes")
     turn = _turn(space.shape)
-    box = gymnasium.spaces.Box(turn(space.low), turn(space.high), dtype=space.dtype.type)
+    dtype: Any = space.dtype
+    box = gymnasium.spaces.Box(turn(space.low), turn(space.high), dtype=dtype.type)
     return gymnasium.wrappers.TransformObservation(env, turn, box)
 
 
