@@ -3,7 +3,7 @@
 import difflib
 import unicodedata
 from collections.abc import Iterable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 CONTROL = ("Cc", "Cf", "Cs", "Zl", "Zp")  # Unicode: control, direction of text, half characters, other breaks
@@ -18,6 +18,16 @@ class InputError(ValueError):
 
 class StorageError(InputError):
     """A disk that cannot be written (full, quota, limit); what was saved before is still whole."""
+
+
+class SimulatorError(InputError):
+    """An environment that raised, ended the program or did not come back; names it, the step and its words.
+
+    Attributes:
+      run: the state of training at that step, where there is one.
+    """
+
+    run: Any = None
 
 
 def printable(text: str) -> str:

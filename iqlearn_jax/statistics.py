@@ -44,14 +44,23 @@ def bootstrap_ci(x: ArrayLike, seed: int = 0, n: int = 10_000) -> NDArray | None
     return np.stack([result.confidence_interval.low, result.confidence_interval.high])
 
 
-def iqm_and_ci(x: ArrayLike) -> tuple[float, list[float] | None]:
-    """Interquartile mean and its 95 % interval as a run's files hold them.
+def known(x: ArrayLike) -> NDArray:
+    """The values [k] of runs whose evaluation was finite; a run's files have None (or NaN) for others."""
+    x = np.asarray(x, float)
+    return x[np.isfinite(x)]
+
+
+def iqm_and_ci(x: ArrayLike) -> tuple[float | None, list[float] | None]:
+    """Interquartile mean and its 95 % interval as a run's files hold them, over the runs that are `known`.
 
     Args:
       x: [R] one value per run.
     Returns:
-      the mean and [low, high], or None below 5 runs (see `bootstrap_ci`).
+      the mean, None where nothing is known; and [low, high], or None below 5 runs (see `bootstrap_ci`).
     """
+    x = known(x)
+    if not x.size:
+        return None, None
     interval = bootstrap_ci(x)
     return float(iqm(x)), None if interval is None else interval.tolist()
 

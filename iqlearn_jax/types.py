@@ -73,6 +73,8 @@ class EnvSpec(NamedTuple):
       mdp: exact model (`ops.tabular.MDP`) where there is one.
       obs_origin: [D] float64 that is subtracted from vectors before they are cast, where float32 could not
         hold how they vary (times, map coordinates); None elsewhere.
+      spaces: the environment's own observations and actions (`envs.spaces.OwnSpaces`) where they are not
+        those that all this describes.
     """
 
     id: str
@@ -85,6 +87,7 @@ class EnvSpec(NamedTuple):
     frame_stack: int = 1
     mdp: Any = None
     obs_origin: Any = None
+    spaces: Any = None
 
     @property
     def discrete(self) -> bool:
@@ -105,14 +108,14 @@ def order_fault(shape: Sequence[int], dtype: Any) -> str | None:
     order = None
     if len(shape) == 2 and (np.dtype(dtype) == np.uint8 or min(shape) >= PICTURE):
         order = "[H, W]"
-    elif len(shape) in (3, 4) and _channels_first(*shape[-3:]):
+    elif len(shape) in (3, 4) and channels_first(*shape[-3:]):
         order = "[C, H, W]" if len(shape) == 3 else "[N, C, H, W]"
     elif len(shape) == 4:
         order = "[N, H, W, C]"
     return None if order is None else f"[H, W, C] expected, looks like {order}"
 
 
-def _channels_first(first: int, *others: int) -> bool:
+def channels_first(first: int, *others: int) -> bool:
     """Whether the first axis is much shorter than the others, or short enough for colours."""
     return first < min(others) and (first <= 4 or 2 * first <= min(others))
 

@@ -11,6 +11,7 @@ from flax import struct
 
 from iqlearn_jax.data.observations import check_shown
 from iqlearn_jax.nets import QNetwork
+from iqlearn_jax.nets.networks import require_features
 from iqlearn_jax.types import EnvSpec, Hparams, Metrics
 
 ADAM = optax.scale_by_adam()
@@ -135,6 +136,8 @@ def check_observations(spec: EnvSpec) -> None:
       InputError: names the environment and what it is to show.
     """
     check_shown(spec)  # as `iqlearn demos validate --env` does
+    if len(spec.obs_shape) == 3:
+        require_features(spec.obs_shape)
 
 
 def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:

@@ -82,6 +82,9 @@ def _direction_text(obs: np.ndarray) -> str:
 def _action_text(actions: np.ndarray | None) -> str:
     if actions is None:
         return "none"
+    if actions.dtype.kind != "f" and actions.ndim == 2:
+        ranges = ", ".join(f"{low}..{high}" for low, high in zip(actions.min(0), actions.max(0), strict=True))
+        return f"discrete [{actions.shape[1]}], seen {ranges}"
     if actions.dtype.kind != "f":
         values, counts = np.unique(actions, return_counts=True)
         shares = ", ".join(

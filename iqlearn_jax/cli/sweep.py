@@ -173,7 +173,8 @@ def _point(row: dict[str, Any]) -> tuple[str, ...]:
 
     failed = ", ".join(map(str, row["failed"])) or "–"
     point = settings_text(row["point"]) or "–"
-    return point, score(row), f"{row['iqm_return']:.4g}", str(len(row["seeds"])), failed
+    average = "–" if row["iqm_return"] is None else f"{row['iqm_return']:.4g}"
+    return point, score(row), average, str(len(row["seeds"])), failed
 
 
 def _memory(need: "Estimate") -> str:

@@ -72,10 +72,15 @@ def print_summary(summary: dict, workdir: Path) -> None:
     if not is_main():
         return
     if summary["returns"] is None:
-        same = ", ".join(f"{value:.3g}" for value in summary["agreement"])
-        print(f"no simulator, so no returns; agreement with the demonstrations per seed: {same}")
+        same = summary["agreement"] or ()
+        print("nothing was played, so there are no returns")
+        if same:
+            print(
+                f"agreement with the demonstrations per seed: {', '.join(f'{value:.3g}' for value in same)}"
+            )
     else:
-        print(f"returns per seed: {', '.join(f'{value:.4g}' for value in summary['returns'])}")
+        known = ("not finite" if value is None else f"{value:.4g}" for value in summary["returns"])
+        print(f"returns per seed: {', '.join(known)}")
     if summary["normalized_iqm"] is None:
         if summary["returns"] is not None and summary.get("demo_transitions"):
             print(f"normalised score: not known, {_why_unknown(summary)}")

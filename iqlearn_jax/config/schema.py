@@ -147,7 +147,7 @@ KEYS: dict[str, Key] = {
     # what is written
     "log_every": Key(500, "updates in a compiled chunk, after each of which metrics are logged", 1),
     "eval_every": Key(2000, "updates between evaluations, a multiple of log_every; 0: at the end", 0),
-    "eval_episodes": Key(10, "episodes of an evaluation", 1),
+    "eval_episodes": Key(10, "episodes of an evaluation; 0: nothing is played, also at the end", 0),
     "eval_sampled": Key(False, "evaluations draw actions as the policy does, not its likeliest ones"),
     "checkpoint_every": Key(10_000, "updates between checkpoints, a multiple of log_every; 0: at the end", 0),
     "checkpoint_minutes": Key(10.0, "and whenever the last one is so old; 0: never; changes no result", 0, 1e6),

@@ -53,9 +53,19 @@ def check_arrays(
     check_last_step(arrays, source)
     _check_continuity(arrays, source)
     if spec is not None:
+        arrays = in_terms_of(spec, arrays, source)
         _check_state_spec(arrays, spec, source)
     if not observation_only:
         check_actions(arrays["actions"], spec, source)
+
+
+def in_terms_of(spec: EnvSpec, arrays: Arrays, source: Source) -> Arrays:
+    """The fields with the observations and actions of `spec`, where the environment's own are others.
+
+    Raises:
+      InputError: they are neither.
+    """
+    return arrays if spec.spaces is None else spec.spaces.flat_fields(arrays, os.fspath(source))
 
 
 def check_keys(
@@ -122,7 +132,7 @@ def check_dtype(array: np.ndarray, field: str, source: Source) -> None:
 
 
 def _check_shape(array: np.ndarray, field: str, expected: tuple[int, ...], source: Source) -> None:
-    if field == "actions" and array.dtype == np.float32:
+    if field == "actions" and (array.dtype == np.float32 or array.ndim == 2):
         if array.ndim != 2 or len(array) != expected[0]:
             raise problem(
                 source, field, f"shape [{expected[0]}, A]", str(list(array.shape)), "one row per step"
@@ -191,6 +201,10 @@ def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
     remedy = "these demonstrations are not of this environment (or of another version or wrapper of it)"
     if obs.shape[1:] != tuple(spec.obs_shape):
         expected = f"shape [N, {', '.join(map(str, spec.obs_shape))}] of {spec.id}"
+        if spec.spaces is not None and spec.spaces.order:
+            expected += f" (flattened: {spec.spaces.order})"
+        if obs.ndim == 4 and (*obs.shape[2:], obs.shape[1]) == tuple(spec.obs_shape):
+            remedy = "these look like [C, H, W]: store np.moveaxis(observations, 1, -1), successors likewise"
         raise problem(source, "observations", expected, str(list(obs.shape)), remedy)
     dtype = np.dtype(spec.obs_dtype)
     if dtype.kind != "b" and (obs.dtype.kind == "f") != (dtype.kind == "f"):
@@ -218,7 +232,7 @@ def check_actions(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> 
 
     Args:
       actions: [N] int32 or [N, A] float32, in the environment's own units.
-      spec: environment to compare with; without one, only negative discrete actions are refused.
+      spec: environment to compare with; without one, nothing is refused.
       source: file name for messages.
     Raises:
       InputError: one line with the first offending index and the remedy.
@@ -230,15 +244,19 @@ def check_actions(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> 
 
 
 def _check_discrete(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> None:
-    if spec is not None and not spec.discrete:
+    if spec is None:  # some environments count from below 0
+        return
+    if not spec.discrete:
         actual = f"discrete {actions.dtype} actions"
         raise problem(
             source, "actions", f"continuous actions of {spec.id}", actual, "choose the right environment"
         )
-    count = None if spec is None else spec.num_actions
-    bad = np.flatnonzero((actions < 0) | (False if count is None else actions >= count))
+    if actions.ndim > 1:
+        expected, actual = f"one action of {spec.id} in each row", f"shape {list(actions.shape)}"
+        raise problem(source, "actions", expected, actual, "number the actions as the environment does")
+    bad = np.flatnonzero((actions < 0) | (actions >= spec.num_actions))
     if bad.size:
-        expected = ">= 0" if spec is None or count is None else f"0..{count - 1} of {spec.id}"
+        expected = f"0..{spec.num_actions - 1} of {spec.id}"
         remedy = "number the actions as the environment does"
         raise problem(
             source, f"actions[{bad[0]}]", expected, f"{actions[bad[0]]} ({bad.size} such entries)", remedy

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax import errors
+from iqlearn_jax.data import checks
 from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, check_keys, problem
 from iqlearn_jax.data.complete import complete
 from iqlearn_jax.data.suspect import rewards_known, suspicions
@@ -29,7 +30,8 @@ class Demos:
 
     Attributes:
       observations: [N, *obs] float32, uint8 images or int32 states.
-      actions: [N] int32 or [N, A] float32 in the environment's units; None for observation-only use.
+      actions: the environment's own: [N] int32, [N, k] int32 of spaces of several integers, or [N, A] float32
+        in its units; None for observation-only use.
       rewards: [N] float32 true reward, for reports only; None where it is not known, as are zeros throughout.
       next_observations: [N, *obs] the true successor, also at the end of an episode. If left out, it is the
         next step's observation, and the last step of each episode, whose successor is unknown, is dropped.
@@ -113,6 +115,24 @@ def _fill(demos: Demos, arrays: Mapping[str, Any], metadata: dict[str, Any]) -> 
     for name in FIELDS:
         object.__setattr__(demos, name, arrays.get(name))
     object.__setattr__(demos, "metadata", metadata)
+
+
+def in_terms_of(spec: EnvSpec, demos: Demos, source: Source = "demos") -> Demos:
+    """The demonstrations with the observations and actions of `spec`, for learning; checked before.
+
+    Raises:
+      InputError: they are not of this environment.
+    """
+    if spec.spaces is None:
+        return demos
+    return from_arrays(checks.in_terms_of(spec, fields_of(demos), source), demos.metadata)
+
+
+def in_own_terms(spec: EnvSpec, demos: Demos) -> Demos:
+    """The inverse: what a file holds. Observations stay flat."""
+    if spec.spaces is None:
+        return demos
+    return from_arrays(spec.spaces.own_fields(fields_of(demos)), demos.metadata)
 
 
 def blank_actions(demos: Demos, spec: EnvSpec) -> Demos:

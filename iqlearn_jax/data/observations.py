@@ -24,8 +24,8 @@ def check_order(obs: np.ndarray, source: str | os.PathLike) -> None:
     if fault is not None:
         place = f"{os.fspath(source)}: observations [N, {', '.join(map(str, obs.shape[1:]))}]"
         raise InputError(
-            f"{place}: {fault}; {REMEDY[obs.ndim - 1]}, in the environment too (config.env.wrappers), or "
-            "flatten them"
+            f"{place}: {fault}; {REMEDY[obs.ndim - 1]}, in the environment too "
+            "(config.env.wrappers, e.g. iqlearn_jax.envs.spaces:channels_last), or flatten them"
         )
 
 

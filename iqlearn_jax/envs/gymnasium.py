@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax import errors
+from iqlearn_jax.envs.failing import FAILURES, failed
+from iqlearn_jax.envs.first import check_first
 from iqlearn_jax.envs.handle import EnvHandle
-from iqlearn_jax.envs.spaces import DEFAULT_MAX_STEPS, FRAMES, is_atari, spec_from_spaces
+from iqlearn_jax.envs.spaces import DEFAULT_MAX_STEPS, FRAMES, in_terms_of, is_atari, spec_from_spaces
 from iqlearn_jax.errors import InputError
 
 _EXTRAS = {"mujoco": "mujoco", "box2d": "box2d", "ale_py": "atari"}  # by part of the entry point
@@ -41,7 +43,7 @@ def find_entry(env_id: str) -> tuple[Any, Any]:
 
 
 def open_gymnasium(
-    env_id: str, entry: Any, kwargs: dict[str, Any], wrappers: Sequence[Callable]
+    env_id: str, entry: Any, kwargs: dict[str, Any], wrappers: Sequence[Callable], limit: int | None = None
 ) -> EnvHandle:
     """The environment of an entry of gymnasium's registry, whatever is registered under its id later.
 
@@ -51,11 +53,12 @@ def open_gymnasium(
     Args:
       kwargs: of `gymnasium.make`.
       wrappers: applied to each new environment, innermost first.
+      limit: time limit in steps, None for the entry's.
     Raises:
-      InputError: a package is not installed, keyword arguments that it does not take, or unusable spaces.
+      InputError: a package is not installed, keyword arguments that it does not take, or as `open_host`.
     """
     make = partial(_make, env_id, entry, kwargs)
-    return open_host(env_id, "gymnasium", make, wrappers, entry.max_episode_steps, first=make())
+    return open_host(env_id, "gymnasium", make, wrappers, limit or entry.max_episode_steps, first=make())
 
 
 def open_host(
@@ -66,16 +69,30 @@ def open_host(
     limit: int | None,
     first: Any,
 ) -> EnvHandle:
-    """A handle of gymnasium environments.
+    """A handle of gymnasium environments, which show and take what its spec says.
 
     Args:
       make: () -> a new one, without the wrappers.
-      limit: time limit in steps, None for `DEFAULT_MAX_STEPS`.
-      first: one that was made, whose spaces are those of all.
+      limit: time limit in steps; None for that of a `TimeLimit` around it, else `DEFAULT_MAX_STEPS`.
+      first: one that was made, whose spaces are those of all. It is tried by one reset and step.
+    Raises:
+      InputError: unusable spaces, or an environment that does not keep to them or to gymnasium's interface.
     """
     first = _wrap(first, wrappers)
-    spec = spec_from_spaces(first.observation_space, first.action_space, name, limit or DEFAULT_MAX_STEPS)
-    return EnvHandle(spec, backend, make=lambda: _wrap(make(), wrappers), _idle=[first])
+    limit = limit or _time_limit(first) or DEFAULT_MAX_STEPS
+    spec = spec_from_spaces(first.observation_space, first.action_space, name, limit)
+    check_first(spec, first)
+    idle = [in_terms_of(spec, first)]
+    return EnvHandle(spec, backend, make=lambda: in_terms_of(spec, _wrap(make(), wrappers)), _idle=idle)
+
+
+def _time_limit(env: Any) -> int | None:
+    """That of a `TimeLimit` among an environment's wrappers."""
+    while env is not None:
+        if type(env).__name__ == "TimeLimit":
+            return env._max_episode_steps
+        env = getattr(env, "env", None)
+    return None
 
 
 def installed() -> list[str]:
@@ -115,6 +132,8 @@ def _make(env_id: str, entry: Any, kwargs: dict[str, Any]) -> Any:
         if not kwargs:
             raise
         raise InputError(f"environment '{env_id}' with env.kwargs {kwargs}: {error}") from error
+    except FAILURES as error:
+        raise failed(env_id, "when it was made", error) from error
     # Ours are always reset before they are stepped; the check costs a call per step.
     return env.env if type(env) is gym.wrappers.OrderEnforcing else env
 

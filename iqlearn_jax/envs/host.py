@@ -1,14 +1,18 @@
 """Environments on the host: many single ones of gymnasium, stepped one after the other in Python."""
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
 
 import numpy as np
 
+from iqlearn_jax.envs.episodes import HostEvaluation, evaluate_host
+from iqlearn_jax.envs.failing import FAILURES, Watch, failed
 from iqlearn_jax.envs.handle import EnvHandle
-from iqlearn_jax.envs.seeds import EVALUATE, TRAIN, check_seeds, episode_seed
+from iqlearn_jax.envs.rows import action_dtype, action_shape, as_actions, as_items, as_transition, check_shape
+from iqlearn_jax.envs.seeds import TRAIN, check_seeds, episode_seed
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec, Transition
+
+__all__ = ["HostEnvs", "HostEvaluation", "evaluate_host"]
 
 
 class HostEnvs:
@@ -17,8 +21,11 @@ class HostEnvs:
     Every reset is seeded by (run seed, environment, episode number): a run is reproducible and does not
     depend on the runs beside it. Arrays handed out are never written to again, and the simulators get copies.
 
+    A step in which a simulator fails leaves `state` as it was before, so that others can go on from there.
+
     Attributes:
       spec: static facts.
+      watch: whether a simulator is being waited for, for `failing.watching`.
     """
 
     spec: EnvSpec
@@ -32,23 +39,24 @@ class HostEnvs:
           num_envs: E, environments per run.
         Raises:
           InputError: no host simulator, or unusable seeds or numbers.
+          SimulatorError: one could not be reset.
         """
         seeds = check_seeds(seeds)
         if num_envs < 1:
             raise InputError(f"num_envs: found {num_envs}; expected at least 1")
         self._lead = (len(seeds), num_envs)
         self._streams = [(seed, index) for seed in seeds for index in range(num_envs)]
-        self._envs, self.spec = handle.new(len(self._streams)), handle.spec
+        self._envs, self.spec, self.watch = handle.new(len(self._streams)), handle.spec, Watch()
         count = len(self._envs)
         self._episode = np.zeros(count, np.int32)
         self._length = np.zeros(count, np.int32)
         self._return = np.zeros(count, np.float32)
         self._last_return = np.full(count, np.nan, np.float32)
-        self._actions = np.zeros((count, self.spec.max_episode_steps, *_action_shape(self.spec)))
-        self._actions = self._actions.astype(_action_dtype(self.spec))
+        self._actions = np.zeros((count, self.spec.max_episode_steps, *action_shape(self.spec)))
+        self._actions = self._actions.astype(action_dtype(self.spec))
         self._obs = np.empty((count, *self.spec.obs_shape), self.spec.obs_dtype)
         for i in range(count):
-            self._begin(i)
+            self._obs[i] = self._reset(i, 0)
 
     @property
     def obs(self) -> np.ndarray:
@@ -69,25 +77,34 @@ class HostEnvs:
           NumPy leaves [R, E, ...]; `action` as executed, `next_obs` the true successor.
         Raises:
           InputError: actions of another shape.
+          SimulatorError: one of them failed; names it and the step.
         """
-        actions = _as_actions(self.spec, actions, self._lead)
+        actions = as_actions(self.spec, actions, self._lead)
         following = np.empty_like(self._obs)
         reward = np.empty(len(self._envs), np.float32)
         terminated = np.empty(len(self._envs), bool)
         truncated = np.empty(len(self._envs), bool)
-        for i, (env, action) in enumerate(zip(self._envs, _as_items(self.spec, actions), strict=True)):
-            following[i], reward[i], terminated[i], truncated[i], _ = env.step(action)
+        shape, i = self.spec.obs_shape, 0
+        self.watch.begin()
+        try:
+            for i, (env, action) in enumerate(zip(self._envs, as_items(self.spec, actions), strict=True)):
+                obs, reward[i], terminated[i], truncated[i], _ = env.step(action)
+                following[i] = obs if getattr(obs, "shape", None) == shape else check_shape(self.spec, obs)
+        except FAILURES as error:
+            raise self._failed(i, self._episode[i], self._length[i] + 1, error) from error
+        length, total = self._length + 1, self._return + reward
+        truncated = (truncated | (length >= self.spec.max_episode_steps)) & ~terminated
+        obs, ended = following.copy(), np.flatnonzero(terminated | truncated).tolist()
+        for i in ended:
+            obs[i] = self._reset(i, self._episode[i] + 1)
+        self.watch.end()
         self._actions[np.arange(len(self._envs)), self._length] = actions
-        self._length += 1
-        self._return += reward
-        truncated = (truncated | (self._length >= self.spec.max_episode_steps)) & ~terminated
-        before, self._obs = self._obs, following.copy()
-        for i in np.flatnonzero(terminated | truncated).tolist():
-            self._last_return[i] = self._return[i]
-            self._episode[i] += 1
-            self._begin(i)
+        for i in ended:
+            self._last_return[i], self._episode[i] = total[i], self._episode[i] + 1
+            length[i], total[i] = 0, 0.0
+        before, self._obs, self._length, self._return = self._obs, obs, length, total
         fields = (before, actions, reward, following, terminated, truncated)
-        return _transition([self._split(field) for field in fields])
+        return as_transition([self._split(field) for field in fields])
 
     def state(self) -> dict[str, np.ndarray]:
         """What resuming needs, leaves [R, ...] of fixed shape: not the simulators, but what was done to them.
@@ -127,153 +144,42 @@ class HostEnvs:
         self._actions = flat["actions"].copy()
         lengths, self._obs = self._length.copy(), np.empty_like(flat["obs"])
         for i in range(len(self._envs)):
-            self._begin(i)
+            self._obs[i] = self._reset(i, self._episode[i])
             self._replay(i, lengths[i], flat["obs"][i])
         self._length, self._obs = lengths, flat["obs"].copy()
         self._return, self._last_return = flat["episode_return"].copy(), flat["last_return"].copy()
 
-    def _begin(self, i: int) -> None:
-        seed = episode_seed(TRAIN, *self._streams[i], int(self._episode[i]))
-        self._obs[i], _ = self._envs[i].reset(seed=seed)
-        self._length[i] = 0
-        self._return[i] = 0.0
+    def _reset(self, i: int, episode: int) -> np.ndarray:
+        """The first observation of an episode of environment number i."""
+        try:
+            obs, _ = self._envs[i].reset(seed=episode_seed(TRAIN, *self._streams[i], int(episode)))
+            return check_shape(self.spec, obs)
+        except FAILURES as error:
+            raise self._failed(i, episode, 0, error) from error
 
     def _replay(self, i: int, length: int, expected: np.ndarray) -> None:
-        for action in _as_items(self.spec, self._actions[i, :length]):
-            self._obs[i] = self._envs[i].step(action)[0]
+        try:
+            for action in as_items(self.spec, self._actions[i, :length]):
+                self._obs[i] = self._envs[i].step(action)[0]
+        except FAILURES as error:
+            raise self._failed(i, self._episode[i], length, error) from error
         if not np.array_equal(self._obs[i], expected, equal_nan=self._obs.dtype.kind == "f"):
             raise RuntimeError(
                 f"environment '{self.spec.id}' is not deterministic: replaying {length} actions ended at "
                 "another observation, so this run cannot resume"
             )
 
+    def _failed(self, i: int, episode: int, step: int, error: BaseException) -> InputError:
+        self.watch.end()
+        seed, index = self._streams[i]
+        what = f"at step {step}" if step else "at the reset"
+        return failed(self.spec.id, f"{what} of episode {episode} (seed {seed}, environment {index})", error)
+
     def _split(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(*self._lead, *array.shape[1:])
 
     def _join(self, array: np.ndarray) -> np.ndarray:
         return array.reshape(-1, *array.shape[2:])
-
-
-class HostEvaluation(NamedTuple):
-    """Outcome of `evaluate_host`.
-
-    Attributes:
-      returns: [R, n] float64 undiscounted sums of rewards.
-      lengths: [R, n] int32 steps.
-      episodes: [R][n] transitions with leaves [steps, ...], or None unless recorded.
-    """
-
-    returns: np.ndarray
-    lengths: np.ndarray
-    episodes: list[list[Transition]] | None
-
-
-def evaluate_host(
-    handle: EnvHandle,
-    act: Callable[[np.ndarray], np.ndarray],
-    seeds: Sequence[int],
-    episodes: int,
-    *,
-    record: bool = False,
-) -> HostEvaluation:
-    """Plays `episodes` whole episodes for each of R policies, all at once; ended ones are not stepped.
-
-    Args:
-      handle: of an environment on the host.
-      act: [R, n, *obs_shape] -> actions [R, n, ...]; shapes never change, rows of ended episodes are stale.
-      seeds: [R] of the runs; starts follow from them and differ from those of training.
-      episodes: n, episodes per run.
-      record: also return the transitions.
-    Raises:
-      InputError: no host simulator, or unusable seeds or actions.
-    """
-    seeds, spec = check_seeds(seeds), handle.spec
-    if episodes < 1:
-        raise InputError(f"episodes: found {episodes}; expected at least 1")
-    lead = (len(seeds), episodes)
-    count = len(seeds) * episodes
-    rows: list[list] = [[] for _ in range(count)]
-    with handle.borrowed(count) as envs:
-        obs = np.empty((count, *spec.obs_shape), spec.obs_dtype)
-        for i, env in enumerate(envs):
-            obs[i], _ = env.reset(seed=episode_seed(EVALUATE, seeds[i // episodes], i % episodes, 0))
-        returns, lengths = _play(spec, envs, obs, act, lead, rows if record else None)
-    played = [_stack(spec, row) for row in rows] if record else []
-    recorded = [played[i : i + episodes] for i in range(0, count, episodes)] if record else None
-    return HostEvaluation(returns.reshape(lead), lengths.reshape(lead), recorded)
-
-
-def _play(
-    spec: EnvSpec,
-    envs: list[Any],
-    obs: np.ndarray,
-    act: Callable[[np.ndarray], np.ndarray],
-    lead: tuple[int, int],
-    rows: list[list] | None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Steps until every episode has ended; `obs` is written in place, `rows` gets the transitions."""
-    returns, lengths = np.zeros(len(envs)), np.zeros(len(envs), np.int32)
-    alive = list(range(len(envs)))
-    while alive:
-        actions = _as_actions(spec, act(obs.reshape(*lead, *spec.obs_shape)), lead)
-        items = _as_items(spec, actions)
-        lengths[alive] += 1
-        # Copied, as some environments write into the observation they have handed out.
-        steps = [_step(spec, envs[i], items[i], lengths[i]) for i in alive]
-        following, reward, terminated, truncated = (np.array(column) for column in zip(*steps, strict=True))
-        returns[alive] += reward
-        if rows is not None:
-            columns = (obs[alive], actions[alive], reward, following, terminated, truncated)
-            _append(rows, alive, columns)
-        obs[alive] = following
-        alive = [i for i, end in zip(alive, terminated | truncated, strict=True) if not end]
-    return returns, lengths
-
-
-def _step(spec: EnvSpec, env: Any, action: Any, length: int) -> tuple[np.ndarray, float, bool, bool]:
-    following, reward, terminated, cut, _ = env.step(action)
-    terminated = bool(terminated)
-    truncated = bool(cut or length >= spec.max_episode_steps) and not terminated
-    return np.array(following, spec.obs_dtype), float(reward), terminated, truncated
-
-
-def _append(rows: list[list], alive: list[int], columns: tuple) -> None:
-    for i, row in zip(alive, zip(*columns, strict=True), strict=True):
-        rows[i].append(row)
-
-
-def _stack(spec: EnvSpec, row: list) -> Transition:
-    dtypes: tuple[Any, ...] = (spec.obs_dtype, _action_dtype(spec), np.float32, spec.obs_dtype, bool, bool)
-    columns = zip(*row, strict=True)
-    return _transition([np.array(column, dtype) for column, dtype in zip(columns, dtypes, strict=True)])
-
-
-def _transition(fields: list[np.ndarray]) -> Transition:
-    names = ("obs", "action", "reward", "next_obs", "terminated", "truncated")
-    return Transition(**dict(zip(names, fields, strict=True)))
-
-
-def _action_shape(spec: EnvSpec) -> tuple[int, ...]:
-    return () if spec.discrete else spec.action_low.shape
-
-
-def _action_dtype(spec: EnvSpec) -> type:
-    return np.int32 if spec.discrete else np.float32
-
-
-def _as_actions(spec: EnvSpec, actions: np.ndarray, lead: tuple[int, int]) -> np.ndarray:
-    """[R, E, ...] actions as [R*E, ...] in their dtype, the continuous ones within their bounds."""
-    expected = (*lead, *_action_shape(spec))
-    if np.shape(actions) != expected:
-        raise InputError(f"actions: found shape {np.shape(actions)}; '{spec.id}' expects {expected}")
-    actions = np.asarray(actions, _action_dtype(spec)).reshape(-1, *expected[2:])
-    return actions.copy() if spec.discrete else np.clip(actions, spec.action_low, spec.action_high)
-
-
-def _as_items(spec: EnvSpec, actions: np.ndarray) -> list:
-    """[n, ...] actions one by one for simulators, which may write into what they get: copies."""
-    # Python integers: environments look them up in dicts and lists, and step faster on them.
-    return actions.tolist() if spec.discrete else list(actions.copy())
 
 
 def _check_leaf(name: str, saved: np.ndarray | None, here: np.ndarray) -> None:

@@ -12,10 +12,11 @@ from typing import Any
 from iqlearn_jax import errors
 from iqlearn_jax.envs import gymnasium, gymnax
 from iqlearn_jax.envs.api import Environment
+from iqlearn_jax.envs.failing import FAILURES, failed
 from iqlearn_jax.envs.gridworld import EXAMPLES, is_gridworld, make_gridworld
 from iqlearn_jax.envs.gymnax import from_gymnax
 from iqlearn_jax.envs.handle import EnvHandle
-from iqlearn_jax.envs.spaces import spec_from_spaces
+from iqlearn_jax.envs.spaces import check_order, spec_from_spaces
 from iqlearn_jax.errors import Catalogue, InputError
 from iqlearn_jax.types import EnvSpec
 
@@ -177,9 +178,9 @@ def _open(env_id: str, backend: str, entry: tuple, kwargs: dict[str, Any], wrapp
     if backend != "registered" or not _takes(entry[0], "max_episode_steps"):
         kwargs.pop("max_episode_steps", None)
     if backend == "gymnasium":
-        handle = gymnasium.open_gymnasium(env_id, entry[0], kwargs, wrappers)
+        handle = gymnasium.open_gymnasium(env_id, entry[0], kwargs, wrappers, limit)
     elif backend == "registered":
-        handle = _open_registered(env_id, entry[0], kwargs, wrappers)
+        handle = _open_registered(env_id, entry[0], kwargs, wrappers, limit)
     else:
         device = _make_device(env_id, backend, kwargs)
         handle = EnvHandle(device.spec, backend, device)
@@ -188,6 +189,8 @@ def _open(env_id: str, backend: str, entry: tuple, kwargs: dict[str, Any], wrapp
             f"env.wrappers are gymnasium's, but '{env_id}' is simulated on the device (backend "
             f"'{backend}'); leave them out, or set env.backend=gymnasium where it has '{env_id}' too"
         )
+    if handle.device is not None:
+        check_order(env_id, handle.spec.obs_shape, handle.spec.obs_dtype)
     return handle if limit is None else _limited(handle, limit)
 
 
@@ -207,7 +210,9 @@ def _make_device(env_id: str, backend: str, kwargs: dict[str, Any]) -> Environme
     return make_brax(env_id, backend, **kwargs)
 
 
-def _open_registered(name: str, factory: Callable, kwargs: dict[str, Any], wrappers: tuple) -> EnvHandle:
+def _open_registered(
+    name: str, factory: Callable, kwargs: dict[str, Any], wrappers: tuple, limit: int | None
+) -> EnvHandle:
     env = _call(name, factory, kwargs)
     pair = env if type(env) is tuple and len(env) == 2 else (env, None)  # as gymnax.make returns it
     if gymnax.is_gymnax(pair[0]):
@@ -221,7 +226,7 @@ def _open_registered(name: str, factory: Callable, kwargs: dict[str, Any], wrapp
             f"environment '{name}': its factory returned a {type(env).__name__}; expected an Environment, a "
             "gymnasium.Env or an object in gymnax's style"
         )
-    limit = None if env.spec is None else env.spec.max_episode_steps
+    limit = limit or (None if env.spec is None else env.spec.max_episode_steps)
     make = partial(_call, name, factory, kwargs)
     return gymnasium.open_host(name, "registered", make, wrappers, limit, first=env)
 
@@ -233,7 +238,10 @@ def _call(name: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> Any
         raise InputError(f"environment '{name}' with env.kwargs {kwargs}: {error}") from error
     except ValueError:  # no signature to be had
         pass
-    return factory(**kwargs)
+    try:
+        return factory(**kwargs)
+    except FAILURES as error:
+        raise failed(name, "when it was made", error) from error
 
 
 def _takes(factory: Callable[..., Any], argument: str) -> bool:

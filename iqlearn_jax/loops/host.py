@@ -8,12 +8,14 @@ import numpy as np
 
 from iqlearn_jax.devices.placement import vmap
 from iqlearn_jax.envs.api import random_actions
+from iqlearn_jax.envs.failing import watching
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.host import HostEnvs
-from iqlearn_jax.loops.loop import Loop, start_run
+from iqlearn_jax.errors import SimulatorError
+from iqlearn_jax.loops.loop import Loop, RunState, start_run
 from iqlearn_jax.loops.online import exploration_steps, in_round, make_learner, online_replay
 from iqlearn_jax.methods import Method
-from iqlearn_jax.types import EnvSpec
+from iqlearn_jax.types import EnvSpec, Transition
 
 RANDOM_PLAY_SEED = 0
 
@@ -40,23 +42,26 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     """As `loops.online.make_online` with the environments in Python; several runs step side by side.
 
     The simulators live in `envs`. `run.env` mirrors them at the end of each chunk, so that a checkpoint
-    of the run resumes them (`Loop.restore`).
+    of the run resumes them (`Loop.restore`), also inside a chunk, where one of them failed.
     """
     compiled = compile_host(config, method, envs.spec)
 
     def init(hparams, seeds, rows, demo_indices):
         run = compiled.begin(hparams, seeds)
-        for number in range(exploration_steps(config)):
-            run = compiled.store(run, envs.step(np.asarray(compiled.explore(seeds, number))))
+        with watching(envs.watch, envs.spec.id):
+            for number in range(exploration_steps(config)):
+                run = compiled.store(run, envs.step(np.asarray(compiled.explore(seeds, number))))
         return run.replace(env=envs.state())
 
     def chunk(hparams, rows, demo_indices, run):
-        run, seen = run.replace(env=None), []
+        steps, seen = steps_left(config, run), []
+        run = run.replace(env=None)
         action = compiled.act(hparams, run, envs.obs)
-        for _ in range(config.log_every // config.online.updates_per_step):
-            transition = envs.step(np.asarray(action))
-            run, metrics, action = compiled.learn(hparams, rows, demo_indices, run, transition, envs.obs)
-            seen.append(metrics | episode_counts(transition, envs.last_return))
+        with watching(envs.watch, envs.spec.id):
+            for _ in range(steps):
+                transition = stepped(envs, np.asarray(action), run)
+                run, metrics, action = compiled.learn(hparams, rows, demo_indices, run, transition, envs.obs)
+                seen.append(metrics | episode_counts(transition, envs.last_return))
         return run.replace(env=envs.state()), jax.tree.map(lambda *x: np.mean(x, axis=0), *seen)
 
     def like(hparams, seeds, rows, demo_indices):
@@ -66,6 +71,25 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
         envs.restore(jax.tree.map(np.asarray, run.env))
 
     return Loop(init, chunk, like, restore)
+
+
+def steps_left(config, run: RunState) -> int:
+    """Steps to the end of a chunk; fewer than `log_every` asks for where a simulator failed inside of one."""
+    done = int(run.updates[0]) % config.log_every
+    return (config.log_every - done) // config.online.updates_per_step
+
+
+def stepped(envs: HostEnvs, action: np.ndarray, run: RunState) -> Transition:
+    """One step of all simulators; where one fails, the error carries the run as it was before.
+
+    Raises:
+      SimulatorError: names environment and step.
+    """
+    try:
+        return envs.step(action)
+    except SimulatorError as error:
+        error.run = run.replace(env=envs.state())
+        raise
 
 
 def compile_host(config, method: Method, spec: EnvSpec) -> Compiled:
@@ -108,7 +132,8 @@ def random_play(handle: EnvHandle, num_envs: int = 8, steps: int = 256) -> np.nd
     envs, spec = HostEnvs(handle, [RANDOM_PLAY_SEED], num_envs), handle.spec
     keys = jax.random.split(jax.random.key(RANDOM_PLAY_SEED), steps)
     draw = jax.jit(lambda key: random_actions(spec, key, num_envs))
-    obs = [envs.step(np.asarray(draw(key))[None]).obs for key in keys]
+    with watching(envs.watch, spec.id):
+        obs = [envs.step(np.asarray(draw(key))[None]).obs for key in keys]
     return np.concatenate(obs).reshape(-1, *spec.obs_shape)
 
 

@@ -18,7 +18,7 @@ class Played(NamedTuple):
     """Whole episodes of a policy, and some of their steps.
 
     Attributes:
-      returns: [..., n] true undiscounted returns.
+      returns: [..., n] true undiscounted returns; NaN where an observation was not finite.
       lengths: [..., n] steps.
       obs, action: [..., n, keep, ...] uniform samples of each episode's steps without replacement; only the
         first min(length, keep) are steps.
@@ -42,6 +42,7 @@ def play_episodes(env: Environment, act: Act, key: jax.Array, episodes: int, kee
     """
     start_key, run_key = jax.random.split(key)
     states = jax.vmap(partial(start, env))(jax.random.split(start_key, episodes))
+    states = states.replace(episode_return=jnp.where(finite(states.obs), states.episode_return, jnp.nan))
     numbers, limit = jnp.arange(episodes), env.spec.max_episode_steps
 
     def running(carry):
@@ -53,7 +54,8 @@ def play_episodes(env: Environment, act: Act, key: jax.Array, episodes: int, kee
         act_key, step_key = jax.random.split(jax.random.fold_in(run_key, step))
         keys = jax.random.split(step_key, episodes)
         following, transition = jax.vmap(partial(advance, env))(states, act(states.obs, act_key), keys)
-        returns = jnp.where(alive, following.episode_return, states.episode_return)
+        total = jnp.where(finite(following.obs), following.episode_return, jnp.nan)
+        returns = jnp.where(alive, total, states.episode_return)
         steps = jnp.where(alive, following.steps, states.steps)
         slot = reservoir_slot(jax.random.fold_in(run_key, limit + step), step, keep, episodes)
         slot = jnp.where(alive, slot, keep)  # out of range: dropped
@@ -67,6 +69,11 @@ def play_episodes(env: Environment, act: Act, key: jax.Array, episodes: int, kee
     carry = states, jnp.ones(episodes, bool), jnp.int32(0), kept
     states, _, _, kept = jax.lax.while_loop(running, body, carry)
     return Played(states.episode_return, states.steps, *kept)
+
+
+def finite(obs: jax.Array) -> jax.Array:
+    """Which of some observations [n, ...] are finite, [n] bool; integers all are."""
+    return jnp.all(jnp.isfinite(obs), axis=tuple(range(1, obs.ndim)))
 
 
 def reservoir_slot(key: jax.Array, step: jax.Array, keep: int, size: int) -> jax.Array:

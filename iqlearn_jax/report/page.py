@@ -18,7 +18,7 @@ from iqlearn_jax.report.read import Run, read_runs, settings_text
 from iqlearn_jax.report.reward_plots import gridworld_maps, recovered_reward
 from iqlearn_jax.report.sweep_plots import heat_maps
 from iqlearn_jax.report.tables import html_table, interval_text, learned_from, score, summary_rows
-from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, probability_of_improvement
+from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, known, probability_of_improvement
 
 READING = (
     "Normalised: 0 is a uniform policy, 1 the mean of the demonstrations; not clipped. IQM: interquartile "
@@ -123,7 +123,10 @@ def _task_pictures(task: str, runs: Sequence[Run]) -> list[Picture]:
 def _order(run: Run) -> float:
     """What the points of a sweep are ordered by: normalised IQM, or the return's where there is none."""
     value, _ = score(run)
-    return float(iqm(run.summary["returns"])) if value is None else value
+    returns = known(run.summary["returns"])
+    if value is None:
+        return float(iqm(returns)) if returns.size else float("-inf")
+    return value
 
 
 def _run_pictures(run: Run, alone: bool) -> list[Picture]:
@@ -181,9 +184,11 @@ def _warnings(runs: Sequence[Run]) -> Iterator[str]:
         for finding in run.findings:
             yield f"{run.label}: {sentence(finding, seeds)}"
         for entry in run.summary.get("failed", ()):
+            names = entry["not_finite"]
+            after = "unknown" if names == ["eval/return"] else "that of the policy before"
             yield (
-                f"{run.label}, seed {entry['seed']}: {', '.join(entry['not_finite'])} not finite at update "
-                f"{entry['update']:,}; its return is that of the policy before."
+                f"{run.label}, seed {entry['seed']}: {', '.join(names)} not finite at update "
+                f"{entry['update']:,}; its return is {after}."
             )
 
 
@@ -191,7 +196,10 @@ def _comparisons(runs: Sequence[Run]) -> Iterator[str]:
     """How likely a run of the first method returns more than one of each other method."""
     first = runs[0]
     for other in runs[1:]:
-        chance = probability_of_improvement(first.summary["returns"], other.summary["returns"])
+        both = known(first.summary["returns"]), known(other.summary["returns"])
+        if not (both[0].size and both[1].size):
+            continue
+        chance = probability_of_improvement(*both)
         yield f"A run of {first.label} returns more than one of {other.label} with probability {chance:.2f}."
 
 

@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 
 from iqlearn_jax.report import style
 from iqlearn_jax.report.read import Run, Series, series, x_axis
-from iqlearn_jax.statistics import bootstrap_ci, iqm
+from iqlearn_jax.statistics import bootstrap_ci, iqm, known
 
 BAND_RESAMPLES = 2000
 FEW = 4  # runs whose names fit under a plot of single width
@@ -117,7 +117,8 @@ def _dots(ax: Axes, index: int, values: np.ndarray) -> None:
     colour, marker = style.colour(index), style.MARKERS[index % len(style.MARKERS)]
     offsets = np.linspace(-0.22, 0.22, values.size) if values.size > 1 else np.zeros(1)
     ax.scatter(index + offsets, values, s=42, color=colour, marker=marker, alpha=0.85, linewidth=0, zorder=3)
-    ax.hlines(iqm(values), index - 0.32, index + 0.32, color=colour, linewidth=2.4, zorder=2)
+    if known(values).size:
+        ax.hlines(iqm(known(values)), index - 0.32, index + 0.32, color=colour, linewidth=2.4, zorder=2)
 
 
 def _references(ax: Axes, runs: Sequence[Run]) -> None:

@@ -193,8 +193,11 @@ def _read_summary(folder: Path) -> dict[str, Any]:
 
 def _checked(summary: dict[str, Any], path: Path) -> dict[str, Any]:
     """A summary whose values are of the kinds that the report takes apart."""
-    if summary.get("returns") is None and summary.get("agreement"):  # trained without a simulator
-        summary["returns"] = [float("nan")] * len(summary.get("seeds", ()))
+    if summary.get("returns") is None and "agreement" in summary:  # never played
+        summary["returns"] = [None] * len(summary.get("seeds", ()))
+    for name in ("returns", "likeness"):  # null where an evaluation was not finite
+        if isinstance(summary.get(name), list):
+            summary[name] = [float("nan") if value is None else value for value in summary[name]]
     missing = [key for key in REQUIRED if summary.get(key) is None]
     if missing:
         raise InputError(f"{path}: no value for {', '.join(missing)}; was it written by another version?")

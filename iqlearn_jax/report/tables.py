@@ -2,7 +2,6 @@
 
 import html
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import Run, method_name
-from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, iqm_and_ci, normalize
+from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, iqm_and_ci, known, normalize
 
 Row = Mapping[str, str]
 
@@ -102,9 +101,8 @@ def _summary_row(run: Run) -> Row:
     }
 
 
-def _median(values: Sequence[float | None] | None) -> float | None:
-    known = [value for value in values or () if value is not None]
-    return float(np.median(known)) if known else None
+def _median(values: Sequence[float] | None) -> float | None:
+    return None if values is None or not known(values).size else float(np.median(known(values)))
 
 
 def _result_row(row: Mapping[str, Any]) -> Row:
@@ -122,7 +120,8 @@ def _result_row(row: Mapping[str, Any]) -> Row:
 
 
 def _scores(returns: Sequence[float], value: float | None, interval: Sequence[float] | None) -> Row:
-    if any(math.isnan(each) for each in returns):
+    number, returns = len(returns), known(returns).tolist()
+    if not returns:
         spread = "not known"
     elif len(returns) < MIN_SEEDS_FOR_INTERVAL:
         spread = ", ".join(f"{each:,.4g}" for each in returns)
@@ -131,7 +130,7 @@ def _scores(returns: Sequence[float], value: float | None, interval: Sequence[fl
     return {
         "normalised IQM [95 % CI]": interval_text(value, interval),
         "return: IQM (range)": spread,
-        "seeds": str(len(returns)),
+        "seeds": str(number),
     }
 
 

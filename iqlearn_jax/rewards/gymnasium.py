@@ -43,14 +43,14 @@ class GymnasiumRewardWrapper(gymnasium.Wrapper, gymnasium.utils.RecordConstructo
         gymnasium.Wrapper.__init__(self, env)
         name = "environment" if env.spec is None else env.spec.id
         reward.require_fit(spec_from_spaces(env.observation_space, env.action_space, name))
-        self._relative, relative = reward.spec.relative, reward.of_relative()
+        self._spec, relative = reward.spec, reward.of_relative()
         self._reward = jax.jit(relative.with_ends if absorbing else relative)
         self._obs: np.ndarray | None = None
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None):
         """As the environment's."""
         obs, info = self.env.reset(seed=seed, options=options)
-        self._obs = self._relative(np.array(obs))  # copied: some environments write into what they handed out
+        self._obs = self._flat(obs)
         return obs, info
 
     def step(self, action):
@@ -63,7 +63,14 @@ class GymnasiumRewardWrapper(gymnasium.Wrapper, gymnasium.utils.RecordConstructo
             raise InputError("step before reset: call reset() first")
         chosen = copy.copy(action)  # some environments write into what they get
         obs, true, terminated, truncated, info = self.env.step(action)
-        following = self._relative(np.array(obs))
+        following = self._flat(obs)
+        if self._spec.spaces is not None:
+            chosen = self._spec.spaces.flat_actions(chosen)
         reward = float(self._reward(self._obs, chosen, following, terminated))
         self._obs = following
         return obs, reward, terminated, truncated, info | {TRUE_REWARD: float(true)}
+
+    def _flat(self, obs) -> np.ndarray:
+        """As the reward reads it; copied, since some environments write into what they handed out."""
+        obs = obs if self._spec.spaces is None else self._spec.spaces.flat_obs(obs)
+        return np.array(obs, self._spec.obs_dtype)

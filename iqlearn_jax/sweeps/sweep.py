@@ -12,7 +12,7 @@ from iqlearn_jax.disk import interpreting
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs.files import read_json, write_json
 from iqlearn_jax.runs.provenance import collect
-from iqlearn_jax.statistics import iqm, iqm_and_ci
+from iqlearn_jax.statistics import iqm, iqm_and_ci, known
 from iqlearn_jax.sweeps.grid import Program, parts_of
 from iqlearn_jax.training.train import train
 
@@ -129,7 +129,7 @@ def points(summaries) -> list[dict[str, Any]]:
                 repr(values), {"point": values, "seeds": [], "returns": [], "normalized": [], "failed": []}
             )
             row["seeds"].append(seed)
-            row["returns"].append(summary["returns"][run])
+            row["returns"].append(None if summary["returns"] is None else summary["returns"][run])
             row["normalized"] += [] if summary["normalized"] is None else [summary["normalized"][run]]
             row["failed"] += [seed] if run in failed else []
     return [_with_score(row) for row in table.values()]
@@ -137,13 +137,16 @@ def points(summaries) -> list[dict[str, Any]]:
 
 def _with_score(row: dict[str, Any]) -> dict[str, Any]:
     score, interval = iqm_and_ci(row["normalized"]) if row["normalized"] else (None, None)
-    return row | {"iqm_return": float(iqm(row["returns"])), "normalized_iqm": score, "ci95": interval}
+    returns = known(row["returns"])
+    average = float(iqm(returns)) if returns.size else None
+    return row | {"iqm_return": average, "normalized_iqm": score, "ci95": interval}
 
 
 def _score(row: dict[str, Any]) -> tuple[float, float]:
     """What points are ordered by: the normalised IQM where there is one, else the return's; then the mean."""
     score = row["iqm_return"] if row["normalized_iqm"] is None else row["normalized_iqm"]
-    return score, float(np.mean(row["returns"]))
+    returns = known(row["returns"])
+    return (-np.inf, -np.inf) if score is None else (score, float(np.mean(returns)))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ def agrees(spec: EnvSpec, arrays: Arrays, network: dict[str, Any], act: Callable
     if not spec.discrete:
         width = np.asarray(spec.action_high) - np.asarray(spec.action_low)
         return out.shape[-1] >= len(width) and bool(
-            np.all(np.abs(policy(obs) - actions) <= TOLERANCE * width)
+            np.all(np.abs(policy(obs).reshape(actions.shape) - actions) <= TOLERANCE * width)
         )
     best, taken = out.max(axis=-1), np.take_along_axis(out, actions[:, None], axis=-1)[:, 0]
     return out.shape[-1] == spec.num_actions and bool(np.all(best - taken <= TOLERANCE * (1 + np.abs(best))))

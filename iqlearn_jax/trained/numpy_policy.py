@@ -35,19 +35,22 @@ class NumpyPolicy:
         self.network = metadata["network"]
         self.obs_shape = tuple(metadata["spec"]["obs_shape"])
         self.discrete = metadata["spec"]["num_actions"] is not None
+        self.own = metadata["spec"].get("spaces") or {"observation": None, "action": None}
         self.arrays = {name: np.asarray(x) for name, x in arrays.items()}
 
     def __call__(self, obs):
         """Actions of observations.
 
         Args:
-          obs: [..., *obs_shape] as the environment gives them, with any leading axes, or none.
+          obs: [..., *obs_shape] as the environment gives them, with any leading axes, or none. Where its own
+            are others (dictionaries, integers), those or flattened ones.
         Returns:
-          [...] int32, or [..., action_dim] float32 in the environment's units.
+          [...] int32, or [..., action_dim] float32 in the environment's units; [..., k] int32 where it takes
+          several integers.
         Raises:
           ValueError: another shape, or a state that there is not.
         """
-        obs = np.asarray(obs)
+        obs = np.asarray(self._flattened(obs))
         lead = obs.shape[: obs.ndim - len(self.obs_shape)]
         if lead + self.obs_shape != obs.shape:
             raise ValueError(
@@ -55,7 +58,22 @@ class NumpyPolicy:
             )
         out = self.outputs(obs.reshape(-1, *self.obs_shape))
         action = np.argmax(out, axis=-1).astype(np.int32) if self.discrete else self._squash(out)
-        return action.reshape(lead + action.shape[1:])
+        return own_action(self.own["action"], action.reshape(lead + action.shape[1:]))
+
+    def _flattened(self, obs):
+        part = self.own["observation"]
+        if part is None:
+            return obs
+        if "parts" in part:
+            return flat(part, obs) if isinstance(obs, (dict, tuple, list)) else obs
+        obs, shape = np.asarray(obs), tuple(part["shape"])
+        if "sizes" in part:
+            is_own = obs.dtype.kind in "iub"
+        elif shape:
+            is_own = obs.shape[-len(shape) :] == shape
+        else:
+            is_own = obs.shape[-1:] != (1,)
+        return flat(part, obs) if is_own else obs
 
     def outputs(self, obs):
         """Values of actions [B, A], or means before tanh and what else there is; obs: [B, *obs_shape]."""
@@ -99,6 +117,35 @@ class NumpyPolicy:
         )
         mean = mean[..., : len(low)]  # then come spreads, and a quadratic critic's peak
         return np.clip(low + 0.5 * (high - low) * (np.tanh(mean) + 1), low, high).astype(np.float32)
+
+
+def flat(part, x):
+    """An environment's own observation [..., *shape], or a dictionary or tuple of such, as [..., D]."""
+    if "parts" in part:
+        return np.concatenate([flat(inner, x[key]) for key, inner in part["parts"]], axis=-1)
+    x = np.asarray(x)
+    x = x.reshape((*x.shape[: x.ndim - len(part["shape"])], -1))
+    if "sizes" not in part:
+        return x.astype(np.float32)
+    x = x - np.asarray(part["starts"])
+    if not np.all((x >= 0) & (x < part["sizes"])):
+        raise ValueError(f"obs: expected integers from {part['starts']}, so many of each: {part['sizes']}")
+    hot = [x[..., i, None] == np.arange(n) for i, n in enumerate(part["sizes"])]
+    return np.concatenate(hot, axis=-1).astype(np.float32)
+
+
+def own_action(part, action):
+    """Numbers [...] or vectors [..., A] of the network as the environment takes them."""
+    if part is None:
+        return action
+    if "sizes" not in part:
+        return action.reshape(action.shape[:-1] + tuple(part["shape"]))
+    digits, number = [], action
+    for n in reversed(part["sizes"]):
+        digits.append(number % n)
+        number = number // n
+    own = np.stack(digits[::-1], axis=-1) + np.asarray(part["starts"], np.int32)
+    return own.astype(np.int32).reshape(action.shape + tuple(part["shape"]))
 
 
 def dense(x, layer, kernel, bias):

@@ -46,7 +46,7 @@ def policy_returns(policy: Policy, handle: EnvHandle, episodes: int) -> np.ndarr
     base = jax.random.key(seed + EVALUATION_STREAM)
 
     def act(obs, key):
-        return policy(obs, key, deterministic=not sampled)
+        return policy.in_spec_terms(obs, key, deterministic=not sampled)
 
     if (env := handle.device) is not None:
         return np.asarray(jax.jit(lambda key: episode_returns(env, act, key, episodes))(base))

@@ -57,14 +57,23 @@ class Policy:
 
         Args:
           obs: [..., *obs_shape] as the environment gives them (images unscaled); any leading axes, or none.
+            Where its own are others (`spec.spaces`: dictionaries, integers), those or flattened ones.
           key: typed key of the draws; read only where not `deterministic`.
           deterministic: the most likely action (of continuous ones the squashed mean), else one that is drawn
             as in training, on its own for each observation.
         Returns:
-          [...] int32, or [..., action_dim] float32 in the environment's units.
+          [...] int32, or [..., action_dim] float32 in the environment's units; its own, e.g. [..., k] int32
+          of several integers.
         Raises:
           InputError: observations of another shape or kind, or a draw without a key.
         """
+        spaces = self.spec.spaces
+        if spaces is None:
+            return self.in_spec_terms(obs, key, deterministic)
+        return spaces.own_actions(self.in_spec_terms(spaces.flat_obs(obs), key, deterministic))
+
+    def in_spec_terms(self, obs: Array, key: jax.Array | None = None, deterministic: bool = True) -> Array:
+        """As a call, of the observations and actions of `spec`: flattened, and numbered from 0."""
         if key is None and not deterministic:
             raise InputError(
                 "a drawn action needs a key: policy(obs, jax.random.key(SEED), deterministic=False)"
@@ -204,4 +213,4 @@ def network_of(policy: Policy, arrays: Arrays) -> dict[str, Any] | None:
     is_read = what_acting_reads(policy.method, policy.spec, policy.hparams, policy.state, ways=(True,))
     names = {name for name, used in by_path(is_read).items() if used}
     with jax.default_matmul_precision("highest"):  # GPUs round products otherwise; NumPy does not
-        return describe(policy.spec, arrays, names, policy)
+        return describe(policy.spec, arrays, names, policy.in_spec_terms)

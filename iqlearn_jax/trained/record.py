@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from iqlearn_jax.data.demos import Demos
+from iqlearn_jax.data.demos import Demos, in_own_terms
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.rewards.recover import join_episodes
 from iqlearn_jax.runs.provenance import collect
@@ -31,7 +31,7 @@ def record_demos(workdir: Path, run: int, episodes: int, stochastic: bool = Fals
         "updates": counts["updates"],
         "commit": collect(None)["commit"],
     }
-    return Demos(
+    demos = Demos(
         observations=problem.spec.absolute(rows.obs),
         actions=rows.action,
         rewards=rows.reward,
@@ -40,3 +40,4 @@ def record_demos(workdir: Path, run: int, episodes: int, stochastic: bool = Fals
         truncations=rows.truncated,
         metadata={"env": config.env.id, "backend": config.env.backend, "policy": policy},
     )
+    return in_own_terms(problem.spec, demos)

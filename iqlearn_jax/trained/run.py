@@ -20,7 +20,7 @@ from iqlearn_jax.envs.given import register_object
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.registry import handle_from_spec, open_env
 from iqlearn_jax.envs.spaces import spec_from_spaces
-from iqlearn_jax.errors import InputError
+from iqlearn_jax.errors import InputError, SimulatorError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.methods import METHODS, check_keys
 from iqlearn_jax.runs.files import read_json
@@ -100,9 +100,9 @@ class Run:
 
     @property
     def returns(self) -> np.ndarray | None:
-        """[R] mean true returns of the final policies; None without a simulator."""
+        """[R] mean true returns of the final policies, NaN where one is not finite; None if not played."""
         returns = self.summary["returns"]
-        return None if returns is None else np.asarray(returns)
+        return None if returns is None else np.asarray(returns, float)
 
     @in_python
     def policy(self, seed: int = 0) -> "Policy":
@@ -197,7 +197,8 @@ def train(
       settings: configuration keys (`seeds`, `updates`, `temperature`, ...), dots as two underscores:
         `online__num_envs=4`. A key that the method does not read is refused.
     Returns:
-      the runs. Training in memory that is interrupted returns what was learned until then.
+      the runs. Training in memory that is interrupted, or whose environment fails, returns what was learned
+      until then, with a warning.
     Raises:
       InputError: whatever cannot be used, in one line that names the field and the remedy.
     """
@@ -216,11 +217,13 @@ def _finished(session: Session) -> Run:
     """The trained runs. Without a folder, what an interrupted training has learned is all that there is."""
     try:
         state, clock = run_session(session, begin)
-    except Stopped:
+    except (Stopped, SimulatorError) as error:
         if session.folder is not None or session.latest is None:
             raise
         state, clock = session.latest
-        logging.warning("stopped after %d updates of %d", state.updates[0], session.problem.config.updates)
+        why = f": {error}" if isinstance(error, SimulatorError) else ""
+        number, last = state.updates[0], session.problem.config.updates
+        logging.warning("stopped after %d updates of %d%s", number, last, why)
     run = Run(session.problem, state, clock, session.history)
     if session.folder is not None:
         from iqlearn_jax.training.summary import finish

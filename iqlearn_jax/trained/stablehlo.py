@@ -32,7 +32,8 @@ def save_program(
 ) -> Policy:
     """Writes the deterministic policy, parameters included, and beside it PATH.json with its metadata.
 
-    Its one argument are observations [B, *obs_shape] for any B, its result the actions [B, ...];
+    Its one argument are observations [B, *obs_shape] for any B (flattened, `spec.spaces`), its result the
+    environment's own actions [B, ...];
     `jax.export.deserialize(bytes).call(obs)` runs it.
 
     Args:
@@ -76,7 +77,8 @@ def serialized(method: Method, spec: EnvSpec, hparams: Hparams, state: Any) -> b
     from jax import export  # takes a while
 
     def act(obs):
-        return clip_action(spec, method.act(hparams, state, obs, jax.random.key(0), deterministic=True))
+        actions = clip_action(spec, method.act(hparams, state, obs, jax.random.key(0), deterministic=True))
+        return actions if spec.spaces is None else spec.spaces.own_actions(actions)
 
     [batch] = export.symbolic_shape("batch")
     obs = jax.ShapeDtypeStruct((batch, *spec.obs_shape), spec.obs_dtype)

@@ -18,6 +18,7 @@ from iqlearn_jax.data.demos import suspicious
 from iqlearn_jax.data.suspect import warn
 from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.doctor.findings import Finding, sentence
+from iqlearn_jax.envs.spaces import DEFAULT_MAX_STEPS, is_atari
 from iqlearn_jax.errors import printable
 from iqlearn_jax.training.problem import Problem
 
@@ -169,7 +170,14 @@ def environment_text(problem: "Problem") -> str:
     if not problem.has_simulator:
         return f"{problem.spec.id}, no simulator"
     place = "host" if problem.env is None else "device"
-    return f"{problem.spec.id} on {problem.handle.backend} ({place})"
+    text = f"{problem.spec.id} on {problem.handle.backend} ({place})"
+    limit = problem.spec.max_episode_steps
+    if limit != DEFAULT_MAX_STEPS or is_atari(problem.spec.id):
+        return text
+    return (
+        f"{text}; it states no time limit: episodes are cut after {limit:,} steps, or as "
+        "--config.env.kwargs=\"{'max_episode_steps': N}\" says"
+    )
 
 
 def demos_text(problem: "Problem") -> str:

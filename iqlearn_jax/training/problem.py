@@ -74,6 +74,11 @@ class Problem(NamedTuple):
         return self.handle.backend != "none"
 
     @property
+    def is_played(self) -> bool:
+        """Whether policies are evaluated: there is a simulator, and `eval_episodes` is not 0."""
+        return self.has_simulator and self.config.eval_episodes > 0
+
+    @property
     def inputs(self) -> tuple:
         """What `Loop.init` takes."""
         return self.hparams, self.placement.put(self.seeds), self.rows, self.demo_indices
@@ -201,12 +206,15 @@ def usable_demos(config, spec: EnvSpec, given: demos_lib.Demos | None) -> demos_
     else:
         demos = given
         demos_lib.validate(demos, spec, observation_only=config.state_only)
+    demos = demos_lib.in_terms_of(spec, demos)
     return demos_lib.blank_actions(demos, spec) if config.state_only else demos
 
 
 def usable_others(config, spec: EnvSpec) -> demos_lib.Demos | None:
     """The file of `config.data.path`, validated against the environment; None where none is named."""
-    return demos_lib.load(config.data.path, spec) if config.data.path else None
+    if not config.data.path:
+        return None
+    return demos_lib.in_terms_of(spec, demos_lib.load(config.data.path, spec))
 
 
 def check_inputs(config, handle: EnvHandle) -> None:

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
+from absl import logging
 
 from iqlearn_jax.data.sampling import relative_demos
 from iqlearn_jax.loops.loop import RunState
@@ -11,6 +12,7 @@ from iqlearn_jax.runs.files import write_arrays, write_json
 from iqlearn_jax.runs.history import History
 from iqlearn_jax.statistics import iqm_and_ci, normalize, pearson, spearman
 from iqlearn_jax.training.evaluation import random_return
+from iqlearn_jax.training.kept import nothing_lost
 from iqlearn_jax.training.problem import Problem
 from iqlearn_jax.training.rewards import map_arrays, reward_arrays
 
@@ -23,11 +25,19 @@ FINAL_EPISODES = 10  # at least so many of each run enter a reported return
 
 
 def finish(session: "Session", run: RunState, clock: "Clock") -> dict[str, Any]:
-    """Evaluates the final policies, recovers the reward and sums up; writes it if there is a folder."""
+    """Evaluates the final policies, recovers the reward and sums up; writes it if there is a folder.
+
+    A number that is not finite is None there; runs whose returns are so are among `failed`.
+
+    Raises:
+      SimulatorError: the environment failed; everything that was learned is saved.
+    """
     problem, config, place = session.problem, session.problem.config, session.problem.placement
     updates, env_steps, failed_at = place.get((run.updates, run.env_steps, run.failed_at))
     rate = clock.warm_updates * place.runs / clock.warm_seconds if clock.warm_seconds else None
-    arrays = recovered(problem, run.state)
+    with nothing_lost():
+        arrays = recovered(problem, run.state)
+        final = final_scores(session, run.state)
     summary = {
         "method": config.method,
         "env": config.env.id,
@@ -42,8 +52,9 @@ def finish(session: "Session", run: RunState, clock: "Clock") -> dict[str, Any]:
         "status": "done",
         "failed": failures(problem, failed_at, session.history),
     }
-    summary |= demo_facts(problem) | final_scores(session, run.state)
-    summary |= episode_correlations(arrays.get("rewards"))
+    summary |= demo_facts(problem) | final
+    summary["failed"] += unplayable(problem, summary)
+    summary = finite(summary | episode_correlations(arrays.get("rewards")))
     if session.folder is not None:
         for name, content in arrays.items():
             write_arrays(session.folder.workdir / f"{name}.npz", content)
@@ -53,7 +64,7 @@ def finish(session: "Session", run: RunState, clock: "Clock") -> dict[str, Any]:
 
 def recovered(problem: Problem, state: Any) -> dict[str, dict[str, np.ndarray]]:
     """{"rewards", and on gridworlds "maps"}: the arrays of the files of those names (docs/formats.md)."""
-    if problem.method.reward is None or not problem.has_simulator:
+    if problem.method.reward is None or not problem.is_played:
         return {}
     arrays = {"rewards": reward_arrays(problem, state)}
     return arrays | ({"maps": map_arrays(problem, state)} if problem.handle.backend == "gridworld" else {})
@@ -62,9 +73,10 @@ def recovered(problem: Problem, state: Any) -> dict[str, dict[str, np.ndarray]]:
 def final_scores(session: "Session", state: Any) -> dict[str, Any]:
     """Returns of the final policies, how they compare, and how much they are like the demonstrations [R]."""
     problem = session.problem
-    if not problem.has_simulator:
+    if not problem.is_played:
         unknown = (*SCORES, "returns", "random_return", "likeness")
-        return dict.fromkeys(unknown) | {"agreement": agreement(problem, state).tolist()}
+        agreed = agreement(problem, state)
+        return dict.fromkeys(unknown) | {"agreement": None if agreed is None else agreed.tolist()}
     played = session.evaluate(state, max(FINAL_EPISODES, problem.config.eval_episodes))
     likeness = session.judge(played)
     return scores(problem, played.returns.mean(axis=1)) | {
@@ -72,13 +84,14 @@ def final_scores(session: "Session", state: Any) -> dict[str, Any]:
     }
 
 
-def agreement(problem: Problem, state: Any, most: int = 10_000) -> np.ndarray:
-    """How often [R] the policy does as demonstrated, over the first steps of the file.
+def agreement(problem: Problem, state: Any, most: int = 10_000) -> np.ndarray | None:
+    """How often [R] the policy does as demonstrated, over the first steps of the file; None without actions.
 
     Discrete actions: the share that is the same; continuous ones: 1 less the mean distance in half-widths of
     the box.
     """
-    assert problem.demos is not None and problem.demos.actions is not None
+    if problem.demos is None or problem.demos.actions is None or problem.config.state_only:
+        return None
     obs = relative_demos(problem.demos, problem.spec).observations[:most]
     actions = problem.demos.actions[:most]
 
@@ -104,6 +117,28 @@ def failures(problem: Problem, failed_at: np.ndarray, history: History) -> list[
         entry = {"run": run, "seed": int(problem.seeds[run]), "update": int(failed_at[run])}
         failed.append(entry | {"not_finite": sorted(missing - NOT_CAUSES)})
     return failed
+
+
+def unplayable(problem: Problem, summary: dict[str, Any]) -> list[dict[str, Any]]:
+    """Entries of `failed` for runs whose last evaluation met a return or observation that is not finite."""
+    before = {entry["run"] for entry in summary["failed"]}
+    runs = [n for n, value in enumerate(summary["returns"] or ()) if not np.isfinite(value)]
+    for run in runs:
+        logging.warning(
+            "run %d (seed %d): a return or an observation of its last evaluation is not finite; its return "
+            "is null in the summary", run, problem.seeds[run],
+        )  # fmt: skip
+    facts = {"update": summary["updates"], "not_finite": ["eval/return"]}
+    return [{"run": n, "seed": int(problem.seeds[n])} | facts for n in runs if n not in before]
+
+
+def finite(content: Any) -> Any:
+    """What JSON can hold: None for each number that is not finite."""
+    if isinstance(content, dict):
+        return {name: finite(value) for name, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [finite(value) for value in content]
+    return None if isinstance(content, float) and not np.isfinite(content) else content
 
 
 def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
@@ -144,7 +179,7 @@ def demo_facts(problem: Problem) -> dict[str, Any]:
 
 def episode_correlations(arrays: dict[str, np.ndarray] | None) -> dict[str, float | None]:
     """Pearson and Spearman correlation of episode sums of recovered and true reward, None where not known."""
-    if arrays is None or not np.isfinite(arrays["true"]).all():
+    if arrays is None or not all(np.isfinite(arrays[name]).all() for name in ("recovered", "true")):
         return {"pearson": None, "spearman": None}
     sums = [np.bincount(arrays["episode"], arrays[name]) for name in ("recovered", "true")]
     return {"pearson": pearson(*sums), "spearman": spearman(*sums)}

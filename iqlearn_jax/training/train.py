@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from iqlearn_jax.data.demos import in_own_terms
 from iqlearn_jax.data.save import save
 from iqlearn_jax.devices.placement import is_main, largest_of_all
 from iqlearn_jax.loops.loop import Loop, RunState
@@ -17,6 +18,7 @@ from iqlearn_jax.runs.folder import RunFolder, claim, locked, make_folder, read_
 from iqlearn_jax.runs.history import History, read_history
 from iqlearn_jax.runs.provenance import collect
 from iqlearn_jax.training.console import announce, interruptible, progress_bar, warn_of_data, warn_of_failures
+from iqlearn_jax.training.kept import kept
 from iqlearn_jax.training.problem import Problem, data_digest, make_loop, make_problem, updates_done
 
 NORMALIZATION = ("obs_mean", "obs_std", "obs_turn")  # what a saved policy means nothing without
@@ -152,10 +154,9 @@ def go_on(
     title = f"{config.method} {config.env.id} x {session.problem.placement.runs}"
     with progress_bar(title, last, done) if session.progress else nullcontext(lambda *_: None) as show:
         while done < last:
-            run, chunk, clock = one_chunk(session, run, clock)
-            doctor = session.doctor  # made before this chunk is recorded, on what was logged before
-            done += config.log_every
-            metrics = chunk.metrics | session.initial_value(run.state) | evaluation(session, run, done)
+            doctor = session.doctor  # made before a chunk is recorded, on what was logged before
+            done += config.log_every - done % config.log_every
+            run, chunk, clock, metrics = one_more(session, run, clock, done)
             record(session, chunk, done, clock, metrics)
             show(done, metrics)
             session.latest = run, clock
@@ -165,10 +166,25 @@ def go_on(
     return run, clock
 
 
+def one_more(
+    session: Session, run: RunState, clock: Clock, done: int
+) -> tuple[RunState, Chunk, Clock, dict[str, np.ndarray]]:
+    """The chunk that ends at `done` updates and its metrics [R], with an evaluation where one is due.
+
+    Raises:
+      SimulatorError: an environment failed; what was learned until then is saved.
+    """
+    with kept(session, run, clock):
+        run, chunk, clock = one_chunk(session, run, clock)
+    with kept(session, run, clock, lambda: record(session, chunk, done, clock, chunk.metrics)):
+        scores = evaluation(session, run, done)
+    return run, chunk, clock, chunk.metrics | session.initial_value(run.state) | scores
+
+
 def evaluation(session: Session, run: RunState, done: int) -> dict[str, np.ndarray]:
     """Mean returns and likeness [R] of the current policies, where an evaluation is due."""
     config = session.problem.config
-    if not session.problem.has_simulator or not due(done, config.eval_every, config.updates):
+    if not session.problem.is_played or not due(done, config.eval_every, config.updates):
         return {}
     played = session.evaluate(run.state, config.eval_episodes)
     likeness = session.judge(played)
@@ -241,6 +257,7 @@ def train(config, workdir: Path, resume: bool = False, force: bool = False) -> d
     Raises:
       InputError: unusable configuration, demonstrations or folder; another process trains there.
       StorageError: the disk is full; what was saved before is whole.
+      SimulatorError: an environment failed; what was learned until then is saved.
       Stopped: after Ctrl-C or SIGTERM, with everything saved.
     """
     if resume:
@@ -290,4 +307,4 @@ def _keep_demos(problem: Problem, workdir: Path) -> None:
         return
     problem.config.demos.path = str((workdir / "demos.npz").absolute())
     if is_main():
-        save(problem.config.demos.path, problem.demos)
+        save(problem.config.demos.path, in_own_terms(problem.spec, problem.demos))

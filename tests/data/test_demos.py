@@ -67,7 +67,6 @@ BAD = {
     "inf": (put("rewards", 3, np.inf), "rewards[3]: expected a finite number, found inf"),
     "jump": (put("next_observations", (1, 0), 50.0), "next_observations[1]: expected observations[2]"),
     "open end": (put("truncations", 7, False), "truncations[7]: expected the last step to end"),
-    "negative action": (put("actions", 2, -1), "actions[2]: expected >= 0, found -1"),
 }
 
 

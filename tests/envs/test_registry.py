@@ -129,7 +129,6 @@ def test_auto_takes_a_registered_name_first_and_gymnasium_without_gymnax(monkeyp
         ("CartPole-v9", "gymnasium", "did you mean.* CartPole-v1"),
         ("no id!", "gymnasium", "unknown gymnasium environment"),
         ("Hopper-v2", "gymnasium", r"pip install iqlearn_jax\[mujoco\]"),
-        ("Blackjack-v1", "gymnasium", "observation space"),
         ("walk", "registered", r"not registered here \(none is\); import the module"),
         ("walk", "none", "no simulator"),
     ],
