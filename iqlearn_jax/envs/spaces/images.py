@@ -24,7 +24,8 @@ def check_order(name: str, shape: tuple[int, ...], dtype: Any) -> None:
     fault = order_fault(shape, dtype)
     if fault is not None:
         raise InputError(
-            f"environment '{name}': observations of shape {list(shape)} and {np.dtype(dtype)}; {fault}: {REMEDY}"
+            f"environment '{name}': observations of shape {list(shape)} and {np.dtype(dtype)}; {fault}: "
+            f"{REMEDY}"
         )
 
 
