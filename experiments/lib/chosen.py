@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.lib.markdown import markdown_table, score
+from experiments.lib.markdown import markdown_table, seeds
+from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.statistics import iqm_and_ci, normalize
 from iqlearn_jax.trained.load import LIKE, choices
 
-HEAD = ("row", "seeds", "chosen after updates", "env steps", "returns", "normalised IQM", "final policies")
+HEAD = ("row", "seeds", "chosen after updates", "its score", "score of the final policies")
 ABOUT = f"""
 ## Policies that likeness chose
 
@@ -49,8 +50,7 @@ def chosen_table(results: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for row in results:
         if own := row.get("chosen"):
-            numbers = (own["updates"], own["env_steps"], own["returns"])
-            cells = (" ".join(f"{value:,.0f}" for value in values) for values in numbers)
-            seeds = f"{row['seeds'][0]}–{row['seeds'][-1]}"
-            lines.append((row["name"], seeds, *cells, score(own), score(row)))
+            updates = " ".join(f"{value:,}" for value in own["updates"])
+            scores = (interval_text(of["normalized_iqm"], of["ci95"], digits=3) for of in (own, row))
+            lines.append((row["name"], seeds(row), updates, *scores))
     return ABOUT + markdown_table(HEAD, lines) if lines else ""
