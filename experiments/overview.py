@@ -4,13 +4,13 @@ Written by `python -m experiments.reproduce --write`.
 """
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from experiments.lib.comparison import VERDICTS
-from experiments.lib.markdown import legend, markdown_table, score, seeds
+from experiments.lib.markdown import markdown_table, score, seeds, with_legend
 from experiments.lib.table import RESULTS
 
 PAGE = Path("docs/results.md")
@@ -49,7 +49,11 @@ def reward_shares(name: str) -> Callable[[dict[str, Any]], str]:
 
     def text(content: dict[str, Any]) -> str:
         row = next(row for row in content["rows"] if row["name"] == name)
-        kinds = {"recovered": "recovered reward", "true": "true reward", "recovered_changed": "recovered, changed"}
+        kinds = {
+            "recovered": "recovered reward",
+            "true": "true reward",
+            "recovered_changed": "recovered, changed",
+        }
         return "; ".join(f"{words} {number(share(row, kind))}" for kind, words in kinds.items())
 
     return text
@@ -111,7 +115,8 @@ CLAIMS = (
         )
     ),
     Claim(
-        "Hopper offline, every 20th step: both fail", ("table3/hopper_every_20th_iq", "table3/hopper_every_20th_bc")
+        "Hopper offline, every 20th step: both fail",
+        ("table3/hopper_every_20th_iq", "table3/hopper_every_20th_bc"),
     ),
     Claim(
         "Offline and online, all methods on the same data: where IQ-Learn is worse, open, better, equal",
@@ -137,13 +142,14 @@ CLAIMS = (
     ),
     Claim(
         "χ² must hold the learner's samples too: over the expert's alone continuous IQ-Learn fails",
-        ("stability/preset", "stability/chi2_over_expert", "stability/no_target"), shows="stability_curves.png",
+        ("stability/preset", "stability/chi2_over_expert", "stability/no_target"),
+        shows="stability_curves.png",
     ),
     Claim(
         "Of φ over the expert's rows alone only total variation learns online",
         (f"divergences/{DOUBLE}_tv", f"divergences/{DOUBLE}_chi2", f"divergences/{DOUBLE}_chi2_both"),
     ),
-    Claim("The authors' settings on Hopper, 100,000 updates: one seed, far from the expert", ("control/hopper_paper",)),
+    Claim("The authors' settings on Hopper, 100,000 updates: far from the expert", ("control/hopper_paper",)),
     Claim(
         "LunarLander's recovered reward trains policies, also with other gravity",
         facts=reward_shares("lunarlander"), source="rewards", shows="rewards_lunarlander.png",
@@ -153,7 +159,7 @@ CLAIMS = (
         facts=reward_shares("hopper_rerun"), source="rewards", shows="rewards_hopper_rerun.png",
     ),
     Claim(
-        "The objective holds the reward up to shaping; 30 demonstrations do not give it (distance, 0 is exact)",
+        "The objective holds the reward up to shaping, 30 demonstrations do not give it (distance)",
         facts=gaps, source="gridworld", shows="gridworld.png",
     ),
     Claim(
@@ -164,7 +170,7 @@ CLAIMS = (
         "From batches of 16 its gradient is unbiased, ValueDICE's is not",
         facts=gradient_bias, source="unbiased", shows="unbiased.png",
     ),
-    Claim("The likeness, which reads no reward, ranks runs as the return does", facts=pooled, source="doctor"),
+    Claim("The likeness, which reads no reward, ranks runs as returns do", facts=pooled, source="doctor"),
 )  # fmt: skip
 ABOUT = """# Results
 
@@ -200,10 +206,19 @@ def line(claim: Claim, read: Read) -> tuple:
         best = ["best other, " if "*" in pattern else "" for pattern in claim.rows]
         parts = [f"{b}{row['label']} {score(row)}" for b, row in zip(best, rows, strict=True)]
         numbers, numbered = "; ".join(parts), ", ".join(dict.fromkeys(map(seeds, rows)))
-        commands = "`, `".join(dict.fromkeys(row["command"].removeprefix("python -m experiments.") for row in rows))
+        commands = "`, `".join(_commands(rows))
     shown = f"[{page}](results/{page}.md)"
     picture = f"[picture](images/{claim.shows}), {shown}" if claim.shows else shown
     return claim.words, numbers, numbered, f"`{commands}`", picture
+
+
+def _commands(rows: list[dict[str, Any]]) -> list[str]:
+    """What makes the rows, one for each experiment."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        module, _, name = row["command"].removeprefix("python -m experiments.").partition(" --only=")
+        names.setdefault(module, []).append(name)
+    return [f"{module} --only={','.join(own)}" for module, own in names.items()]
 
 
 def _module(name: str) -> str:
@@ -212,8 +227,7 @@ def _module(name: str) -> str:
     return next(e.module for e in EXPERIMENTS.values() if e.module.endswith(f".{name}"))
 
 
-def write(claims: Iterable[Claim] = CLAIMS, read: Read = load) -> None:
+def write() -> None:
     """The page."""
-    lines = [line(claim, read) for claim in claims]
-    rows = [found(pattern, read) for claim in claims for pattern in claim.rows]
-    PAGE.write_text(ABOUT + markdown_table(HEAD, lines) + legend(rows))
+    lines = [line(claim, load) for claim in CLAIMS]
+    PAGE.write_text(ABOUT + with_legend(markdown_table(HEAD, lines)))

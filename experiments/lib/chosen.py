@@ -15,8 +15,8 @@ ABOUT = f"""
 
 Of each run the first kept snapshot whose `eval/likeness` is at least {LIKE} (where none is, the most alike),
 as `iqlearn evaluate --at=likeness` takes it: a rule that reads no reward and was fixed for recovered rewards
-before ([rewards.md](rewards.md)). Returns are of the ten episodes by which likeness chose, which flatters it;
-of 100: [doctor.md](../doctor.md#which-policy-to-keep). Only runs that kept both are here.
+before ([rewards.md](rewards.md)). Its score is of the ten episodes by which likeness chose, which flatters
+it; of 100: [doctor.md](../doctor.md#which-policy-to-keep). Only runs that kept both are here.
 
 """
 

@@ -12,7 +12,7 @@ NOT_RUN = "–"
 
 def run_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a row: what learned from what, and its score."""
-    return markdown_table(HEAD, [_cells(row) for row in rows]) + legend(rows)
+    return with_legend(markdown_table(HEAD, [_cells(row) for row in rows]))
 
 
 def markdown_table(head: Sequence[str], lines: Iterable[Sequence]) -> str:
@@ -29,13 +29,13 @@ def score(row: Mapping[str, Any] | None) -> str:
     return text if "settings" in row else f"{text} {UNSURE}"
 
 
-def legend(rows: Iterable[Mapping[str, Any]]) -> str:
-    """What the mark behind a score means, where there is one."""
-    if all("settings" in row for row in rows):
-        return ""
+def with_legend(page: str) -> str:
+    """The page, and what the mark behind its scores means where there is one."""
+    if UNSURE not in page:
+        return page
     return (
-        f"\n{UNSURE} From before rows kept their settings: seeds and updates are those asked for now, the rest "
-        "of the preset may have changed since its commit.\n"
+        f"{page}\n{UNSURE} From before rows kept their settings: seeds and updates are those asked for now, "
+        "the rest of the preset may have changed since its commit.\n"
     )
 
 
@@ -47,8 +47,8 @@ def origin(module: str, rows: Iterable[Mapping[str, Any]]) -> str:
     where = f", commit {commits[0]}" if len(commits) == 1 else "; each row's commit is in the file"
     name = module.rpartition(".")[2]
     return (
-        f"`python -m experiments.{module}`, on {hardware}{where}. Everything that was measured, with returns, "
-        f"curves, settings and commands: [{name}.json]({name}.json).\n\n"
+        f"`python -m experiments.{module}`, on {hardware}{where}. All numbers, and of runs their "
+        f"returns, curves, settings and commands: [{name}.json]({name}.json).\n\n"
     )
 
 

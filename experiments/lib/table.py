@@ -234,7 +234,11 @@ def _rows(name: str) -> dict[str, dict[str, Any]]:
 def _few_settings(row: Row, old: Mapping[str, Any]) -> dict[str, Any]:
     """What its row asks for, but what a published row says of itself."""
     says = {"first_seed": old["seeds"][0], "seeds": len(old["seeds"])}
-    says |= {key: old[name] for key, name in (("updates", "updates"), ("demos.subsample", "subsample")) if name in old}
+    says |= {
+        key: old[name]
+        for key, name in (("updates", "updates"), ("demos.subsample", "subsample"))
+        if name in old
+    }
     return {**_asked(row.config, row.shared, tuple(row.changes.items())), **says}
 
 

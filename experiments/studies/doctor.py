@@ -63,14 +63,14 @@ EVALUATIONS = 10  # of each run
 OTHERS = ("core", "control", "table1", "figure2", "table3", "divergences")
 GOOD = 0.9  # of the expert
 
-PREFACE = """# What the likeness to the demonstrations is worth
+PREFACE = f"""# What the likeness to the demonstrations is worth
 
-`eval/likeness` reads no reward; here its Spearman correlation with the true return is measured. "Runs": one point for each run, its
-final policy. "Evaluations": one for each of the {evaluations} evaluations of each run. Pooled: normalised
-returns (0 the uniform policy, 1 the demonstrations) over all tasks. The form of the score was fixed by
-argument before any correlation was looked at ([doctor.md](../doctor.md)); each variant was run once. Settings
-go from good to hopeless, so returns are spread widely; among runs that all do well the ranks are mostly
-noise.
+`eval/likeness` reads no reward; here its Spearman correlation with the true return is measured. "Runs": one
+point for each run (seeds from {FIRST_SEED} on), its final policy. "Evaluations": one for each of the
+{EVALUATIONS} evaluations of each run. Pooled: normalised returns (0 the uniform policy, 1 the demonstrations)
+over all tasks. The form of the score was fixed by argument before any correlation was looked at
+([doctor.md](../doctor.md)); each variant was run once. Settings go from good to hopeless, so returns are
+spread widely; among runs that all do well the ranks are mostly noise.
 
 """
 
@@ -158,7 +158,7 @@ def write_page() -> None:
     content = read_json(RESULTS / "doctor.json")
     rows = content["rows"]
     everything = [run for row in rows for run in row["variants"].values()]
-    page = PREFACE.format(evaluations=EVALUATIONS) + origin("studies.doctor", everything)
+    page = PREFACE + origin("studies.doctor", everything)
     page += markdown_table(HEAD, [_cells(row, everything) for row in rows])
     page += ABOUT_OTHERS + markdown_table(OTHERS_HEAD, [tuple(line.values()) for line in content["others"]])
     (RESULTS / "doctor.md").write_text(page)

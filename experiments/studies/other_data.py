@@ -63,8 +63,8 @@ PREFACE = f"""# Other data beside the demonstrations
 
 CartPole offline from 25 transitions (every 20th step of the bundled demonstration); the first row sees
 {STEPS:,} steps of uniformly random play besides (`--data`), whose episodes have 22 steps on average. Scores
-are interquartile means [95 % bootstrap over 20 seeds] of final policies, 100 deterministic episodes each; 0 is
-the uniform policy, 1 the expert. Settings were chosen on seeds below 1000.
+are interquartile means [95 % bootstrap over 20 seeds] of final policies, 100 deterministic episodes each; 0
+is the uniform policy, 1 the expert. Settings were chosen on seeds below 1000.
 
 """
 PANELS = {"CartPole, 25 transitions, offline": tuple(ROWS)}

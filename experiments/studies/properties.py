@@ -33,7 +33,8 @@ from experiments.studies.processes import (
     random_worlds,
     shuffled,
 )
-from experiments.studies.properties_page import FEW, KINDS, write, write_page
+from experiments.studies.properties_page import FEW, KINDS, write
+from experiments.studies.properties_page import write_page as write_page  # for reproduce.py
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.ops.iq.soft import soft_policy
 from iqlearn_jax.ops.tabular.mdp import occupancy

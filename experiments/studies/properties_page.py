@@ -29,10 +29,10 @@ HEAD = ("method", *PROPERTIES, "distance", "moved by shuffling")
 PREFACE = f"""# The five properties of Table 1
 
 Garg et al. tick five properties. Three follow from the equations ([each method's](../methods/README.md));
-convergence and dynamics-awareness are measured for every method with a tabular form. The paper's claims about
-IQ-Learn itself are: one concave problem in Q (proposition 3.5, which needs a φ that does not fall: χ² as
-printed does beyond r = 2α, and TV's constraint is not convex in Q; `tests/ops/test_tabular.py` measures it), a
-policy that heeds the dynamics, no game, any reward.
+convergence and dynamics-awareness are measured for every method with a tabular form. The paper's claims
+about IQ-Learn itself are: one concave problem in Q (proposition 3.5, which needs a φ that does not fall: χ²
+as printed does beyond r = 2α, and TV's constraint is not convex in Q; `tests/ops/test_tabular.py` measures
+it), a policy that heeds the dynamics, no game, any reward.
 
 ✓ and ✗ are the paper's ("convergence": a proof exists that the method finds the correct policy with enough
 data); a * says that equations or measurements say otherwise, as listed below. Measured means: moved by less
@@ -43,12 +43,12 @@ the paper has no such row, or the method no tabular form. The distance is that o
 MEASURED = """
 ## How it was measured
 
-{count} random processes{option} of {states} states and {actions} actions, γ = {gamma}; {updates:,} updates of {rows}
-rows with falling rates (gail, airl, asaf: a quarter as many, each of four steps of all {rows} chains).
-Interquartile means over processes [95 % bootstrap]; {hours:.1f} hours of computing. GAIL's rates were chosen on
-other processes (seed 7); no other method's were tuned. A policy is estimated from {draws} actions in each
-state, which alone makes a distance of about 0.01. iq is the offline form, with the value term over the
-expert's rows; "iq, online" has a replay.
+{count} random processes{option} of {states} states and {actions} actions, γ = {gamma}; {updates:,} updates
+of {chains} rows with falling rates (gail, airl, asaf: a quarter as many, each of four steps of all {chains}
+chains). Interquartile means over processes [95 % bootstrap]; {hours:.1f} hours of computing. GAIL's rates
+were chosen on other processes (seed 7); no other method's were tuned. A policy is estimated from {draws}
+actions in each state, which alone makes a distance of about 0.01. iq is the offline form, with the value term
+over the expert's rows; "iq, online" has a replay.
 
 **Distance**: total variation between the learned policy's occupancy and, for IQ-Learn, that of its
 objective's exact maximiser (χ², α = {alpha}, τ = {temperature}), for all others that of the expert, who is
@@ -69,7 +69,7 @@ Not measured, having no tabular form: {no_table}.
 def write(rows: list[dict[str, Any]], count: int, option: str = "") -> None:
     """docs/results/properties.{json,md} and the figure."""
     made = command.made()
-    facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "rows": CHAINS}
+    facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "chains": CHAINS}
     facts |= {"draws": DRAWS, "few": FEW, "alpha": ALPHA, "temperature": TEMPERATURE}
     facts |= {"updates": rows[0]["updates"][-1], "option": option}
     stated = {name: {**entry._asdict(), "remarks": dict(entry.remarks)} for name, entry in STATED.items()}
@@ -88,7 +88,7 @@ def write_page() -> None:
     hours = sum(row["wall_seconds"] for row in rows) / 3600
     page = PREFACE + origin("studies.properties", [content]) + markdown_table(HEAD, lines(rows)) + "\n"
     page += "".join(f"- {remark}.\n" for remark in remarks(rows))
-    page += MEASURED.format(**{"option": "", **content}, no_table=no_table, hours=hours)
+    page += MEASURED.format(**{"option": "", "chains": CHAINS, **content}, no_table=no_table, hours=hours)
     page += "\n![Distance over updates, stochastic processes](../images/properties_distance.png)\n"
     (RESULTS / "properties.md").write_text(page)
 

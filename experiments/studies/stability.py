@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.lib.figures import normalized_curve
-from experiments.lib.markdown import legend, markdown_table, score
+from experiments.lib.markdown import markdown_table, score, with_legend
 from experiments.lib.table import Row, Table, main
 
 BASE = {"first_seed": 100, "seeds": 10, "updates": 15_000, "eval_every": 3000, "eval_episodes": 5}
@@ -83,13 +83,15 @@ longer.
 def markdown(results: list[dict[str, Any]]) -> str:
     """One line per variant."""
     head = ("variant", "changes", "score [95 %]", "worst seed", "fall", "rewards", "V")
-    return markdown_table(head, [_cells(row) for row in results]) + legend(results)
+    return with_legend(markdown_table(head, [_cells(row) for row in results]))
 
 
 def _cells(row: dict[str, Any]) -> tuple:
     changes = VARIANTS[row["name"]]
-    short = "the authors' nine choices" if row["name"] == "paper" else ", ".join(
-        f"`{key}={value}`" for key, value in changes.items()
+    short = (
+        "the authors' nine choices"
+        if row["name"] == "paper"
+        else ", ".join(f"`{key}={value}`" for key, value in changes.items())
     )
     curve, last = normalized_curve(row), row["last_metrics"]
     return (

@@ -91,8 +91,8 @@ PREFACE = """# Continuous control, and learning from observations alone
 
 Final policies, never the best checkpoint; a score is the interquartile mean over seeds of normalised returns
 (10 deterministic episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; nothing is
-clipped), without an interval below five seeds. Settings were chosen on seeds below 1000. Rows from seeds 6010,
-6020, 6030 and 6040 on are second to fifth attempts, after the settings had been changed. The state-only
+clipped), without an interval below five seeds. Settings were chosen on seeds below 1000. Rows from seeds
+6010, 6020, 6030 and 6040 on are second to fifth attempts, after the settings had been changed. The state-only
 reward map of the gridworld: [picture](../images/gridworld_states.png). Failures stay in the table.
 
 """

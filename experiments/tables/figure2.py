@@ -16,7 +16,7 @@ from typing import Any
 from experiments.lib.comparison import compare, verdicts
 from experiments.lib.demonstrations import SHARED, own_demos
 from experiments.lib.figures import write_scores
-from experiments.lib.markdown import legend, markdown_table, score
+from experiments.lib.markdown import markdown_table, score, with_legend
 from experiments.lib.table import RUNS, Row, Table, borrowed, main
 from experiments.tables.table1 import (
     DEMOS,
@@ -120,7 +120,7 @@ thinned-out demonstrations. `next_actions` shows them to IQ-Learn and to cloning
 def markdown(results: list[dict[str, Any]]) -> str:
     """The table, then what the comparisons say."""
     done = {row["name"]: row for row in results}
-    page = score_table(done) + legend(results)
+    page = with_legend(score_table(done))
     if write_scores("figure2", panels(done, FIGURE2), DEMOS):
         page += "\n![Scores over demonstrations](../images/figure2_scores.png)\n"
     shared, made_here, both = compared(done)
@@ -145,7 +145,9 @@ def comparisons(results: list[dict[str, Any]]) -> dict[str, list]:
     """Every pair, for the result file."""
     names = ("comparisons", "comparisons_made_here", "comparisons_both_actions")
     groups = compared({row["name"]: row for row in results})
-    return {name: [pair._asdict() for pair in compare(rows)] for name, rows in zip(names, groups, strict=True)}
+    return {
+        name: [pair._asdict() for pair in compare(rows)] for name, rows in zip(names, groups, strict=True)
+    }
 
 
 def paper(task: str, setting: str) -> dict[str, float]:

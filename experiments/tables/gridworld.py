@@ -15,7 +15,7 @@ objective recovers from the expert's exact occupancy; what the learned reward la
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -184,7 +184,9 @@ def write(folders: dict[str, Path]) -> None:
     made = json.loads((folder / "provenance.json").read_text())
     RESULTS.mkdir(parents=True, exist_ok=True)
     counts = {"visited": int(seen.sum()), "pairs": seen.size, "first_seed": config.first_seed}
-    write_json(RESULTS / "gridworld.json", {"name": "gridworld", "provenance": made} | counts | {"rows": rows})
+    write_json(
+        RESULTS / "gridworld.json", {"name": "gridworld", "provenance": made} | counts | {"rows": rows}
+    )
     write_page()
 
 

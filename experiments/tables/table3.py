@@ -8,7 +8,7 @@ gymnasium's v5 on the host, five seeds, the shared demonstrations. Online runs a
 from typing import Any
 
 from experiments.lib.demonstrations import SHARED
-from experiments.lib.markdown import legend, markdown_table, score, seeds
+from experiments.lib.markdown import markdown_table, score, seeds, with_legend
 from experiments.lib.table import Row, Table, borrowed, main
 from experiments.tables import control, table1
 
@@ -66,7 +66,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
         theirs = "–" if share is None else f"{share:.2f}"
         lines.append((task, row["label"], setting, seeds(row), score(row), theirs))
     head = ("task", "method", "setting", "seeds", "score [95 %]", "paper")
-    return markdown_table(head, lines) + legend(results)
+    return with_legend(markdown_table(head, lines))
 
 
 TABLE = Table("tables.table3", ROWS, PREFACE, markdown)
