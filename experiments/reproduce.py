@@ -2,12 +2,14 @@
 
     python -m experiments.reproduce --list
     python -m experiments.reproduce NAME [the experiment's own options]
+    python -m experiments.reproduce --write      # every page of docs/results anew, nothing is run
 
 Each writes docs/results/NAME.{json,md} and figures; stopped, it goes on when called again.
 """
 
 import runpy
 import sys
+from importlib import import_module
 from typing import NamedTuple
 
 from iqlearn_jax.cli.common import one_line
@@ -58,6 +60,20 @@ EXPERIMENTS = {
 }
 
 
+def write() -> None:
+    """Every page anew, from the files beside them and what lies in runs/."""
+    from experiments import overview
+    from experiments.lib.table import write_results
+
+    for experiment in EXPERIMENTS.values():
+        module = import_module(f"experiments.{experiment.module}")
+        if hasattr(module, "TABLE"):
+            write_results(module.TABLE)
+        else:
+            module.write_page()
+    overview.write()
+
+
 def main() -> int:
     """The command line."""
     name = sys.argv[1] if len(sys.argv) > 1 else "--help"
@@ -66,6 +82,8 @@ def main() -> int:
     elif name == "--list":
         for word, experiment in EXPERIMENTS.items():
             print(f"{word:<12} {experiment.paper:<10} {experiment.what} ({experiment.page})")
+    elif name == "--write":
+        write()
     elif name not in EXPERIMENTS:
         return one_line(unknown("experiment", name, EXPERIMENTS))
     else:

@@ -4,18 +4,19 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from experiments.lib.markdown import markdown_table, score
+from experiments.lib.markdown import markdown_table, seeds
+from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.statistics import iqm_and_ci, normalize
 from iqlearn_jax.trained.load import LIKE, choices
 
-HEAD = ("row", "seeds", "chosen after updates", "env steps", "returns", "normalised IQM", "final policies")
+HEAD = ("row", "seeds", "chosen after updates", "its score", "score of the final policies")
 ABOUT = f"""
 ## Policies that likeness chose
 
 Of each run the first kept snapshot whose `eval/likeness` is at least {LIKE} (where none is, the most alike),
 as `iqlearn evaluate --at=likeness` takes it: a rule that reads no reward and was fixed for recovered rewards
-before ([rewards.md](rewards.md)). Returns are of the ten episodes by which likeness chose, which flatters it;
-of 100: [doctor.md](../doctor.md#which-policy-to-keep). Only runs that kept both are here.
+before ([rewards.md](rewards.md)). Its score is of the ten episodes by which likeness chose, which flatters
+it; of 100: [doctor.md](../doctor.md#which-policy-to-keep). Only runs that kept both are here.
 
 """
 
@@ -49,8 +50,7 @@ def chosen_table(results: Sequence[Mapping[str, Any]]) -> str:
     lines = []
     for row in results:
         if own := row.get("chosen"):
-            numbers = (own["updates"], own["env_steps"], own["returns"])
-            cells = (" ".join(f"{value:,.0f}" for value in values) for values in numbers)
-            seeds = f"{row['seeds'][0]}–{row['seeds'][-1]}"
-            lines.append((row["name"], seeds, *cells, score(own), score(row)))
+            updates = " ".join(f"{value:,}" for value in own["updates"])
+            scores = (interval_text(of["normalized_iqm"], of["ci95"], digits=3) for of in (own, row))
+            lines.append((row["name"], seeds(row), updates, *scores))
     return ABOUT + markdown_table(HEAD, lines) if lines else ""

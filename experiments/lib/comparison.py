@@ -5,12 +5,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.lib.markdown import markdown_table
 from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, probability_of_improvement
 
 TIE = 0.98  # two scores at or above it count as equal
 RESAMPLES = 10_000
-VERDICTS = ("worse", "open", "better", "equal", "none")  # in the order of the page
+VERDICTS = ("worse", "open", "better", "equal", "none")
 Interval = tuple[float, float]
 
 
@@ -93,33 +92,30 @@ def _iq_name(name: str, method: str) -> str:
     return "gridworld_offline" if name.startswith("gridworld") else name.replace(f"_{method}", "_iq")
 
 
-def compare_table(pairs: list[Pair], picture: str = "") -> str:
-    """The count of verdicts, the picture, then every pair; where another method is better stands first."""
+def verdicts(pairs: list[Pair]) -> str:
+    """How often each verdict was reached, then by whom and where IQ-Learn is beaten."""
     if not pairs:
         return ""
-    pairs = sorted(pairs, key=lambda pair: (VERDICTS.index(pair.verdict), pair.difference))
-    lines = [(p.where, p.method, _difference(p), f"{p.probability:.2f}", _verdict(p)) for p in pairs]
-    columns = ("where", "against", "IQ-Learn − it [95 %]", "P(IQ-Learn better)", "IQ-Learn is")
-    return _count(pairs) + picture + markdown_table(columns, lines)
-
-
-def _count(pairs: list[Pair]) -> str:
-    """How often each verdict was reached; pairs without one are counted apart."""
     counts = {word: sum(pair.verdict == word for pair in pairs) for word in VERDICTS}
     few = counts.pop("none")
     apart = f" Not counted: {few} with fewer than {MIN_SEEDS_FOR_INTERVAL} seeds, too few for an interval."
+    beaten = sorted((pair for pair in pairs if pair.verdict == "worse"), key=lambda pair: pair.difference)
+    by = "; ".join(f"{p.method} on {p.where} ({_difference(p)})" for p in beaten)
     return (
         f"**IQ-Learn is beaten in {counts['worse']} of {sum(counts.values())} comparisons**, better in "
         f"{counts['better']}, equal (both ≥ {TIE}) in {counts['equal']}, and {counts['open']} are open (the "
-        f"interval of the difference holds 0).{apart if few else ''}\n\n"
+        f"interval of the difference holds 0).{apart if few else ''}"
+        + (f" It is beaten by {by}.\n" if by else "\n")
     )
+
+
+def counts(pairs: list[Pair], method: str) -> str:
+    """Of one method's comparisons, in how many IQ-Learn is better, equal, open, worse."""
+    own = [pair.verdict for pair in pairs if pair.method == method]
+    return ", ".join(str(own.count(word)) for word in ("better", "equal", "open", "worse")) if own else "–"
 
 
 def _difference(pair: Pair) -> str:
     if pair.interval is None:
         return f"{pair.difference:+.3f}"
     return f"{pair.difference:+.3f} [{pair.interval[0]:+.3f}, {pair.interval[1]:+.3f}]"
-
-
-def _verdict(pair: Pair) -> str:
-    return f"{pair.seeds} seeds, no verdict" if pair.verdict == "none" else pair.verdict

@@ -1,59 +1,66 @@
-"""Rows of results as Markdown tables."""
+"""Rows of results as Markdown: what a reader needs; all else is in the JSON file beside the page."""
 
-from collections.abc import Mapping, Sized
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from iqlearn_jax.report.tables import interval_text
 
-HEAD = (
-    "task", "method", "setting", "demos × every", "seeds", "normalised IQM [95 %]", "worst", "returns",
-    "random, expert", "updates", "env steps", "seconds", "commit", "note",
-)  # fmt: skip
+HEAD = ("task", "method", "setting", "seeds", "score [95 %]", "worst seed")
+UNSURE = "†"  # behind the score of a row that does not say with which settings it ran
+NOT_RUN = "–"
 
 
-def full_markdown(results: list[dict[str, Any]]) -> str:
-    """The table as a page; every number stands beside its seeds, steps, hardware and commit."""
-    return markdown_table(HEAD, [_cells(row) for row in results])
+def run_table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """One line a row: what learned from what, and its score."""
+    return with_legend(markdown_table(HEAD, [_cells(row) for row in rows]))
 
 
-def markdown_table(head: tuple[str, ...], lines: list[tuple]) -> str:
+def markdown_table(head: Sequence[str], lines: Iterable[Sequence]) -> str:
     """A Markdown table."""
     rows = [head, ("---",) * len(head), *lines]
     return "".join("| " + " | ".join(str(cell) for cell in row) + " |\n" for row in rows)
 
 
-def score(row: Mapping[str, Any]) -> str:
-    """Normalised IQM with its interval, where there is one."""
-    return interval_text(row["normalized_iqm"], row["ci95"], digits=3)
+def score(row: Mapping[str, Any] | None) -> str:
+    """Normalised IQM with its interval, where there is one; a dash without a row."""
+    if row is None:
+        return NOT_RUN
+    text = interval_text(row["normalized_iqm"], row["ci95"], digits=3)
+    return text if "settings" in row else f"{text} {UNSURE}"
 
 
-def rows_done(done: Sized, results: Sized) -> str:
-    """The line below a table: how many of its rows are done."""
-    if len(done) == len(results):
-        return f"\nAll {len(results)} rows are done.\n"
-    return f"\n{len(done)} of {len(results)} rows are done; the others are pending.\n"
-
-
-def _cells(row: dict[str, Any]) -> tuple:
-    if "method" not in row:
-        return (row["task"], *[""] * (len(HEAD) - 2), row["note"])
+def with_legend(page: str) -> str:
+    """The page, and what the mark behind its scores means where there is one."""
+    if UNSURE not in page:
+        return page
     return (
-        row["task"],
-        row["method"],
-        row["setting"],
-        f"{row['demos']} × {row['subsample']}",
-        f"{row['seeds'][0]}–{row['seeds'][-1]}",
-        score(row),
-        f"{min(row['normalized']):.3f}",
-        " ".join(_short(value) for value in row["returns"]),
-        f"{_short(row['random_return'])}, {_short(row['expert_return'])}",
-        f"{row['updates']:,}",
-        f"{row['env_steps']:,}",
-        f"{row['wall_seconds']:.0f}",
-        row["provenance"]["commit"][:8],
-        row["note"],
+        f"{page}\n{UNSURE} From before rows kept their settings: seeds and updates are those asked for now, "
+        "the rest of the preset may have changed since its commit.\n"
     )
 
 
-def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 or value == round(value) else f"{value:.1f}"
+def origin(module: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """Command, hardware, commit and the file with everything else, once for a page."""
+    made = [row["provenance"] for row in rows]
+    hardware = " or ".join(sorted({one["hardware"] for one in made})) or "nothing yet"
+    commits = sorted({one["commit"][:8] for one in made})
+    where = f", commit {commits[0]}" if len(commits) == 1 else "; each row's commit is in the file"
+    name = module.rpartition(".")[2]
+    return (
+        f"`python -m experiments.{module}`, on {hardware}{where}. All numbers, and of runs their "
+        f"returns, curves, settings and commands: [{name}.json]({name}.json).\n\n"
+    )
+
+
+def seeds(row: Mapping[str, Any]) -> str:
+    """The first and the last one."""
+    first, last = row["seeds"][0], row["seeds"][-1]
+    return f"{first}–{last}" if first != last else str(first)
+
+
+def _cells(row: Mapping[str, Any]) -> tuple:
+    demos, every = row["demos"], row["subsample"]
+    given = f"{demos} demonstration{'' if demos == 1 else 's'}"
+    thinned = f"every {every}th step" if every > 1 else ""
+    setting = ", ".join(filter(None, (row["setting"], given, thinned, row["note"])))
+    return row["task"], row["label"], setting, seeds(row), score(row), f"{min(row['normalized']):.3f}"

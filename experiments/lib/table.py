@@ -1,7 +1,8 @@
 """A table of runs: trained where missing, resumable, written as docs/results/NAME.{json,md}.
 
-Runs whose demonstrations are not at hand (the shared files are not part of this repository; see --shared)
-stay "pending" with their command. Finished runs are kept in runs/NAME and not repeated.
+What was not run is no row of it: `--list` names that, too. Runs whose demonstrations are not at hand (the
+shared files are not part of this repository; see --shared) are passed over. Finished runs are kept in
+runs/NAME and not repeated.
 """
 
 import json
@@ -18,6 +19,7 @@ from ml_collections import ConfigDict
 from experiments.lib import command
 from experiments.lib.chosen import chosen
 from experiments.lib.figures import write_curves
+from experiments.lib.markdown import origin
 from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.values import as_plain, assign, base_config
 from iqlearn_jax.data.demos import resolve
@@ -38,7 +40,7 @@ class Row(NamedTuple):
       prepare: (folder of shared files) -> what it needs and has not got, "" where nothing is missing; makes
         what it can.
       finish: (folder of the finished run) -> a remark that is measured and belongs to the note.
-      hours: on 2 cores, from runs cut short or from like rows; said while it is pending, 0 is not. None where
+      hours: on 2 cores, from runs cut short or from like rows; `--list` says it, unless it is 0. None where
         nothing like it was ever run.
       folder: where another table runs it already.
     """
@@ -59,9 +61,10 @@ class Table(NamedTuple):
 
     Attributes:
       module: in experiments/, "tables.table1"; its last part names the result file.
-      preface: the page's head; {hardware} is filled in.
-      markdown: (row results) -> the page's table.
+      preface: the page's head.
+      markdown: (rows that are done) -> the page's table.
       panels: figure of learning curves: title -> names of rows.
+      more: (rows that are done) -> what else the result file holds.
     """
 
     module: str
@@ -69,6 +72,7 @@ class Table(NamedTuple):
     preface: str
     markdown: Callable[[list[dict[str, Any]]], str]
     panels: Mapping[str, Sequence[str]] = MappingProxyType({})
+    more: Callable[[list[dict[str, Any]]], Mapping[str, Any]] = lambda rows: {}
 
     @property
     def name(self) -> str:
@@ -134,9 +138,8 @@ def settings(flat: Mapping[str, Any]) -> dict[str, Any]:
 def outdated(row: Row, ran: Mapping[str, Any]) -> str:
     """How the settings of a run differ from those that its row asks for now, "" where they do not."""
     asked = _asked(row.config, row.shared, tuple(row.changes.items()))
-    keys = [key for key in sorted({*asked, *ran}) if asked.get(key) != ran.get(key)]
-    both = [[of.get(key, defaults().get(key)) for of in (ran, asked)] for key in keys]
-    words = [f"{key} {then}, now {now}" for key, (then, now) in zip(keys, both, strict=True)]
+    both = {key: [of.get(key, defaults().get(key)) for of in (ran, asked)] for key in sorted({*asked, *ran})}
+    words = [f"{key} {then}, now {now}" for key, (then, now) in both.items() if then != now]
     return f"ran with other settings ({'; '.join(words)})" if words else ""
 
 
@@ -153,8 +156,8 @@ def measure(row: Row, folder: Path) -> None:
         path.write_text(row.finish(folder))
 
 
-def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    """A row of the result file (docs/formats.md): of the run in its folder, else as known, else pending.
+def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """A row of the result file (docs/formats.md): of the run in its folder, else as known, else None.
 
     Args:
       known: rows of the result file as it is, by name; their runs may lie on another machine.
@@ -162,11 +165,12 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
     folder, row = table.folder(name), table.rows[name]
     again = f"python -m experiments.{table.module} --only={name}"
     if not (folder / "summary.json").exists():
-        if name in known:
-            return known[name] | {"label": label(row, known[name]["method"]), "command": again}
-        return {"task": name, "note": ", ".join(filter(None, (f"pending: {again}", row.note, duration(row))))}
+        return (old := known.get(name)) and old | {"label": label(row, old["method"]), "command": again}
     summary, config = json.loads((folder / "summary.json").read_text()), read_config(folder)
     ran = settings(config)
+    if changed := outdated(row, ran):
+        print(f"{name}: left out, {folder} {changed}", file=sys.stderr)
+        return None
     return {
         "name": name,
         "label": label(row, summary["method"]),
@@ -192,7 +196,7 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
         "last_metrics": last_metrics(folder),
         "provenance": command.publishable(json.loads((folder / "provenance.json").read_text())),
         "settings": ran,
-        "note": ", ".join(filter(None, (row.note, remark(folder), outdated(row, ran)))),
+        "note": ", ".join(filter(None, (row.note, remark(folder)))),
         "command": again,
     }
 
@@ -203,24 +207,43 @@ def label(row: Row, method: str) -> str:
 
 
 def published(table: Table) -> dict[str, dict[str, Any]]:
-    """The rows of docs/results/NAME.json that are done, by name; none of other seeds or settings than now
-    asked for. Rows that were written before they held their settings are known by their seeds alone.
+    """The rows that docs/results has, by name; none of other seeds or settings than now asked for. A row that
+    another table runs is that table's. Rows that were written before they held their settings are known by
+    their seeds and updates alone.
     """
-    path = RESULTS / f"{table.name}.json"
+    files: dict[str, dict[str, dict[str, Any]]] = {}
+    done = {}
+    for name, row in table.rows.items():
+        source, own = (row.folder.parent.name, row.folder.name) if row.folder else (table.name, name)
+        if (old := files.setdefault(source, _rows(source)).get(own)) is None:
+            continue
+        if changed := outdated(row, old.get("settings") or _few_settings(row, old)):
+            print(f"{name}: left out, it {changed}", file=sys.stderr)
+        else:
+            done[name] = old | {"name": name}
+    return done
+
+
+def _rows(name: str) -> dict[str, dict[str, Any]]:
+    """The runs in docs/results/NAME.json by name."""
+    path = RESULTS / f"{name}.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
-    done = {row["name"]: row for row in rows if row.get("name") in table.rows and "method" in row}
-    return {name: row for name, row in done.items() if _as_asked(table.rows[name], row)}
+    return {row["name"]: row for row in rows if "method" in row}
 
 
-def _as_asked(row: Row, published_row: Mapping[str, Any]) -> bool:
-    """Whether a published row has the seeds and the settings of its line."""
-    if published_row["seeds"][0] != row.changes.get("first_seed"):
-        return False
-    return "settings" not in published_row or not outdated(row, published_row["settings"])
+def _few_settings(row: Row, old: Mapping[str, Any]) -> dict[str, Any]:
+    """What its row asks for, but what a published row says of itself."""
+    says = {"first_seed": old["seeds"][0], "seeds": len(old["seeds"])}
+    says |= {
+        key: old[name]
+        for key, name in (("updates", "updates"), ("demos.subsample", "subsample"))
+        if name in old
+    }
+    return {**_asked(row.config, row.shared, tuple(row.changes.items())), **says}
 
 
 def duration(row: Row) -> str:
-    """The estimated time of a row that was not run."""
+    """The estimated time of a row."""
     if row.hours is None:
         return "no estimate of its time"
     if not row.hours:
@@ -266,15 +289,14 @@ def _metrics(folder: Path) -> list[dict[str, Any]]:
 
 
 def write_results(table: Table) -> None:
-    """docs/results/NAME.{json,md} from what the table's folder holds."""
+    """docs/results/NAME.{json,md} from what the table's folder and the file itself hold."""
     known = published(table)
-    rows = [result(table, name, known) for name in table.rows]
-    done = [row for row in rows if "provenance" in row]
-    hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in done})) or "none yet"
+    rows = [row for name in table.rows if (row := result(table, name, known))]
+    hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in rows})) or "none yet"
     RESULTS.mkdir(parents=True, exist_ok=True)
-    content = {"name": table.name, "provenance": {"hardware": hardware}, "rows": rows}
+    content = {"name": table.name, "provenance": {"hardware": hardware}, "rows": rows, **table.more(rows)}
     write_json(RESULTS / f"{table.name}.json", content)
-    page = table.preface.format(hardware=hardware) + table.markdown(rows)
+    page = table.preface + origin(table.module, rows) + table.markdown(rows)
     if write_curves(table.name, rows, table.panels):
         page += f"\n![Learning curves](../images/{table.name}_curves.png)\n"
     (RESULTS / f"{table.name}.md").write_text(page)
@@ -283,13 +305,15 @@ def write_results(table: Table) -> None:
 def run_table(table: Table, description: str | None) -> None:
     """The command line of a table: runs what is missing, then writes it."""
     options = command.parse(description, "list", "only", "shared", "force")
+    done = published(table) if options.list else {}
     for name in command.chosen(options.only, table.rows):
         row = table.rows[name]
         if options.list:
-            print(f"{name:<26} {row.config} {row.shared or 'bundled'} {dict(row.changes)}")
+            state = "done" if name in done else ", ".join(filter(None, ("not run", duration(row))))
+            print(f"{name:<26} {row.config} {row.shared or 'bundled'} {dict(row.changes)} ({state})")
             continue
         if missing := run_row(table, name, options.shared, options.force):
-            print(f"{name}: pending, there is no {missing}", file=sys.stderr)
+            print(f"{name}: not run, there is no {missing}", file=sys.stderr)
         write_results(table)
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from experiments.lib.demonstrations import SHARED
-from experiments.lib.markdown import markdown_table, rows_done, score
+from experiments.lib.markdown import NOT_RUN, markdown_table, score, with_legend
 from experiments.lib.table import Row, Table, main
 from experiments.tables.tuning import searched
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
@@ -61,7 +61,7 @@ def online_rows() -> dict[str, Row]:
 ROWS = offline_rows() | online_rows()
 PREFACE = """# Divergences
 
-`python -m experiments.studies.divergences` (shared demonstrations beside the checkout). Interquartile means
+Interquartile means
 [95 % bootstrap] of final policies, 10 deterministic episodes each, seeds from 8000 on (10 offline, 5 online);
 0 is the uniform policy, 1 the expert; nothing is clipped. Offline: CartPole from three demonstrations, every
 20th step, Acrobot from one, every 5th; rates and temperature were found for χ² ([tuning.md](tuning.md)) and
@@ -70,25 +70,22 @@ monotone form differ above r = 2α alone, which no reward reaches offline: there
 inverted_double_pendulum (brax), 60,000 steps, a learned absorbing state; "alone": φ holds the expert's
 rewards and nothing the learner's; "with χ² over both": r²/4α over the rows of both beside φ, as the authors
 do online (for χ² in the place of φ: the preset, ends at its bounds). The reverse KL's two forms over batch
-sizes: [unbiased.md](unbiased.md). Hardware: {hardware}. Every row with returns, commit and command:
-[divergences.json](divergences.json).
+sizes: [unbiased.md](unbiased.md).
 
 """
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """Divergences by tasks."""
-    done = {row["name"]: row for row in results if "method" in row}
+    done = {row["name"]: row for row in results}
 
     def cell(name: str) -> str:
-        row = done.get(name)
-        return f"{score(row)}, worst {min(row['normalized']):.2f}" if row else "pending"
+        return f"{score(done[name])}, worst {min(done[name]['normalized']):.2f}" if name in done else NOT_RUN
 
     columns = {f"{task}, offline": f"{task}_{{}}" for task in DEMOS}
     columns |= {f"{PENDULUM}, alone": f"{PENDULUM}_{{}}", "with χ² over both": f"{PENDULUM}_{{}}_both"}
     lines = [(name, *(cell(column.format(name)) for column in columns.values())) for name in NAMES]
-    page = markdown_table(("divergence", *columns), lines)
-    return page + rows_done(done, results)
+    return with_legend(markdown_table(("divergence", *columns), lines))
 
 
 TABLE = Table("studies.divergences", ROWS, PREFACE, markdown)

@@ -17,7 +17,7 @@ from scipy.stats import rankdata
 
 from experiments.lib import command
 from experiments.lib.demonstrations import SHARED
-from experiments.lib.markdown import markdown_table
+from experiments.lib.markdown import markdown_table, origin
 from experiments.lib.table import RESULTS, RUNS
 from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.values import assign
@@ -63,15 +63,14 @@ EVALUATIONS = 10  # of each run
 OTHERS = ("core", "control", "table1", "figure2", "table3", "divergences")
 GOOD = 0.9  # of the expert
 
-PREFACE = """# What the likeness to the demonstrations is worth
+PREFACE = f"""# What the likeness to the demonstrations is worth
 
-`python -m experiments.studies.doctor` (shared demonstrations beside the checkout). `eval/likeness` reads no
-reward; here its Spearman correlation with the true return is measured. "Runs": one point for each run, its
-final policy. "Evaluations": one for each of the {evaluations} evaluations of each run. Pooled: normalised
-returns (0 the uniform policy, 1 the demonstrations) over all tasks. The form of the score was fixed by
-argument before any correlation was looked at ([doctor.md](../doctor.md)); each variant was run once. Settings
-go from good to hopeless, so returns are spread widely; among runs that all do well the ranks are mostly
-noise. Hardware: {hardware}.
+`eval/likeness` reads no reward; here its Spearman correlation with the true return is measured. "Runs": one
+point for each run (seeds from {FIRST_SEED} on), its final policy. "Evaluations": one for each of the
+{EVALUATIONS} evaluations of each run. Pooled: normalised returns (0 the uniform policy, 1 the demonstrations)
+over all tasks. The form of the score was fixed by argument before any correlation was looked at
+([doctor.md](../doctor.md)); each variant was run once. Settings go from good to hopeless, so returns are
+spread widely; among runs that all do well the ranks are mostly noise.
 
 """
 
@@ -141,44 +140,45 @@ def write() -> list[dict[str, Any]]:
     rows: list[dict[str, Any]] = []
     everything: list[dict[str, Any]] = []
     for task, variants in TASKS.items():
-        done = {name: points(folder(task, name)) or known.get(task, {}).get(name) for name in variants}
-        finished = [row for row in done.values() if row is not None]
-        everything += finished
-        pending = [name for name, row in done.items() if row is None]
-        rows.append({"task": task, **correlations(finished), "variants": done, "pending": pending})
-    pooled: dict[str, Any] = {"task": "pooled", **correlations(everything), "variants": {}, "pending": []}
+        runs = {name: points(folder(task, name)) or known.get(task, {}).get(name) for name in variants}
+        done = {name: row for name, row in runs.items() if row}
+        everything += done.values()
+        if done:
+            rows.append({"task": task, **correlations(list(done.values())), "variants": done})
+    rows.append({"task": "pooled", **correlations(everything), "variants": {}})
     hardware = ", ".join(sorted({row["provenance"]["hardware"] for row in everything})) or "none yet"
-    rows.append(pooled)
-    lines = others()
     content = {"name": "doctor", "provenance": {"hardware": hardware}, "rows": rows}
-    content |= {"others": [dict(zip(OTHERS_HEAD, line, strict=True)) for line in lines]}
-    write_json(path, content)
-    page = markdown_table(HEAD, [_cells(row, everything) for row in rows])
-    page += ABOUT_OTHERS + markdown_table(OTHERS_HEAD, lines)
-    (RESULTS / "doctor.md").write_text(PREFACE.format(evaluations=EVALUATIONS, hardware=hardware) + page)
+    write_json(path, content | {"others": [dict(zip(OTHERS_HEAD, line, strict=True)) for line in others()]})
+    write_page()
     return rows
 
 
+def write_page() -> None:
+    """docs/results/doctor.md from the file beside it."""
+    content = read_json(RESULTS / "doctor.json")
+    rows = content["rows"]
+    everything = [run for row in rows for run in row["variants"].values()]
+    page = PREFACE + origin("studies.doctor", everything)
+    page += markdown_table(HEAD, [_cells(row, everything) for row in rows])
+    page += ABOUT_OTHERS + markdown_table(OTHERS_HEAD, [tuple(line.values()) for line in content["others"]])
+    (RESULTS / "doctor.md").write_text(page)
+
+
 def others() -> list[tuple]:
-    """One line for each experiment and task of docs/results, two for all: what `OTHERS_HEAD` names."""
-    by_experiment: dict[str, list[np.ndarray]] = {}
+    """One line for each task of docs/results, two for all: what `OTHERS_HEAD` names."""
     tasks: dict[str, list[np.ndarray]] = {}
-    there = [name for name in OTHERS if (RESULTS / f"{name}.json").exists()]
-    rows = [(name, row) for name in there for row in read_json(RESULTS / f"{name}.json")["rows"]]
-    once = {str(row["provenance"]): (name, row) for name, row in reversed(rows) if row.get("likeness")}
-    for name, row in reversed(once.values()):  # tables borrow rows of others; the first one counts
-        pairs = np.array([row["likeness"], row["normalized"]])
-        by_experiment.setdefault(f"{name}, {row['task']}", []).append(pairs)
-        tasks.setdefault(row["task"], []).append(pairs)
-    joined = {where: np.concatenate(pairs, axis=1) for where, pairs in by_experiment.items()}
-    lines = [_worth(where, *pairs) for where, pairs in joined.items()]
-    if not lines:
+    there = [RESULTS / f"{name}.json" for name in OTHERS]
+    rows = [row for path in there if path.exists() for row in read_json(path)["rows"]]
+    once = {str(row["provenance"]): row for row in rows if row.get("likeness")}
+    for row in once.values():  # tables borrow rows of others
+        tasks.setdefault(row["task"], []).append(np.array([row["likeness"], row["normalized"]]))
+    joined = {task: np.concatenate(pairs, axis=1) for task, pairs in tasks.items()}
+    if not joined:
         return []
     everything = np.concatenate(list(joined.values()), axis=1)
-    shares = [_rank_shares(np.concatenate(pairs, axis=1)) for pairs in tasks.values()]
-    rho = pearson(*np.concatenate(shares, axis=1))
+    rho = pearson(*np.concatenate([_rank_shares(pairs) for pairs in joined.values()], axis=1))
     within = ("all, ranked within their tasks", everything.shape[1], _shown(rho), *["–"] * 4)
-    return [*lines, _worth("all", *everything), within]
+    return [*(_worth(task, *pairs) for task, pairs in joined.items()), _worth("all", *everything), within]
 
 
 def _rank_shares(pairs: np.ndarray) -> np.ndarray:
@@ -210,7 +210,7 @@ def _shown(value: float | None) -> str:
 
 
 OTHERS_HEAD = (
-    "experiment, task", "runs", "ρ", f"ρ below {GOOD}", "good above others", f"runs from {GOOD} on",
+    "task", "runs", "ρ", f"ρ below {GOOD}", "good above others", f"runs from {GOOD} on",
     "their likeness: median, lowest tenth",
 )  # fmt: skip
 ABOUT_OTHERS = f"""
@@ -226,30 +226,14 @@ not to be ranked by it; the last line ranks each among those of its own task onl
 """
 
 
-HEAD = ("task", "variants × seeds", "updates", "ρ, runs", "ρ, evaluations", "returns", "commit", "note")
+HEAD = ("task", "variants", "runs", "ρ, runs", "ρ, evaluations", "returns")
 
 
 def _cells(row: dict[str, Any], everything: list[dict[str, Any]]) -> tuple:
-    variants = [value for value in row["variants"].values() if value] if row["variants"] else everything
-    if not variants:
-        only = f" --only={row['task']}" if row["task"] in TASKS else ""
-        return (
-            row["task"],
-            *[""] * (len(HEAD) - 2),
-            f"pending: python -m experiments.studies.doctor{only}",
-        )
-    finals = np.concatenate([value["normalized"] for value in variants])
-    names = ", ".join(f"{name} {value['seeds'][0]}–{value['seeds'][-1]}"
-                      for name, value in row["variants"].items() if value)  # fmt: skip
-    return (
-        row["task"],
-        names or f"{len(finals)} runs",
-        ", ".join(sorted({f"{value['updates']:,}" for value in variants})),
-        *(_shown(row[key]) for key in ("runs", "evaluations")),
-        f"{finals.min():.2f} … {finals.max():.2f}",
-        ", ".join(sorted({value["provenance"]["commit"][:8] for value in variants})),
-        f"pending: {', '.join(row['pending'])}" if row["pending"] else "",
-    )
+    finals = [x for run in row["variants"].values() or everything for x in run["normalized"]]
+    spread = f"{min(finals):.2f} … {max(finals):.2f}" if finals else "–"
+    numbers = (_shown(row[key]) for key in ("runs", "evaluations"))
+    return row["task"], ", ".join(row["variants"]) or "all", len(finals), *numbers, spread
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-from experiments.lib.markdown import full_markdown
+from experiments.lib.markdown import run_table
 from experiments.lib.table import RUNS, Row, Table, main
 from iqlearn_jax.data.demos import Demos
 from iqlearn_jax.envs.spaces import spec_from_spaces
@@ -61,14 +61,14 @@ ROWS = {
 }
 PREFACE = f"""# Other data beside the demonstrations
 
-`python -m experiments.studies.other_data`. CartPole offline from 25 transitions (every 20th step of the
-bundled demonstration); the first row sees {STEPS:,} steps of uniformly random play besides (`--data`), whose
-episodes have 22 steps on average. Interquartile means [95 % bootstrap over 20 seeds] of final policies, 100
-deterministic episodes each; settings were chosen on seeds below 1000. Hardware: {{hardware}}.
+CartPole offline from 25 transitions (every 20th step of the bundled demonstration); the first row sees
+{STEPS:,} steps of uniformly random play besides (`--data`), whose episodes have 22 steps on average. Scores
+are interquartile means [95 % bootstrap over 20 seeds] of final policies, 100 deterministic episodes each; 0
+is the uniform policy, 1 the expert. Settings were chosen on seeds below 1000.
 
 """
 PANELS = {"CartPole, 25 transitions, offline": tuple(ROWS)}
-TABLE = Table("studies.other_data", ROWS, PREFACE, full_markdown, PANELS)
+TABLE = Table("studies.other_data", ROWS, PREFACE, run_table, PANELS)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

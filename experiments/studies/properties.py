@@ -34,6 +34,7 @@ from experiments.studies.processes import (
     shuffled,
 )
 from experiments.studies.properties_page import FEW, KINDS, write
+from experiments.studies.properties_page import write_page as write_page  # for reproduce.py
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.ops.iq.soft import soft_policy
 from iqlearn_jax.ops.tabular.mdp import occupancy
@@ -98,7 +99,7 @@ def main() -> None:
     for name in METHODS:
         rows.append(measured(name, count, marks))
         print(rows[-1], flush=True)
-    write(rows, count, " --quick" if quick else "")
+    write(rows, count, " (--quick)" if quick else "")
 
 
 if __name__ == "__main__":

@@ -7,12 +7,12 @@ import numpy as np
 
 from experiments.lib import command
 from experiments.lib.figures import IMAGES
-from experiments.lib.markdown import markdown_table
+from experiments.lib.markdown import markdown_table, origin
 from experiments.lib.stated import NO_TABLE, PROPERTIES, STATED
 from experiments.lib.table import RESULTS
 from experiments.studies.processes import ACTIONS, ALPHA, CHAINS, DRAWS, GAMMA, STATES, TEMPERATURE
 from iqlearn_jax.report import style
-from iqlearn_jax.runs.files import write_json
+from iqlearn_jax.runs.files import read_json, write_json
 
 KINDS = {"deterministic": True, "stochastic": False}
 FEW = 12  # rows of the expert where shuffling is measured
@@ -25,39 +25,30 @@ PANELS = {
         "max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics",
     ),
 }  # fmt: skip
-STATED_HEAD = ("method", "adversarial", "reward", "directly optimised", "source")
-HEAD = ("method", "distance, deterministic", "distance, stochastic", "moved by shuffling")
+HEAD = ("method", *PROPERTIES, "distance", "moved by shuffling")
 PREFACE = f"""# The five properties of Table 1
 
-Garg et al. tick five properties. Three follow from the equations; convergence and dynamics-awareness are
-measured below for every method with a tabular form. The paper's claims about IQ-Learn itself are: one concave
-problem in Q (proposition 3.5, which needs a φ that does not fall: χ² as printed does beyond r = 2α, and TV's
-constraint is not convex in Q; `tests/ops/test_tabular.py` measures it), a policy that heeds the dynamics, no
-game, any reward.
-
-## The paper's ticks
+Garg et al. tick five properties. Three follow from the equations ([each method's](../methods/README.md));
+convergence and dynamics-awareness are measured for every method with a tabular form. The paper's claims
+about IQ-Learn itself are: one concave problem in Q (proposition 3.5, which needs a φ that does not fall: χ²
+as printed does beyond r = 2α, and TV's constraint is not convex in Q; `tests/ops/test_tabular.py` measures
+it), a policy that heeds the dynamics, no game, any reward.
 
 ✓ and ✗ are the paper's ("convergence": a proof exists that the method finds the correct policy with enough
 data); a * says that equations or measurements say otherwise, as listed below. Measured means: moved by less
-than {UNMOVED}, or an occupancy within {NEAR} of the one it is compared with, on both kinds of processes.
+than {UNMOVED}, or an occupancy within {NEAR} of the one it is compared with, on both kinds of processes. –:
+the paper has no such row, or the method no tabular form. The distance is that on stochastic processes.
 
 """
-STATED_PREFACE = """
-## What the equations say
+MEASURED = """
+## How it was measured
 
-Equations: each method's [page](../methods/README.md).
-
-"""
-MEASURED_PREFACE = """
-## Convergence and dynamics-awareness, measured
-
-`python -m experiments.studies.properties{option}`: {count} random processes of {states} states and {actions}
-actions, γ = {gamma}; {updates:,} updates of {rows} rows with falling rates (gail, airl, asaf: a quarter as
-many, each of four steps of all {rows} chains). Interquartile means over processes [95 % bootstrap]. GAIL's
-rates were chosen on other processes (seed 7); no other method's were tuned. A policy is estimated from
-{draws} actions in each state, which alone makes a distance of about 0.01.
-
-iq is the offline form, with the value term over the expert's rows; "iq, online" has a replay.
+{count} random processes{option} of {states} states and {actions} actions, γ = {gamma}; {updates:,} updates
+of {chains} rows with falling rates (gail, airl, asaf: a quarter as many, each of four steps of all {chains}
+chains). Interquartile means over processes [95 % bootstrap]; {hours:.1f} hours of computing. GAIL's rates
+were chosen on other processes (seed 7); no other method's were tuned. A policy is estimated from {draws}
+actions in each state, which alone makes a distance of about 0.01. iq is the offline form, with the value term
+over the expert's rows; "iq, online" has a replay.
 
 **Distance**: total variation between the learned policy's occupancy and, for IQ-Learn, that of its
 objective's exact maximiser (χ², α = {alpha}, τ = {temperature}), for all others that of the expert, who is
@@ -72,49 +63,61 @@ expert and the same random numbers. Exactly 0: the method does not look at trans
 tables fit the expert's actions in all states whatever the dynamics, and hardly anything moves.
 
 Not measured, having no tabular form: {no_table}.
-
-Hardware: {hardware}, commit {commit}; {hours:.1f} hours of computing.
-
 """
 
 
-def write(rows: list[dict[str, Any]], count: int, option: str) -> None:
+def write(rows: list[dict[str, Any]], count: int, option: str = "") -> None:
     """docs/results/properties.{json,md} and the figure."""
     made = command.made()
-    facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "rows": CHAINS}
+    facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "chains": CHAINS}
     facts |= {"draws": DRAWS, "few": FEW, "alpha": ALPHA, "temperature": TEMPERATURE}
-    facts |= {"updates": rows[0]["updates"][-1]}
+    facts |= {"updates": rows[0]["updates"][-1], "option": option}
     stated = {name: {**entry._asdict(), "remarks": dict(entry.remarks)} for name, entry in STATED.items()}
     write_json(
         RESULTS / "properties.json",
         {"name": "properties", "provenance": made} | facts | {"rows": rows, "stated": stated},
     )
     draw(rows)
-    lines = [
-        (row["method"], *map(_text, (*(row[kind][-1] for kind in KINDS), row["shuffled"]))) for row in rows
-    ]
-    more = {"hardware": made["hardware"], "commit": made["commit"][:8], "option": option}
-    more["no_table"] = "; ".join(f"{name} ({why})" for name, why in NO_TABLE.items())
-    more["hours"] = sum(row["wall_seconds"] for row in rows) / 3600
-    words = [(name, *(getattr(STATED[name], key) for key in STATED[name]._fields[:4])) for name in STATED]
-    page = PREFACE + ticks_page(rows) + STATED_PREFACE + markdown_table(STATED_HEAD, words)
-    page += MEASURED_PREFACE.format(**facts, **more) + markdown_table(HEAD, lines)
+    write_page()
+
+
+def write_page() -> None:
+    """docs/results/properties.md from the file beside it."""
+    content = read_json(RESULTS / "properties.json")
+    rows, no_table = content["rows"], "; ".join(f"{name} ({why})" for name, why in NO_TABLE.items())
+    hours = sum(row["wall_seconds"] for row in rows) / 3600
+    page = PREFACE + origin("studies.properties", [content]) + markdown_table(HEAD, lines(rows)) + "\n"
+    page += "".join(f"- {remark}.\n" for remark in remarks(rows))
+    page += MEASURED.format(**{"option": "", "chains": CHAINS, **content}, no_table=no_table, hours=hours)
     page += "\n![Distance over updates, stochastic processes](../images/properties_distance.png)\n"
     (RESULTS / "properties.md").write_text(page)
 
 
-def ticks_page(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The paper's table, and one sentence for each tick that equations or measurements do not bear out."""
-    cells, remarks = [], []
-    for name, entry in STATED.items():
-        other = {**entry.remarks, **(contradictions(rows, name) if entry.ticks else {})}
-        if entry.ticks:
-            ticks = zip(entry.ticks, PROPERTIES, strict=True)
-            cells.append((name, *(tick + ("*" if key in other else "") for tick, key in ticks)))
-        remarks += [
-            f"- {name}, {key} {entry.ticks[PROPERTIES.index(key)]}: {words}." for key, words in other.items()
-        ]
-    return markdown_table(("method", *PROPERTIES), cells) + "\n" + "\n".join(remarks) + "\n"
+def lines(rows: Sequence[Mapping[str, Any]]) -> list[tuple]:
+    """A method's ticks in the paper, those that do not hold marked, and what was measured."""
+    measured = {row["method"]: (_text(row["stochastic"][-1]), _text(row["shuffled"])) for row in rows}
+    cells = []
+    for name in dict.fromkeys((*STATED, *measured)):
+        ticks = STATED[name].ticks if name in STATED else ""
+        wrong = against(rows, name) if ticks else {}
+        marked = [t + ("*" if key in wrong else "") for t, key in zip(ticks, PROPERTIES, strict=False)]
+        cells.append((name, *(marked or ["–"] * len(PROPERTIES)), *measured.get(name, ("–", "–"))))
+    return cells
+
+
+def remarks(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """One sentence for each tick that equations or measurements do not bear out."""
+    return [
+        f"{name}, {key} {entry.ticks[PROPERTIES.index(key)]}: {words}"
+        for name, entry in STATED.items()
+        for key, words in against(rows, name).items()
+    ]
+
+
+def against(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, str]:
+    """{property: what equations or measurements say} where that is not what the paper's tick says."""
+    entry = STATED[name]
+    return {**entry.remarks, **(contradictions(rows, name) if entry.ticks else {})}
 
 
 def contradictions(rows: Sequence[Mapping[str, Any]], name: str) -> dict[str, str]:

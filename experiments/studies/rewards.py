@@ -2,10 +2,10 @@
 
 `python -m experiments.studies.rewards [--list] [--only=TASK,...] [--kinds=KIND,...] [--measure]`
 
-The reward is that of a run that another experiment trained (its command stands in pending rows): the final
-one of its first seed, or where it says so that of the first snapshot like the demonstrations (chosen without
-a reward). Measured on ten episodes each of random play, of that run's policy (where it kept snapshots, also
-of those nearest to 25 % and 50 % of training) and of the expert (`experiments.studies.reward_measures`).
+The reward is that of a run that another experiment trained (`--list` has its command): the final one of its
+first seed, or where it says so that of the first snapshot like the demonstrations (chosen without a reward).
+Measured on ten episodes each of random play, of that run's policy (where it kept snapshots, also of those
+nearest to 25 % and 50 % of training) and of the expert (`experiments.studies.reward_measures`).
 Where a run is soon as good as its expert, those policies say little; so the correlation is also given with
 policies of any of its seeds at about 25 % and 50 % of the expert's return in their places. Then, unless
 `--measure` is given, policies are trained from scratch: on the recovered reward (SAC or soft Q-learning;
@@ -248,20 +248,9 @@ def result(name: str, train: Collection[str]) -> dict[str, Any] | None:
         return None
     row = {"name": name, "dynamics": task.dynamics} | measure(name, source, task.run, task.at)
     if task.minutes:
-        minutes = round(task.minutes / len(KINDS))
-        row["policies"] = {
-            kind: trained(FOLDER, name, task, kind, kind in train)
-            or {"note": f"pending: {AGAIN.format(name)} --kinds={kind} (about {minutes} minutes)"}
-            for kind in KINDS
-        }
+        policies = {kind: trained(FOLDER, name, task, kind, kind in train) for kind in KINDS}
+        row["policies"] = {kind: policy for kind, policy in policies.items() if policy}
     return row
-
-
-def pending(name: str) -> dict[str, Any]:
-    """The row of a task whose run is not there."""
-    minutes = max(1, TASKS[name].minutes)
-    note = f"pending: {TASKS[name].command}, then {AGAIN.format(name)} (about {minutes} minutes)"
-    return {"name": name, "note": note}
 
 
 def write(only: list[str], train: Collection[str]) -> None:
@@ -271,9 +260,16 @@ def write(only: list[str], train: Collection[str]) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     for name in only:
         rows[name] = result(name, train) or rows.get(name, {})
-        ordered = [rows[other] if "measures" in rows.get(other, {}) else pending(other) for other in TASKS]
+        ordered = [rows[other] for other in TASKS if "measures" in rows.get(other, {})]
         write_json(path, {"name": "rewards", "rows": ordered})
-        (RESULTS / "rewards.md").write_text(page(ordered, __doc__ or ""))
+        write_page()
+
+
+def write_page() -> None:
+    """docs/results/rewards.md from the file beside it."""
+    rows = json.loads((RESULTS / "rewards.json").read_text())["rows"]
+    about = (__doc__ or "").split("\n\n", 2)[2]
+    (RESULTS / "rewards.md").write_text(page(rows, about))
 
 
 def main() -> None:
@@ -282,7 +278,7 @@ def main() -> None:
     options = command.parse(__doc__, "list", "only", "kinds", "measure")
     names, kinds = command.chosen(options.only, TASKS), command.chosen(options.kinds, KINDS, "--kinds")
     if options.list:
-        print(*(f"{name}: {TASKS[name].command}" for name in names), sep="\n")
+        print(*(f"{name}: {TASKS[name].command}, then {AGAIN.format(name)}" for name in names), sep="\n")
     else:
         write(names, () if options.measure else kinds)
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.lib.figures import normalized_curve
-from experiments.lib.markdown import markdown_table, score
+from experiments.lib.markdown import markdown_table, score, with_legend
 from experiments.lib.table import Row, Table, main
 
 BASE = {"first_seed": 100, "seeds": 10, "updates": 15_000, "eval_every": 3000, "eval_episodes": 5}
@@ -38,13 +38,13 @@ VARIANTS: dict[str, dict[str, Any]] = {
 }
 PREFACE = """# What keeps continuous IQ-Learn from diverging
 
-`python -m experiments.studies.stability`: brax inverted_double_pendulum (`generalized`), online from one
+Brax inverted_double_pendulum (`generalized`), online from one
 demonstration, 15,000 steps, ten tuning seeds (100–109), one choice changed at a time from the preset
 `config.presets.stable_sac`. 0 is the uniform policy, 1 the expert. "fall" is the mean over seeds of
 the best evaluation minus the last one: what was learned and lost again. "rewards" are the smallest and
 largest recovered reward in a batch at the end, "V" the mean soft value there (means over seeds); with χ²
 over both kinds of samples their bounds are ±4α = ±2 and about ±200.
-Hardware: {hardware}. By our notes the
+By our notes the
 rows of commit 582e574 run later (the last nine of them, and the ends of `chi2_over_expert` and
 `value_term_mixture`) ran with the flag `XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=`
 ([performance.md](../performance.md)). Folders did not record flags then; the log has one process for
@@ -59,8 +59,7 @@ rows of commit 582e574 run later (the last nine of them, and the ends of `chi2_o
   one with negative values to end quickly (`terminal_zero`). A learned absorbing state and the bound
   ±4α/(1−γ) both mend it.
 - *Where Q is pushed down there must be a sample.* V(s) in the mixture term under a target network pushes
-  actions that no sample holds ([why](../research/08-target-networks-and-bounds.md)); E_ρ[Q − γV'] and
-  (1−γ)V(s0) do not.
+  actions that no sample holds; E_ρ[Q − γV'] and (1−γ)V(s0) do not.
 - *Layer norm* in the critic.
 - *A target network.* Without one (`no_target`) the gradient reaches V(s') too, as J has it, and the square
   obeys its bound; but values sink towards their lower bound before the policy has found the expert.
@@ -68,13 +67,12 @@ rows of commit 582e574 run later (the last nine of them, and the ends of `chi2_o
 **What does not** (within the preset's interval, which is wide): clipping targets, a temperature ten times
 smaller or larger or learned, the value term at the start states. One critic and raw inputs end higher
 than the preset here, 0.968 each, within its interval too; the preset keeps two critics, since on Hopper
-values climb twice as fast with one ([seen](../research/04-why-a-perfect-policy-is-lost.md)). Rewards of
-single samples leave ±2 in every variant; our reading, not measured: next to a terminal Q has to jump to
-±200, and where it has not yet, r = Q − γV' is large.
+values climb twice as fast with one. Rewards of single samples leave ±2 in every
+variant; our reading, not measured: next to a terminal Q has to jump to ±200, and where it has not yet, r
+= Q − γV' is large.
 
 Learning rates that fall to 0 (`rates_fall`) are no help in so short a run. MuJoCo's presets, whose runs are
-twenty times as long, have them for a reason
-[seen on Hopper](../research/04-why-a-perfect-policy-is-lost.md).
+twenty times as long, have them for a reason seen on Hopper.
 
 The authors' settings together (`paper`) learn next to nothing in 15,000 steps here; their runs are
 longer.
@@ -84,28 +82,26 @@ longer.
 
 def markdown(results: list[dict[str, Any]]) -> str:
     """One line per variant."""
-    head = (
-        "variant", "changes", "IQM [95 %]", "worst", "fall", "rewards", "V", "entropy", "steps", "commit",
-    )  # fmt: skip
-    return markdown_table(head, [_cells(row) for row in results])
+    head = ("variant", "changes", "score [95 %]", "worst seed", "fall", "rewards", "V")
+    return with_legend(markdown_table(head, [_cells(row) for row in results]))
 
 
 def _cells(row: dict[str, Any]) -> tuple:
-    if "method" not in row:
-        return (row["task"], *[""] * 8, row["note"])
-    changes = ", ".join(f"`{key}={value}`" for key, value in VARIANTS[row["name"]].items())
+    changes = VARIANTS[row["name"]]
+    short = (
+        "the authors' nine choices"
+        if row["name"] == "paper"
+        else ", ".join(f"`{key}={value}`" for key, value in changes.items())
+    )
     curve, last = normalized_curve(row), row["last_metrics"]
     return (
         row["name"],
-        changes,
+        short,
         score(row),
         f"{min(row['normalized']):.3f}",
         f"{np.mean(curve.max(axis=0) - curve[-1]):.3f}",
         f"{last['iq/reward_min']:.1f} … {last['iq/reward_max']:.1f}",
         f"{last['iq/value']:.0f}",
-        f"{last['policy/entropy']:.1f}",
-        f"{row['env_steps']:,}",
-        row["provenance"]["commit"][:8],
     )
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from experiments.lib import command
 from experiments.lib.figures import IMAGES
-from experiments.lib.markdown import markdown_table
+from experiments.lib.markdown import markdown_table, origin
 from experiments.lib.table import RESULTS
 from experiments.studies.processes import ACTIONS, GAMMA, STATES, random_worlds
 from iqlearn_jax.ops.baselines.dice import donsker_varadhan
@@ -25,7 +25,7 @@ from iqlearn_jax.ops.iq.objectives import iq_loss
 from iqlearn_jax.ops.iq.soft import soft_policy
 from iqlearn_jax.ops.tabular.mdp import MDP, occupancy
 from iqlearn_jax.report import style
-from iqlearn_jax.runs.files import write_json
+from iqlearn_jax.runs.files import read_json, write_json
 
 SIZES, BATCHES, PROCESSES = (1, 4, 16, 64, 256, 1024), 20_000, 10
 SPREAD = 1.0  # deviation of ν
@@ -120,20 +120,28 @@ def main() -> None:
     rows, made = measure_all(), command.made()
     facts = {"processes": PROCESSES, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "batches": BATCHES}
     write_json(RESULTS / "unbiased.json", {"name": "unbiased", "provenance": made} | facts | {"rows": rows})
+    write_page()
+    draw(rows)
+
+
+def write_page() -> None:
+    """docs/results/unbiased.md from the file beside it."""
+    content = read_json(RESULTS / "unbiased.json")
     lines = [
         (NAMES[r["method"]], r["batch"], f"{r['value_bias']:+.4f} ± {r['value_error']:.4f}",
          f"{r['gradient_bias']:.4f}", f"{r['gradient_error']:.4f}")
-        for r in rows
+        for r in content["rows"]
     ]  # fmt: skip
     head = ("objective", "batch", "bias of the value ± standard error", "bias of the gradient", "noise there")
-    origin = (
-        f"{PROCESSES} processes of {STATES} states and {ACTIONS} actions, γ = {GAMMA}; {BATCHES:,} batches "
-        f"of each size; means over processes. {made['hardware']}, commit {made['commit'][:8]}."
+    facts = (
+        f"{content['processes']} processes of {content['states']} states and {content['actions']} actions, "
+        f"γ = {content['gamma']}; {content['batches']:,} batches of each size; means over processes.\n\n"
     )
-    picture = "![Bias of the gradient over the batch's size](../images/unbiased.png)"
-    page = f"# Biased and unbiased reverse KL\n\n{__doc__}\n{origin}\n\n{picture}\n\nDotted: noise.\n\n"
-    (RESULTS / "unbiased.md").write_text(page + markdown_table(head, lines))
-    draw(rows)
+    about = (__doc__ or "").split("\n\n", 1)[0], (__doc__ or "").split("`. ", 1)[1].rpartition(" Writes")[0]
+    page = "# Biased and unbiased reverse KL\n\n" + "\n\n".join((*about, facts))
+    page += origin("studies.unbiased", [content]) + markdown_table(head, lines)
+    page += "\n![Bias of the gradient over the batch's size](../images/unbiased.png)\n\nDotted: noise.\n"
+    (RESULTS / "unbiased.md").write_text(page)
 
 
 if __name__ == "__main__":

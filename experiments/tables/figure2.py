@@ -13,10 +13,10 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from experiments.lib.comparison import compare, compare_table
+from experiments.lib.comparison import compare, verdicts
 from experiments.lib.demonstrations import SHARED, own_demos
 from experiments.lib.figures import write_scores
-from experiments.lib.markdown import markdown_table, rows_done, score
+from experiments.lib.markdown import markdown_table, score, with_legend
 from experiments.lib.table import RUNS, Row, Table, borrowed, main
 from experiments.tables.table1 import (
     DEMOS,
@@ -99,14 +99,12 @@ def lacking(task: str, search: str, shared: Path) -> str:
 
 PREFACE = """# Figure 2: offline, over numbers of demonstrations
 
-`python -m experiments.tables.figure2` (shared demonstrations beside the checkout). Interquartile means over
-20 seeds [95 % bootstrap] of final policies, 10 deterministic episodes each, seeds from 8000 on; 0 is the
-uniform policy, 1 the mean of all episodes of the file; nothing is clipped. "paper": its plot at one
-subsampled demonstration, read to 5 % of the axis, normalised by its own expert and the uniform policy;
-LunarLander's is left out, since the uniform policy's return in its version is not given. On thinned-out
-demonstrations AVRIL sees two actions to a row, the others one: hence the tables
-[with both](#with-both-actions-of-a-row). Hardware: {hardware}.
-Every row with returns, commit and command: [figure2.json](figure2.json).
+Interquartile means over 20 seeds (from 8000 on) [95 % bootstrap] of final policies, 10 deterministic episodes
+each; 0 is the uniform policy, 1 the mean of all episodes of the file; nothing is clipped. The table holds
+thinned-out demonstrations (every 20th step on CartPole, every 5th elsewhere) by their number; on whole ones
+nearly all methods are at the expert's level ([table1.md](table1.md)). "paper": its plot at one subsampled
+demonstration, read to 5 % of the axis, normalised by its own expert and the uniform policy; LunarLander's is
+left out, since the uniform policy's return in its version is not given. –: not run, or not in the paper.
 
 """
 BOTH = """
@@ -114,43 +112,42 @@ BOTH = """
 
 AVRIL's objective reads what the expert did after each kept step, twice as many actions as the others see on
 thinned-out demonstrations. `next_actions` shows them to IQ-Learn and to cloning as well
-([iq.md](../methods/iq.md)); their settings were searched like all others'. On CartPole others had been run on
-these seeds before ([other data](../research/10-other-kinds-of-data.md)).
+([iq.md](../methods/iq.md)); their settings were searched like all others'. Among these three:
 
 """
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    """Comparisons first, then one table for each task and setting."""
-    done = {row["name"]: row for row in results if "method" in row}
+    """The table, then what the comparisons say."""
+    done = {row["name"]: row for row in results}
+    page = with_legend(score_table(done))
+    if write_scores("figure2", panels(done, FIGURE2), DEMOS):
+        page += "\n![Scores over demonstrations](../images/figure2_scores.png)\n"
+    shared, made_here, both = compared(done)
+    page += "\n## Comparisons, whole and thinned out\n\n" + verdicts(compare(shared))
+    page += BOTH + verdicts(compare(both))
+    return page + "\n## From experts trained here\n\n" + verdicts(compare(made_here))
+
+
+def compared(done: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+    """Rows that may be compared with each other: of shared demonstrations, of those made here, and those that
+    see a row's next action.
+    """
     one_action = {name: row for name, row in done.items() if "_next_" not in name}
     made_here = {name: row for name, row in one_action.items() if name.startswith("own")}
     shared = {name: row for name, row in one_action.items() if name not in made_here}
-    picture = write_scores("figure2", panels(done, FIGURE2), DEMOS)
-    page = "![Scores over demonstrations](../images/figure2_scores.png)\n" if picture else ""
-    page += both_actions(done) + "\n## Every comparison\n\n" + compare_table(compare(shared))
-    for task, (setting, words) in product(CLASSIC, SETTINGS.items()):
-        page += f"\n## {task}, {words}\n\n" + score_table(
-            done, f"{task}_{setting}", DEMOS, paper(task, setting)
-        )
-    if pairs := compare(made_here):
-        page += "\n## Every comparison on demonstrations made here\n\n" + compare_table(pairs)
-    for task, (setting, words) in product(OWN, SETTINGS.items()):
-        page += f"\n## {task}, {words}, demonstrations made here\n\n"
-        page += score_table(done, f"own_{task}_{setting}", (1, 10), {})
-    return page + rows_done(done, results)
+    both = {name.replace("_next_", "_"): row for name, row in done.items() if "_next_" in name}
+    both |= {name: row for name, row in shared.items() if "_sparse_avril_" in name}
+    return shared, made_here, both
 
 
-def both_actions(done: Mapping[str, Any]) -> str:
-    """Those that see a row's next action, beside each other."""
-    names = {name.replace("_next_", "_"): name for name in done if "_next_" in name}
-    names |= {name: name for name in done if "_sparse_avril_" in name and not name.startswith("own")}
-    rows = {name: done[source] for name, source in names.items()}
-    page = BOTH + compare_table(compare(rows))
-    for task in CLASSIC:
-        page += f"\n### {task}, {SETTINGS['sparse']}, both actions\n\n"
-        page += score_table(done, f"{task}_sparse", DEMOS, {}, (*NEXT, "avril"))
-    return page
+def comparisons(results: list[dict[str, Any]]) -> dict[str, list]:
+    """Every pair, for the result file."""
+    names = ("comparisons", "comparisons_made_here", "comparisons_both_actions")
+    groups = compared({row["name"]: row for row in results})
+    return {
+        name: [pair._asdict() for pair in compare(rows)] for name, rows in zip(names, groups, strict=True)
+    }
 
 
 def paper(task: str, setting: str) -> dict[str, float]:
@@ -161,24 +158,19 @@ def paper(task: str, setting: str) -> dict[str, float]:
     return {method: (value - low) / (high - low) for method, value in PAPER[task].items()}
 
 
-def score_table(
-    done: Mapping[str, Any],
-    stem: str,
-    demos: tuple[int, ...],
-    theirs: dict[str, float],
-    methods: tuple[str, ...] = FIGURE2,
-) -> str:
-    """Methods by numbers of demonstrations, the paper's figure behind the first."""
+def score_table(done: Mapping[str, Any]) -> str:
+    """Tasks and methods by numbers of demonstrations, thinned out, the paper's figure behind."""
     lines = []
-    for method in methods:
-        cells = [done.get(f"{stem}_{method}_{count}") for count in demos]
-        words = [score(cell) if cell else "pending" for cell in cells]
-        paper_says = [f"{theirs[method]:.2f}" if method in theirs else "–"] if theirs else []
-        lines.append((method, *words, *paper_says))
-    return markdown_table(("method", *map(str, demos), *(["paper, at 1"] if theirs else [])), lines)
+    for task, method in product(CLASSIC, (*FIGURE2, *NEXT)):
+        rows = [done.get(f"{task}_sparse_{method}_{count}") for count in DEMOS]
+        theirs = paper(task, "sparse").get(method)
+        if any(rows):
+            last = "–" if theirs is None else f"{theirs:.2f}"
+            lines.append((task, label(method), *map(score, rows), last))
+    return markdown_table(("task", "method", *map(str, DEMOS), "paper, at 1"), lines)
 
 
-TABLE = Table("tables.figure2", shared_rows() | own_rows() | next_rows(), PREFACE, markdown)
+TABLE = Table("tables.figure2", shared_rows() | own_rows() | next_rows(), PREFACE, markdown, more=comparisons)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

@@ -15,7 +15,7 @@ objective recovers from the expert's exact occupancy; what the learned reward la
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +23,7 @@ import numpy as np
 
 from experiments.lib import command
 from experiments.lib.figures import IMAGES
-from experiments.lib.markdown import markdown_table
+from experiments.lib.markdown import markdown_table, origin
 from experiments.lib.table import RESULTS, run_row
 from experiments.tables import control, core
 from iqlearn_jax.config.files import load_config
@@ -182,21 +182,27 @@ def write(folders: dict[str, Path]) -> None:
         (IMAGES / f"{name}.png").write_bytes(image)
     made = json.loads((folder / "provenance.json").read_text())
     RESULTS.mkdir(parents=True, exist_ok=True)
-    write_json(RESULTS / "gridworld.json", {"name": "gridworld", "provenance": made, "rows": rows})
-    facts = f"The demonstrations visit {seen.sum()} of {seen.size} (s, a). "
-    (RESULTS / "gridworld.md").write_text(page(rows, made, facts, config.first_seed))
+    counts = {"visited": int(seen.sum()), "pairs": seen.size, "first_seed": config.first_seed}
+    write_json(
+        RESULTS / "gridworld.json", {"name": "gridworld", "provenance": made} | counts | {"rows": rows}
+    )
+    write_page()
 
 
-def page(rows: list[dict[str, Any]], made: dict[str, Any], facts: str, seed: int) -> str:
-    """The table and the pictures."""
+def write_page() -> None:
+    """docs/results/gridworld.md from the file beside it: the table and the pictures."""
+    content = json.loads((RESULTS / "gridworld.json").read_text())
     head = ("reward", "EPIC", "projected", "gap", "projected, all (s, a)", "gap, all (s, a)")
-    lines = [(name, *(f"{value:.3f}" for value in numbers)) for name, *numbers in (r.values() for r in rows)]
-    origin = f"{facts}Commit {made['commit'][:8]}, {made['hardware']}."
-    return (
-        f"# Gridworld rewards\n\n{__doc__}\n{origin}\n\n{markdown_table(head, lines)}\n"
+    rows = (row.values() for row in content["rows"])
+    lines = [(name, *(f"{value:.3f}" for value in numbers)) for name, *numbers in rows]
+    about = (__doc__ or "").split("\n\n", 2)[2]
+    facts = f"The demonstrations visit {content['visited']} of {content['pairs']} (s, a). "
+    (RESULTS / "gridworld.md").write_text(
+        f"# Gridworld rewards\n\n{about}\n{facts}{origin('tables.gridworld', [content])}"
+        f"{markdown_table(head, lines)}\n"
         "![Reward and value maps: true, from the exact occupancy, from demonstrations]"
         "(../images/gridworld.png)\n\n"
-        f"{MAPS.format(demos=DEMOS, seed=seed)}\n\n"
+        f"{MAPS.format(demos=DEMOS, seed=content['first_seed'])}\n\n"
         "![Maps of the reward recovered from observations alone](../images/gridworld_states.png)\n"
     )
 

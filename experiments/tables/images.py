@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from experiments.lib.demonstrations import SHARED, own_demos
-from experiments.lib.markdown import full_markdown
+from experiments.lib.markdown import run_table
 from experiments.lib.table import RUNS, Row, Table, main
 from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.sampling import take_rows
@@ -81,12 +81,11 @@ ROWS = {
 ROWS = {name: row._replace(changes={"first_seed": FIRST_SEED, **row.changes}) for name, row in ROWS.items()}
 PREFACE = """# Learning from pixels
 
-`python -m experiments.tables.images`. MinAtar is gymnax's, without sticky actions; its experts are trained
-here. Pong's demonstrations are shared files beside the checkout; their expert is recurrent, so an imitator
-that sees four frames cannot match it exactly. Final policies, never the best checkpoint; each return is the
-mean of 10 deterministic episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; no score
-is clipped. Settings were chosen on seeds below 1000; these seeds were run once.
-Hardware: {hardware}. Failures stay in the table.
+MinAtar is gymnax's, without sticky actions; its experts are trained here. Pong's demonstrations are shared
+files beside the checkout; their expert is recurrent, so an imitator that sees four frames cannot match it
+exactly. Final policies; a score is the interquartile mean over seeds of normalised returns (10 deterministic
+episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; nothing is clipped). Settings were
+chosen on seeds below 1000; these seeds were run once. What else can be run: `--list`.
 
 """
 PANELS = {
@@ -94,7 +93,7 @@ PANELS = {
     "MinAtar Space Invaders": ("spaceinvaders", "spaceinvaders_bc"),
     "Pong": ("pong", "pong_offline", "pong_bc"),
 }
-TABLE = Table("tables.images", ROWS, PREFACE, full_markdown, PANELS)
+TABLE = Table("tables.images", ROWS, PREFACE, run_table, PANELS)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)

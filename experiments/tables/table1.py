@@ -14,15 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from experiments.lib.comparison import compare, compare_table
+from experiments.lib.comparison import Pair, compare, counts, verdicts
 from experiments.lib.demonstrations import SHARED
-from experiments.lib.figures import normalized_curve, write_scores
-from experiments.lib.markdown import full_markdown, markdown_table, rows_done, score
+from experiments.lib.figures import write_scores
+from experiments.lib.markdown import markdown_table, run_table, score, with_legend
 from experiments.lib.table import Row, Table, borrowed, main
 from experiments.tables import control
 from experiments.tables.tuning import CLASSIC, OFFLINE, ONLINE, PENDULUM, SEARCHES, searched
 from iqlearn_jax.report.read import method_name
-from iqlearn_jax.statistics import iqm
 
 FIRST_SEED = 8000
 DEMOS = (1, 3, 7, 10, 15)
@@ -38,7 +37,6 @@ LABELS = {
 DOUBLE = "inverted_double_pendulum"
 FIGURE2 = ("iq", "iq_w1", "bc", "edm", "avril", "value_dice")  # 20 seeds; figure2.py shows them, too
 HOPPER_HOURS = {"dac": 1.1, "sqil": 0.8, "value_dice": 1.0}  # hosts have no on-policy methods
-ENOUGH = 0.9  # of the expert: how many steps and seconds until there
 GRIDWORLD = ("offline", "bc", "max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
 
 
@@ -124,96 +122,102 @@ QUICK_NAMES += [f"cartpole_full_{method}_1" for method in OFFLINE]
 QUICK_NAMES += [f"cartpole_online_{method}" for method in ONLINE]
 PREFACE = """# Table 1
 
-`python -m experiments.tables.table1` (shared demonstrations beside the checkout). Interquartile means over
-seeds [95 % bootstrap] of final policies, 10 episodes each; 0 is the uniform policy, 1 the mean of all
-episodes of the file; nothing is clipped. Each method's settings were found by the same search:
-[tuning.md](tuning.md). What a method needs and promises: [properties.md](properties.md). What differs between
-rows: [below](#what-differs-between-rows). Hardware: {hardware}.
-Every row with its returns, commit and command: [table1.json](table1.json).
+Every method on the same data, networks, budget and evaluation. A score is the interquartile mean over seeds
+[95 % bootstrap] of final policies, 10 episodes each; 0 is the uniform policy, 1 the mean of all episodes of
+the file; nothing is clipped. Each method's settings were found by the same search ([tuning.md](tuning.md));
+what a method needs and promises: [properties.md](properties.md). What differs between rows:
+[below](#what-differs-between-rows). Scores over 1 to 15 demonstrations are drawn; their table is
+[figure2.md](figure2.md). –: not run.
+
+"""
+OFFLINE_COLUMNS = {
+    f"{task} {n}, {words}": f"{task}_{setting}_{{}}_{n}"
+    for setting, n, words in (("full", 1, "whole"), ("sparse", 3, "thinned out"))
+    for task in CLASSIC
+}
+ONLINE_COLUMNS = {
+    "cartpole": "cartpole_online_{}",
+    "acrobot": "acrobot_online_{}",
+    "double pendulum (brax)": f"{DOUBLE}_online_{{}}",
+    "Hopper-v5": "hopper_online_{}",
+}
+ABOUT_OFFLINE = """
+## Offline
+
+Columns: task, demonstrations, whole or every 20th step (CartPole) or 5th of them. Last column: in how many of
+all comparisons with the method, offline and online, IQ-Learn is better, equal, open, worse.
+
+"""
+ABOUT_ONLINE = """
+## Online, one demonstration
+
+21,000 steps on classic control (demonstrations thinned out as above), 61,000 on the pendulum, 300,000 on
+Hopper, whole demonstrations there.
 
 """
 DIFFERENCES = """
 ## What differs between rows
 
-- **Seeds** are those from 8000 on, on the double pendulum from 8100 on for all methods offline and for
-  IQ-Learn and ValueDICE online: those from 8000 on had been looked at with former presets.
+- **Seeds**: 20 from 8000 on offline (10 for regularised cloning, LSTD-μ and the successor features), 10
+  online, 2 on Hopper; on the double pendulum from 8100 on for IQ-Learn and ValueDICE.
 - **Two tasks were not searched.** The gridworld: configs/gridworld.py, 20,000 updates for IQ-Learn and
   cloning, 2,000 for those that know or model the process. Hopper: IQ-Learn has the preset that was
-  developed on it (seeds 6030 and 6031; [how it fares](../research/04-why-a-perfect-policy-is-lost.md)), the
-  others their papers' settings, with falling rates and the mean of the actors playing for all; 2 seeds, one
-  update to three of the 300,000 steps.
-- **Inputs on the double pendulum.** Online IQ-Learn and ValueDICE have whitened inputs, falling rates and
-  the mean of the actors, since both are better with them on tuning seeds; DAC learns nothing with them, for
-  the others it has not been tried ([whitening](../research/07-whitening.md)). Offline all have falling rates
-  and the mean of the actors.
+  developed on it (seeds 6030 and 6031), the others their papers' settings, with falling rates and the mean of
+  the actors playing for all; one update to three steps.
+- **Inputs on the double pendulum.** IQ-Learn and ValueDICE have whitened inputs, falling rates and the mean
+  of the actors, since both are better with them on tuning seeds; DAC learns nothing with them.
 - **Labels.** On thinned-out demonstrations AVRIL, LSTD-μ and the successor features see two actions to a
   row, the others one: their objectives read the expert's next action.
+- **The double pendulum offline** is left out: the presets of IQ-Learn and of cloning have changed since their
+  rows were run.
 - **Knowledge.** On the gridworld max_entropy and max_margin know the transition probabilities, the others
-  demonstrations only.
-- **Actions** of evaluations are the likeliest ones; on the gridworld, whose expert draws its actions, they
-  are drawn.
-- **"Steps to 0.9"**: until the first evaluation at which the interquartile mean over seeds was so high.
-  Evaluations are 1,000 steps apart on classic control, 5,000 on the pendulum, 15,000 on Hopper; offline
-  there is only the last one.
-"""
-
-PENDING = """
-Pending rows: `python -m experiments.tables.tuning --only=SEARCH`, then
-`python -m experiments.tables.table1 --only=ROW`; both go on where they stopped.
+  demonstrations only. Its actions are drawn, as its expert's are; elsewhere the likeliest is taken.
 """
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
-    """Where IQ-Learn is beaten, a table of scores for each task and setting, then every pair."""
-    done = {row["name"]: row for row in results if "method" in row}
-    drawn = write_scores("table1", panels(done, OFFLINE), DEMOS)
-    picture = "![Scores over demonstrations](../images/table1_scores.png)\n\n" if drawn else ""
-    page = compare_table(compare(done), picture)
-    for task in CLASSIC:
-        for setting, words in SETTINGS.items():
-            page += f"\n## {task}, offline, {words}\n\n" + offline_table(done, task, setting)
-        if task != "lunarlander":
-            names = {method: f"{task}_online_{method}" for method in ONLINE}
-            page += f"\n## {task}, online, one demonstration\n\n" + one_column(done, names)
-    for setting, methods in PENDULUM.items():
-        names = {method: f"{DOUBLE}_{setting}_{method}" for method in methods}
-        words = "offline" if setting == "full" else "online"
-        page += f"\n## {DOUBLE} (brax), {words}, one demonstration\n\n" + one_column(done, names)
-    names = {method: f"hopper_online_{method}" for method in ("iq", *HOPPER_HOURS)}
-    page += "\n## Hopper-v5, online, one demonstration\n\n" + one_column(done, names)
-    names = {name.replace("offline", "iq"): f"gridworld_{name}" for name in GRIDWORLD}
-    page += "\n## Gridworld, 30 demonstrations\n\n" + one_column(done, names)
-    return page + DIFFERENCES + rows_done(done, results) + (PENDING if len(done) < len(results) else "")
+    """Where IQ-Learn is beaten, then scores: offline, online, on the gridworld."""
+    done = {row["name"]: row for row in results}
+    pairs = compare(done)
+    page = verdicts(pairs)
+    if write_scores("table1", panels(done, OFFLINE), DEMOS):
+        page += "\n![Scores over demonstrations](../images/table1_scores.png)\n"
+    page += ABOUT_OFFLINE + score_table(done, OFFLINE, OFFLINE_COLUMNS, pairs)
+    online = dict.fromkeys((*ONLINE, *PENDULUM["online"], *HOPPER_HOURS))
+    page += ABOUT_ONLINE + score_table(done, online, ONLINE_COLUMNS, ())
+    page += "\n## Gridworld, 30 demonstrations\n\n"
+    page += score_table(done, GRIDWORLD, {"score [95 %]": "gridworld_{}"}, ())
+    return with_legend(page) + DIFFERENCES
 
 
-def offline_table(done: Mapping[str, Any], task: str, setting: str) -> str:
-    """Methods by numbers of demonstrations."""
-    lines = []
-    for method in OFFLINE:
-        cells = (done.get(f"{task}_{setting}_{method}_{demos}") for demos in DEMOS)
-        lines.append((method, *(score(cell) if cell else "pending" for cell in cells)))
-    return markdown_table(("method", *map(str, DEMOS)), lines)
-
-
-def one_column(done: Mapping[str, Any], names: Mapping[str, str]) -> str:
-    """Methods with their score, steps and time, and what it took to come near the expert."""
-    lines = []
-    for method, name in names.items():
-        result = done.get(name)
-        cells = (score(result), f"{result['env_steps']:,}", f"{result['wall_seconds']:.0f}") if result else ()
-        lines.append((method, *(cells + near_expert(result) if result else ("pending", "", "", "", ""))))
-    head = ("method", "score", "environment steps", "seconds", f"steps to {ENOUGH}", f"seconds to {ENOUGH}")
+def score_table(
+    done: Mapping[str, Any], methods: Collection[str], columns: Mapping[str, str], pairs: Collection[Pair]
+) -> str:
+    """Methods by columns {head: name of the row, {} the method}; methods and columns without a row are left
+    out. With pairs, what IQ-Learn is in comparison.
+    """
+    cells = {method: [done.get(name.format(method)) for name in columns.values()] for method in methods}
+    cells = {method: rows for method, rows in cells.items() if any(rows)}
+    kept = [i for i in range(len(columns)) if any(rows[i] for rows in cells.values())]
+    head = (
+        "method",
+        *(list(columns)[i] for i in kept),
+        *(("IQ-Learn better, equal, open, worse",) if pairs else ()),
+    )
+    lines = [
+        (
+            label("iq" if method == "offline" else method),
+            *(score(rows[i]) for i in kept),
+            *((counts(pairs, method),) if pairs else ()),
+        )
+        for method, rows in cells.items()
+    ]
     return markdown_table(head, lines)
 
 
-def near_expert(result: dict[str, Any]) -> tuple[str, str]:
-    """Environment steps and seconds until the first evaluation whose IQM over seeds is `ENOUGH`."""
-    curve = result["curve"]
-    scores = iqm(normalized_curve(result), axis=1) if curve["returns"] else np.zeros(0)
-    reached = np.flatnonzero(scores >= ENOUGH)
-    if not reached.size:
-        return "never", "never"
-    return f"{curve['env_steps'][reached[0]]:,}", f"{curve['seconds'][reached[0]]:.0f}"
+def comparisons(results: list[dict[str, Any]]) -> dict[str, list]:
+    """Every pair, for the result file."""
+    return {"comparisons": [pair._asdict() for pair in compare({row["name"]: row for row in results})]}
 
 
 def panels(done: Mapping[str, Any], methods: Collection[str]) -> dict[str, dict[str, list]]:
@@ -231,7 +235,7 @@ def _scored(row: dict[str, Any]) -> tuple[float, list[float]]:
     return row["normalized_iqm"], row["ci95"] or [np.nan, np.nan]
 
 
-TABLE = Table("tables.table1", ROWS, PREFACE, markdown)
+TABLE = Table("tables.table1", ROWS, PREFACE, markdown, more=comparisons)
 
 
 def quick_rows() -> dict[str, Row]:
@@ -252,9 +256,7 @@ def has_long_updates(row: Row) -> bool:
     return row.config.endswith(("gail", "airl", "asaf", "lstd_mu"))
 
 
-QUICK_TABLE = Table(
-    "table1_quick", quick_rows(), "# A quick look that everything runs; {hardware}\n\n", full_markdown
-)
+QUICK_TABLE = Table("tables.table1_quick", quick_rows(), "# A quick look that everything runs\n\n", run_table)
 
 if __name__ == "__main__":
     quick = "--quick" in sys.argv

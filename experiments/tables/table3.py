@@ -5,11 +5,10 @@
 gymnasium's v5 on the host, five seeds, the shared demonstrations. Online runs are those of other tables.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from experiments.lib.demonstrations import SHARED
-from experiments.lib.markdown import markdown_table, rows_done, score
+from experiments.lib.markdown import markdown_table, score, seeds, with_legend
 from experiments.lib.table import Row, Table, borrowed, main
 from experiments.tables import control, table1
 
@@ -40,10 +39,9 @@ ROWS = {
 } | ONLINE
 PREFACE = """# Table 3: MuJoCo from one demonstration
 
-`python -m experiments.tables.table3` (shared demonstrations beside the checkout). Interquartile means [95 %
-bootstrap over seeds] of final policies; 0 is the uniform policy, 1 the mean of all episodes of the file;
-nothing is clipped. Hardware: {hardware}. Every row with returns, commit and command:
-[table3.json](table3.json).
+Interquartile means [95 % bootstrap over seeds] of final policies: offline of 100 episodes, online of ten; 0
+is the uniform policy, 1 the mean of all episodes of the file; nothing is clipped. "paper" is its return over
+its expert's, online, MuJoCo v2, every 20th step: versions and settings differ. Online: 300,000 steps.
 
 **One whole demonstration does not separate the methods on three of the five tasks.** Cloning by regression,
 ten thousand updates of one small network, is at the expert's level on Hopper, HalfCheetah and Ant, and so is
@@ -54,42 +52,21 @@ the dynamics does not show in the returns here. What could separate methods is l
 """
 
 
+COLUMN = {"dac": 1, "iq": 3}  # of PAPER
+
+
 def markdown(results: list[dict[str, Any]]) -> str:
-    """Offline, whole and thinned out, then the online runs of other tables beside the paper."""
-    done = {row["name"]: row for row in results if "method" in row}
-    page = "## Offline, one whole demonstration\n\nFive seeds, 100 episodes each.\n\n"
-    page += score_table(done, "whole")
-    page += "\n## Offline, every 20th step of it\n\n" + score_table(done, "every_20th")
-    page += "\n## Online\n\n" + ONLINE_WORDS + online_table(done)
-    return page + rows_done(done, results)
-
-
-ONLINE_WORDS = """From one whole demonstration, 300,000 steps, two seeds of ten episodes; rows of the paper's
-own setting (every 20th step) have not been made. "paper" is its return over its expert's, MuJoCo v2: versions
-differ.
-
-"""
-
-
-def score_table(done: Mapping[str, Any], setting: str) -> str:
-    """Tasks by methods."""
+    """One table: what was learned offline, then the online runs of other tables beside the paper."""
     lines = []
-    for task in SETTINGS[setting][0]:
-        rows = [done.get(f"{task}_{setting}_{method}") for method in METHODS]
-        lines.append((task, *(score(row) if row else "not run" for row in rows)))
-    return markdown_table(("task", *METHODS), lines)
-
-
-def online_table(done: Mapping[str, Any]) -> str:
-    """The runs of other tables, the paper's share of the expert beside them."""
-    column = {"dac": 1, "iq": 3}
-    lines = []
-    for name in ONLINE:
-        task, method = name.split("_")
-        if name in done:
-            share = PAPER[task][column[method]] / PAPER[task][4]
-            lines.append((task, method, score(done[name]), f"{share:.2f}"))
-    return markdown_table(("task", "method", "score", "paper"), lines)
+    for row in results:
+        task, *_, method = row["name"].split("_")
+        thinned = f", every {row['subsample']}th step" if row["subsample"] > 1 else ""
+        setting = f"{'online' if row['name'] in ONLINE else 'offline'}, one demonstration{thinned}"
+        share = PAPER[task][COLUMN[method]] / PAPER[task][4] if row["name"] in ONLINE else None
+        theirs = "–" if share is None else f"{share:.2f}"
+        lines.append((task, row["label"], setting, seeds(row), score(row), theirs))
+    head = ("task", "method", "setting", "seeds", "score [95 %]", "paper")
+    return with_legend(markdown_table(head, lines))
 
 
 TABLE = Table("tables.table3", ROWS, PREFACE, markdown)

@@ -16,10 +16,9 @@ from typing import Any
 
 from experiments.lib import command
 from experiments.lib.demonstrations import SHARED
-from experiments.lib.markdown import markdown_table
+from experiments.lib.markdown import markdown_table, origin
 from experiments.lib.table import RESULTS, RUNS, about
 from iqlearn_jax.config.files import load_config
-from iqlearn_jax.report.tables import interval_text
 from iqlearn_jax.runs.files import read_json, write_json
 from iqlearn_jax.sweeps.grid import plan
 from iqlearn_jax.sweeps.sweep import run_sweep
@@ -40,7 +39,7 @@ OFFLINE: dict[str, dict[str, tuple]] = {
     "lstd_mu": {"bandwidth": (1.0, 2.0, 3.0, 4.0), "ridge": (1e-4, 1e-3)},
     "dsfn": {"transition_weight": (0.1, 1.0), "actor_lr": RATES, "critic_lr": RATES},
 }
-SPARSE = OFFLINE | {  # docs/research/09-what-few-rows-cannot-tell.md says why these differ
+SPARSE = OFFLINE | {  # docs/research/09-what-a-handful-of-rows-cannot-tell.md says why these differ
     "iq": {"temperature": (0.1, 1.0), "alpha": (0.5, 5.0), "critic_lr": RATES},
     "value_dice": {"actor_lr": RATES, "gradient_penalty": (0.01, 0.1, 1.0, 10.0)},  # "v0_all" has no minimum
 }
@@ -96,19 +95,22 @@ OFFLINE_HOURS = {  # of a search on one core, from those whose time was kept, th
     "edm": 0.35, "lstd_mu": 0.01, "dsfn": 0.7,
 }  # fmt: skip
 ONLINE_HOURS = {"inverted_double_pendulum": 0.17}  # those of classic control took 0.01 to 0.08
+SUPERSEDED = {  # searched with presets that have become others since; the page leaves them out
+    f"inverted_double_pendulum_full_{method}" for method in ("iq", "bc")
+}
 PREFACE = f"""# How Table 1's settings were found
 
-`python -m experiments.tables.tuning` (shared demonstrations beside the checkout). For each method, task and
-setting: 8 points × 8 seeds from 0 on (online 4 × 8; double pendulum 4 × 4, 20,000 steps where the table has
-60,000), {DEMOS} demonstration, final policies, 10 episodes each; all points in
-[tuning.json](tuning.json). The best score of several is an optimistic one: reports use other seeds. What the
-grids span was narrowed by looking at seeds below 1000 before, most of all for ValueDICE, for the inputs on
-[the double pendulum](../research/07-whitening.md) and, after cloning had beaten them, for
-[IQ-Learn's α](../research/01-why-cloning-ties.md) on thinned-out demonstrations and ValueDICE's value term on
-whole ones.
+For each method, task and setting: 8 points × 8 seeds from 0 on (online 4 × 8; double pendulum 4 × 4, 20,000
+steps where the table has 60,000), {DEMOS} demonstration, final policies, 10 episodes each. The best score of
+several is an optimistic one: reports use other seeds. What the grids span was narrowed by looking at seeds
+below 1000 before, most of all for ValueDICE, for the inputs on the double pendulum and, after cloning had
+beaten them, for IQ-Learn's α on thinned-out demonstrations and ValueDICE's value term on whole ones. What was
+chosen: [configs/table1.json](../../configs/table1.json). Below, over a method's searches, the lowest and the
+highest normalised IQM of the best and of the worst point: how much hangs on the settings. Left out:
+{", ".join(sorted(SUPERSEDED))}, whose presets have changed since.
 
 """
-HEAD = ("search", "chosen", "IQM [95 %] here", "worst point", "updates", "commit")
+HEAD = ("method", "setting", "searched", "searches", "best points", "worst points")
 
 
 def size(name: str) -> tuple[int, int]:
@@ -143,14 +145,13 @@ def search(name: str, shared: Path, force: bool = False) -> None:
     run_sweep(plan(config, grid), grid, RUNS / "tuning" / name, force=force)
 
 
-def search_row(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any]:
-    """A search's row of tuning.json; as it is `known` if it was run elsewhere; else its name and grid."""
+def search_row(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any] | None:
+    """A search's row of tuning.json; as it is `known` if it was run elsewhere on this grid; else None."""
     path = RUNS / "tuning" / name / "sweep.json"
-    row: dict[str, Any] = {"name": name, "grid": SEARCHES[name][1], "points": None, "best": None}
+    row: dict[str, Any] = {"name": name, "grid": SEARCHES[name][1]}
     sweep = read_json(path) if path.exists() else {"rows": []}
     if not sweep["rows"]:
-        note = f"pending: {AGAIN.format(name)}, {about(search_hours(name))}"
-        return known[name] if known.get(name, {}).get("best") else row | {"note": note}
+        return known.get(name)
     keep = ("point", "seeds", "returns", "normalized_iqm", "ci95", "failed")
     points = [{key: point[key] for key in keep} for point in sweep["rows"]]
     config = read_json(path.parent / "program-0" / "config.json")
@@ -173,36 +174,45 @@ def searched(name: str, shared: Path) -> str:
 
 
 def published() -> dict[str, dict[str, Any]]:
-    """The rows of docs/results/tuning.json by name."""
+    """The searches of docs/results/tuning.json by name, but those of another grid than now asked for."""
     path = RESULTS / "tuning.json"
-    return {row["name"]: row for row in read_json(path)["rows"]} if path.exists() else {}
+    rows = read_json(path)["rows"] if path.exists() else []
+    return {row["name"]: row for row in rows if row["best"] and _same_grid(row)}
+
+
+def _same_grid(row: dict[str, Any]) -> bool:
+    """Whether a search's grid is still that of its name."""
+    _, grid = SEARCHES.get(row["name"], ("", {}))
+    return row["grid"] == {key: list(values) for key, values in grid.items()}
 
 
 def write() -> None:
     """docs/results/tuning.{json,md} and configs/table1.json from what has been run."""
     known = published()
-    rows = [search_row(name, known) for name in SEARCHES]
+    rows = [row for name in SEARCHES if (row := search_row(name, known))]
     write_json(RESULTS / "tuning.json", {"name": "tuning", "rows": rows})
     write_json(CHOSEN, {row["name"]: row["best"] for row in rows if row["best"]})
-    (RESULTS / "tuning.md").write_text(PREFACE + markdown_table(HEAD, [_cells(row) for row in rows]))
+    write_page()
 
 
-def _cells(row: dict[str, Any]) -> tuple:
-    if not row["points"]:
-        return (row["name"], row.get("note", ""), "", "", "", "")
-    best, worst = row["points"][0], row["points"][-1]
-    return (
-        row["name"],
-        ", ".join(f"{key} {_shown(value)}" for key, value in best["point"].items()),
-        interval_text(best["normalized_iqm"], best["ci95"], digits=3),
-        f"{worst['normalized_iqm']:.3f}",
-        f"{row['updates']:,}",
-        row["provenance"]["commit"][:8],
-    )
+def write_page() -> None:
+    """docs/results/tuning.md from the file beside it."""
+    rows = [row for name, row in published().items() if name not in SUPERSEDED]
+    groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
+    for row in rows:
+        setting = next(word for word in ("full", "sparse", "online") if f"_{word}_" in row["name"])
+        method = row["name"].split(f"_{setting}_")[1]
+        groups.setdefault((method, "online" if setting == "online" else "offline"), []).append(row)
+    lines = [(*key, *_cells(group)) for key, group in groups.items()]
+    page = PREFACE + origin("tables.tuning", rows) + markdown_table(HEAD, lines)
+    (RESULTS / "tuning.md").write_text(page)
 
 
-def _shown(value: Any) -> str:
-    return value if isinstance(value, str) else f"{value:g}"
+def _cells(rows: list[dict[str, Any]]) -> tuple:
+    """Of one method's searches."""
+    keys = dict.fromkeys(key for row in rows for key in row["grid"])
+    scores = [sorted(row["points"][i]["normalized_iqm"] for row in rows) for i in (0, -1)]
+    return ", ".join(keys), len(rows), *(f"{of[0]:.2f} … {of[-1]:.2f}" for of in scores)
 
 
 def main() -> None:
@@ -212,7 +222,7 @@ def main() -> None:
         grid = SEARCHES[name][1]
         if options.list:
             points = (dict(zip(grid, point, strict=True)) for point in product(*grid.values()))
-            print(name, *points, sep="\n  ")
+            print(f"{name}, {about(search_hours(name))}", *points, sep="\n  ")
             continue
         search(name, options.shared, options.force)
         write()

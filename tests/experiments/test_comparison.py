@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from experiments.lib.comparison import compare, compare_table, difference_interval, verdict
+from experiments.lib.comparison import compare, counts, difference_interval, verdict, verdicts
 
 
 def row(method, normalized):
@@ -41,7 +41,7 @@ def test_verdicts(ours, other, interval, expected):
     assert verdict(ours, other, interval) == expected
 
 
-def test_rows_meet_their_twins_and_the_beaten_ones_stand_first():
+def test_rows_meet_their_twins_and_the_beaten_ones_are_named():
     done = {
         "cartpole_full_iq_1": row("iq", [0.5] * 8),
         "cartpole_full_bc_1": row("bc", [0.2] * 8),
@@ -52,19 +52,18 @@ def test_rows_meet_their_twins_and_the_beaten_ones_stand_first():
         "gridworld_max_margin": row("max_margin", [1.1] * 8),
     }
     pairs = compare(done)
-    verdicts = {(p.where, p.method): (p.verdict, p.probability) for p in pairs}
-    assert verdicts == {
+    found = {(p.where, p.method): (p.verdict, p.probability) for p in pairs}
+    assert found == {
         ("cartpole full 1", "bc"): ("better", 1.0),
         ("cartpole full 1", "edm"): ("worse", 0.0),
         ("gridworld", "max_margin"): ("equal", 0.0),
     }
-    page = compare_table(pairs)
-    assert "beaten in 1 of 3" in page
-    assert "Not counted" not in page
-    lines = page.splitlines()[-3:]
-    assert lines[0].startswith("| cartpole full 1 | edm | -0.400 [-0.400, -0.400] | 0.00 | worse |")
-    assert lines[1].startswith("| cartpole full 1 | bc | +0.300 [+0.300, +0.300] | 1.00 | better |")
-    assert lines[2].startswith("| gridworld | max_margin | -0.100 [-0.100, -0.100] | 0.00 | equal |")
+    words = verdicts(pairs)
+    assert "beaten in 1 of 3" in words and "better in 1, equal (both ≥ 0.98) in 1" in words
+    assert "Not counted" not in words
+    assert words.endswith("It is beaten by edm on cartpole full 1 (-0.400 [-0.400, -0.400]).\n")
+    assert counts(pairs, "edm") == "0, 0, 0, 1" and counts(pairs, "bc") == "1, 0, 0, 0"
+    assert counts(pairs, "gail") == "–" and verdicts([]) == ""
 
 
 @pytest.mark.parametrize(("ours", "other"), [(2, 2), (10, 4), (4, 10)])
@@ -75,9 +74,11 @@ def test_few_seeds_on_a_side_give_a_difference_and_no_verdict(ours, other):
         "acrobot_online_iq": row("iq", [0.5] * 5),
         "acrobot_online_dac": row("dac", [0.4] * 5),
     }
-    page = compare_table(compare(done))
-    assert "beaten in 0 of 1 comparisons**, better in 1, equal" in page
-    assert "Not counted: 1 with fewer than 5 seeds" in page
-    lines = page.splitlines()[-2:]
-    assert lines[0].startswith("| acrobot online | dac | +0.100 [+0.100, +0.100] | 1.00 | better |")
-    assert lines[1] == f"| hopper online | dac | +0.100 | 1.00 | {min(ours, other)} seeds, no verdict |"
+    pairs = compare(done)
+    words = verdicts(pairs)
+    assert "beaten in 0 of 1 comparisons**, better in 1, equal" in words
+    assert "Not counted: 1 with fewer than 5 seeds" in words and "beaten by" not in words
+    by_task = {pair.where: pair for pair in pairs}
+    assert by_task["hopper online"].verdict == "none" and by_task["hopper online"].interval is None
+    assert by_task["hopper online"].seeds == min(ours, other)
+    assert by_task["acrobot online"].verdict == "better"

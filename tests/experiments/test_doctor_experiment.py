@@ -17,16 +17,14 @@ def test_runs_of_other_experiments_are_pooled_by_task_and_counted_once(tmp_path,
 
     first = row("a", [0.1, 0.2, 0.3, 1.0], [0.0, 0.2, 0.1, 0.95])
     second = row("b", [0.6, 0.8], [0.9, 1.0])
-    pending, images = {"task": "hop", "note": "pending"}, row("c", None, [1.0])
-    for name, rows in {"core": [first, pending, images], "control": [first, second]}.items():
+    images = row("c", None, [1.0])
+    for name, rows in {"core": [first, images], "control": [first, second]}.items():
         (tmp_path / f"{name}.json").write_text(json.dumps({"rows": rows}))
-    core, control, everything, within = doctor.others()
-    assert core[:2] == ("core, walk", 4) and control[:2] == ("control, walk", 2)
-    assert core[2:4] == ("0.80", "0.50")  # ranks 1 2 3 4 against 1 3 2 4: 1 − 6·2/60; below 0.9: 1 − 6·2/24
-    assert control[2:] == ("1.00", "–", "–", 2, "0.70, 0.62")
-    assert core[4] == "1.00"  # the one from 0.9 on has the largest likeness
+    walk, everything, within = doctor.others()
+    assert walk == ("walk", *everything[1:])  # there is one task only
     assert everything[:2] == ("all", 6) and everything[5] == 3
-    assert everything[4] == "1.00" and within[2] == everything[2]  # there is one task only
+    assert everything[4] == "1.00" and everything[6] == "0.80, 0.64"  # the good ones' likeness: 1, 0.6, 0.8
+    assert within[2] == everything[2]
     assert everything[2] == "0.89"  # ranks 1 2 3 6 4 5 against 1 3 2 5 4 6: 1 − 6·4/210
 
 
@@ -57,11 +55,11 @@ def test_what_was_run_elsewhere_stays(tmp_path, monkeypatch):
         "all_normalized": [0.2, 0.9], "all_likeness": [0.1, 0.8],
         "provenance": {"hardware": "abacus", "commit": "a" * 40},
     }  # fmt: skip
-    before = {"rows": [{"task": "acrobot", "variants": {"offline": run, "hot": None}}]}
+    before = {"rows": [{"task": "acrobot", "variants": {"offline": run}}]}
     (tmp_path / "doctor.json").write_text(json.dumps(before))
     doctor.write()
     rows = {row["task"]: row for row in json.loads((tmp_path / "doctor.json").read_text())["rows"]}
-    assert rows["acrobot"]["variants"]["offline"] == run
-    assert rows["acrobot"]["pending"] == ["sparse", "hot"] and rows["acrobot"]["runs"] == pytest.approx(1)
-    assert rows["pooled"]["runs"] == pytest.approx(1) and rows["cartpole"]["pending"]
-    assert "| acrobot | offline 1–2 | 5 | 1.00 | 1.00 |" in (tmp_path / "doctor.md").read_text()
+    assert rows.keys() == {"acrobot", "pooled"}  # what was not run is no row
+    assert rows["acrobot"]["variants"] == {"offline": run}
+    assert rows["acrobot"]["runs"] == rows["pooled"]["runs"] == pytest.approx(1)
+    assert "| acrobot | offline | 2 | 1.00 | 1.00 | 0.20 … 0.90 |" in (tmp_path / "doctor.md").read_text()

@@ -65,8 +65,7 @@ def _played(path):
 
 def test_pages_are_written_while_nothing_was_run():
     for table in TABLES[:3]:
-        page = table.markdown([{"task": name, "note": "pending"} for name in table.rows])
-        assert f"0 of {len(table.rows)} rows are done" in page
+        assert "| 0." not in table.markdown([])
 
 
 def test_the_papers_scores_are_those_of_the_issue():

@@ -188,13 +188,11 @@ def test_only_the_kinds_that_are_named_are_trained(tmp_path, monkeypatch, option
     assert asked == {kind: kind in wanted for kind in rewards.KINDS}
     rows = json.loads((tmp_path / "rewards.json").read_text())["rows"]
     policies = next(row["policies"] for row in rows if row["name"] == "lunarlander")
-    for kind in rewards.KINDS:  # none was trained here
-        assert f"--only=lunarlander --kinds={kind} (about " in policies[kind]["note"]
+    assert policies == {}  # none was trained here
 
 
 def test_a_row_whose_run_is_not_there_stays_as_it_was(tmp_path, monkeypatch, capsys):
-    rows = [rewards.pending(name) for name in rewards.TASKS]
-    rows[0] = {"name": rows[0]["name"], "measures": {}, "note": "measured elsewhere"}
+    rows = [{"name": next(iter(rewards.TASKS)), "measures": {}, "note": "measured elsewhere"}]
     (tmp_path / "rewards.json").write_text(json.dumps({"rows": rows}))
     monkeypatch.setattr(rewards, "RUNS", tmp_path)
     monkeypatch.setattr(rewards, "RESULTS", tmp_path)
@@ -219,7 +217,7 @@ def test_every_tasks_configuration_takes_its_changes(monkeypatch):
         assert not task.config or config.method == "rl"
 
 
-def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pending():
+def test_the_page_shares_returns_by_the_right_yardsticks():
     def policy(*returns, random=None):
         return {
             "returns": list(returns), "random_return": random, "seeds": [1, 2], "env_steps": 10,
@@ -229,22 +227,19 @@ def test_the_page_shares_returns_by_the_right_yardsticks_and_says_what_is_pendin
     row = {
         "name": "acrobot", "task": "Acrobot-v1 (gymnax)", "dynamics": "heavier", "seed": 1, "updates": 10,
         "episodes": 30, "steps": 99, "policy_return": -80.0, "expert_return": -80.0, "random_return": -500.0,
-        "measures": dict.fromkeys(reward_pages.NUMBERS, 0.25) | {"epic": None},
+        "measures": {"pearson_episodes": 0.25, "starc": 0.125, "epic": None, "dard": 0.375},
         "groups": {"random": {"mean_return": -500.0, "pearson": 0.5, "spearman": None}},
         "levels": {"pearson": 0.875, "spearman": 0.5, "returns": {"at 25 % of the return": -395.0}},
         "provenance": {"commit": "a" * 40, "hardware": "a machine"},
         "policies": {
-            "recovered": policy(-185.0, -185.0), "true": {"note": "pending: run it"},
+            "recovered": policy(-185.0, -185.0),
             "recovered_changed": policy(-300.0, random=-400.0), "true_changed": policy(-200.0, random=-400.0),
         },
     }  # fmt: skip
     assert reward_pages.share(row, "recovered") == pytest.approx(0.75)
     assert reward_pages.share(row, "recovered_changed") == pytest.approx(0.5)
-    text = reward_pages.page([row, rewards.pending("hopper_rerun")], "about")
-    assert "| 0.750 |" in text and "| 0.500 |" in text and "| – |" in text
-    assert "| Acrobot-v1 (gymnax) | 1 | final, 10 | 0.250 | 0.875 | aaaaaaaa |" in text
-    assert "## Acrobot-v1 (gymnax), seed 1, final\n" in text
-    assert "pending: run it" in text and "| random | -500.0 | 0.500 | – |" in text
-    assert "(at 25 % of the return -395.0)" in text and "Pearson over episodes 0.875, Spearman 0.500" in text
-    assert "pending: python -m experiments.tables.control --only=hopper_rerun, then" in text
-    assert "220 minutes" in text
+    assert reward_pages.share(row, "true") is None  # was not run
+    text = reward_pages.page([row], "about")
+    expected = "| Acrobot-v1 (gymnax) | 1 | 10 | 0.250 | 0.875 | 0.125 | – | 0.375 | 0.750, – | 0.500 |"
+    assert expected in text and "[acrobot](../images/rewards_acrobot.png)" in text
+    assert reward_pages.line(row | {"at": "likeness"})[2] == "10, like the demonstrations"

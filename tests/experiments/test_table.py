@@ -9,8 +9,9 @@ import pytest
 from experiments.lib import command, figures, table
 from experiments.lib.chosen import chosen, chosen_table
 from experiments.lib.figures import normalized_curve
-from experiments.lib.markdown import full_markdown
-from experiments.lib.table import Row, Table, run_table
+from experiments.lib.markdown import UNSURE, run_table
+from experiments.lib.table import Row, Table
+from experiments.lib.table import run_table as run
 from iqlearn_jax.cli.common import PREEMPTED
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.training.train import Stopped
@@ -37,23 +38,23 @@ def small(tmp_path, monkeypatch):
         "away": Row(CARTPOLE, "nowhere.npz", SMALL),
         "made": Row(CARTPOLE, None, SMALL, prepare=lambda shared: "expert"),
     }
-    return Table("small", rows, "# {hardware}\n", full_markdown, {"CartPole": ("here", "away")}), tmp_path
+    return Table("small", rows, "# Small\n\n", run_table, {"CartPole": ("here", "away")}), tmp_path
 
 
 def call(small, monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["table", f"--shared={small[1]}", *arguments])
-    run_table(small[0], "a table")
+    run(small[0], "a table")
 
 
 def test_a_table_is_trained_once_and_written(small, monkeypatch, capsys):
     call(small, monkeypatch)
     said = capsys.readouterr().err
-    assert f"away: pending, there is no nowhere.npz in {small[1]}" in said
-    assert "made: pending, there is no expert" in said
+    assert f"away: not run, there is no nowhere.npz in {small[1]}" in said
+    assert "made: not run, there is no expert" in said
     folder = small[1] / "runs" / "small" / "here"
     summary = json.loads((folder / "summary.json").read_text())
     content = json.loads((small[1] / "results" / "small.json").read_text())
-    here, away, made = content["rows"]
+    (here,) = content["rows"]  # what was not run is no row
     assert here["returns"] == summary["returns"]
     assert here["seeds"] == [5, 6]
     assert here["note"] == "a note, measured in here"  # nothing of other settings
@@ -65,11 +66,14 @@ def test_a_table_is_trained_once_and_written(small, monkeypatch, capsys):
     span = summary["expert_return"] - summary["random_return"]
     expected = (lines[-1]["eval/return"] - summary["random_return"]) / span
     assert normalized_curve(here)[-1, 1] == pytest.approx(expected, abs=1e-3)
-    assert "pending: python -m experiments.small --only=away" in away["note"]
-    assert "method" not in made
     page = (small[1] / "results" / "small.md").read_text()
-    assert page.startswith("# 1 x ")
+    assert page.startswith("# Small\n\n`python -m experiments.small`, on 1 x ")
+    assert "[small.json](small.json)" in page and "away" not in page and UNSURE not in page
     assert f"{summary['normalized_iqm']:.3f}" in page
+    assert (
+        "| CartPole-v1 (gymnax) | IQ-Learn | offline, 2 demonstrations, a note, measured in here | 5–6 |"
+        in page
+    )
     assert "small_curves.png" in page
     assert (small[1] / "images" / "small_curves.png").stat().st_size > 5000
     monkeypatch.setattr(table, "train", lambda *_, **__: pytest.fail("trained again"))
@@ -94,7 +98,9 @@ def test_unknown_rows_are_refused_and_listing_trains_nothing(small, monkeypatch,
     with pytest.raises(InputError, match="unknown --only 'her'; did you mean here"):
         call(small, monkeypatch, "--only=her")
     call(small, monkeypatch, "--list")
-    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == [*small[0].rows]
+    listed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in listed] == [*small[0].rows]
+    assert all(line.endswith("(not run)") for line in listed)
     call(small, monkeypatch, "--list", "--only=*a*e,here")
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["made", "here"]
 
@@ -159,30 +165,33 @@ def test_results_of_other_machines_stay_unless_other_seeds_are_asked_for(small, 
     }
     (small[1] / "results").mkdir()
     path = small[1] / "results" / "small.json"
-    path.write_text(json.dumps({"rows": [elsewhere, {"task": "made", "note": "pending"}]}))
+    path.write_text(json.dumps({"rows": [elsewhere]}))
     assert table.published(small[0]) == {"away": elsewhere}
     path.write_text(json.dumps({"rows": [elsewhere | {"seeds": [7, 8]}, elsewhere | {"name": "gone"}]}))
     assert table.published(small[0]) == {}
 
 
-def test_published_rows_of_other_settings_are_pending_again(small, monkeypatch):
-    """Only those that say what they ran with; where the demonstrations lay, and options at their defaults,
-    make no difference.
+def test_published_rows_of_other_settings_are_left_out(small, monkeypatch, capsys):
+    """Where the demonstrations lay, and options at their defaults, make no difference; a row that does not
+    say what it ran with is marked, and left out where seeds or updates are not those asked for.
     """
     row = small[0].rows["away"]
     asked = table.as_plain(table.concrete(table.row_config(row, small[1] / "elsewhere")))
     ran = table.settings(asked)
     assert ran["demos.path"] == "nowhere.npz" and ran["updates"] == 60
     assert ran == table.settings({key: value for key, value in asked.items() if key in ran})
-    done = {"name": "away", "task": "t", "method": "iq", "seeds": [5], "provenance": {"hardware": "h"}}
+    done = {"name": "away", "task": "t", "method": "iq", "seeds": [5, 6]}
+    done |= {"provenance": {"hardware": "h", "commit": "c" * 40}}
     (small[1] / "results").mkdir()
     path = small[1] / "results" / "small.json"
     kept = []
-    for own in ({}, {"settings": ran}, {"settings": ran | {"critic_lr": 0.5}}):
+    others = ({"settings": ran | {"critic_lr": 0.5}}, {"updates": 61}, {"seeds": [5]})
+    for own in ({}, {"updates": 60, "subsample": 1}, {"settings": ran}, *others):
         path.write_text(json.dumps({"rows": [done | own]}))
         kept.append(list(table.published(small[0])))
-    assert kept == [["away"], ["away"], []]
-    assert "pending" in table.result(small[0], "away", table.published(small[0]))["note"]
+    assert kept == [["away"], ["away"], ["away"], [], [], []]
+    assert "away: left out, it ran with other settings (updates 61, now 60)" in capsys.readouterr().err
+    assert table.result(small[0], "away", table.published(small[0])) is None
     now = table.row_config(row, small[1])["critic_lr"]
     expected = f"ran with other settings (critic_lr 0.5, now {now})"
     assert table.outdated(row, ran | {"critic_lr": 0.5}) == expected
@@ -213,6 +222,33 @@ def test_a_chosen_policy_is_worth_what_it_returned_when_it_was_like_the_demonstr
     assert choice["normalized_iqm"] == pytest.approx(0.4) and choice["ci95"] is None
     row = {"name": "a", "seeds": [7, 8], "normalized_iqm": 0.875, "ci95": None}
     assert chosen_table([row | {"chosen": None}]) == ""
-    assert "| a | 7–8 | 20 10 | 60 30 | 40 60 | 0.400 | 0.875 |" in chosen_table(
-        [row | {"chosen": choice}, {}]
-    )
+    assert "| a | 7–8 | 20 10 | 0.400 | 0.875 |" in chosen_table([row | {"chosen": choice}, {}])
+
+
+def test_a_run_of_other_settings_is_left_out_and_said(small, monkeypatch, capsys):
+    call(small, monkeypatch, "--only=here")
+    row = small[0].rows["here"]
+    other = row._replace(changes={**row.changes, "critic_lr": 0.5})
+    capsys.readouterr()
+    assert table.result(small[0]._replace(rows={"here": other}), "here", {}) is None
+    assert "here: left out, " in capsys.readouterr().err
+
+
+def test_a_borrowed_row_is_that_of_the_table_that_runs_it(small):
+    lent = table.borrowed(small[0], "away")
+    row = {"name": "away", "task": "t", "method": "iq", "seeds": [5, 6]}
+    (small[1] / "results").mkdir()
+    (small[1] / "results" / "small.json").write_text(json.dumps({"rows": [row]}))
+    borrower = small[0]._replace(module="tables.other", rows={"theirs": lent})
+    assert table.published(borrower) == {"theirs": row | {"name": "theirs"}}
+
+
+def test_a_score_without_settings_is_marked_and_the_mark_explained():
+    row = {
+        "task": "t", "label": "BC", "setting": "offline", "demos": 1, "subsample": 20, "note": "",
+        "seeds": [5], "normalized": [0.5], "normalized_iqm": 0.5, "ci95": None,
+    }  # fmt: skip
+    page = run_table([row])
+    assert f"| t | BC | offline, 1 demonstration, every 20th step | 5 | 0.500 {UNSURE} | 0.500 |" in page
+    assert f"\n{UNSURE} From before" in page
+    assert UNSURE not in run_table([row | {"settings": {}}])

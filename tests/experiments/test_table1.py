@@ -67,8 +67,12 @@ def test_a_stopped_search_goes_on(monkeypatch, tmp_path):
 
 def test_a_search_decides_the_settings_and_no_row_runs_before_it(monkeypatch, tmp_path):
     best = {"critic_lr": 0.123, "temperature": 0.456}
-    rows = [{"name": "cartpole_full_iq", "best": best, "points": None}]
-    rows += [{"name": "cartpole_full_bc", "best": None, "points": None}]
+    grids = {name: tuning.SEARCHES[name][1] for name in ("cartpole_full_iq", "cartpole_full_bc")}
+    other = grids["cartpole_full_bc"] | {"weight_decay": (0.5,)}  # of another grid than now asked for
+    point = {"point": best, "normalized_iqm": 0.5}
+    made = {"points": [point], "provenance": {"hardware": "h", "commit": "c" * 40}}
+    rows = [made | {"name": "cartpole_full_iq", "best": best, "grid": grids["cartpole_full_iq"]}]
+    rows += [made | {"name": "cartpole_full_bc", "best": best, "grid": other}]
     (tmp_path / "tuning.json").write_text(json.dumps({"rows": rows}))
     monkeypatch.setattr("experiments.tables.tuning.RESULTS", tmp_path)
     monkeypatch.setattr("experiments.tables.tuning.CHOSEN", tmp_path / "table1.json")
@@ -85,7 +89,9 @@ def test_a_search_decides_the_settings_and_no_row_runs_before_it(monkeypatch, tm
     tuning.write()  # here nothing was run to its end: what is there stays
     kept = {row["name"]: row for row in json.loads((tmp_path / "tuning.json").read_text())["rows"]}
     assert kept["cartpole_full_iq"]["best"] == best
-    assert kept.keys() == tuning.SEARCHES.keys()
+    assert kept.keys() == {"cartpole_full_iq"}
+    page = (tmp_path / "tuning.md").read_text()
+    assert "| iq | offline | temperature, critic_lr | 1 | 0.50 … 0.50 | 0.50 … 0.50 |" in page
     assert json.loads((tmp_path / "table1.json").read_text()) == {"cartpole_full_iq": best}
 
 
@@ -99,7 +105,7 @@ def test_configurations_hold_what_the_search_found():
         assert all(config[key] == value for key, value in best.items()), name
 
 
-def test_the_page_says_what_is_pending_and_compares_what_is_done(monkeypatch, tmp_path):
+def test_the_page_holds_what_is_done_and_compares_it(monkeypatch, tmp_path):
     monkeypatch.setattr("experiments.lib.figures.IMAGES", tmp_path)
     rng = np.random.default_rng(0)
 
@@ -108,14 +114,15 @@ def test_the_page_says_what_is_pending_and_compares_what_is_done(monkeypatch, tm
         x = rng.uniform(0.5, 1.0, 10)
         return {
             "name": name, "method": method, "normalized": list(x), "normalized_iqm": float(np.mean(x)),
-            "ci95": [0.5, 1.0], "env_steps": 0, "wall_seconds": 900.0,
+            "ci95": [0.5, 1.0], "settings": {},
         }  # fmt: skip
 
     done = [row(f"cartpole_full_{method}_{n}") for method in ("iq", "bc") for n in (1, 3)]
-    page = table1.markdown([*done, {"task": "acrobot_full_iq_1", "note": "pending"}])
+    page = table1.markdown(done)
     assert page.startswith("**IQ-Learn is beaten in")
-    assert "4 of 5 rows are done" in page
-    assert page.count("pending") > 10
+    assert "| method | cartpole 1, whole | IQ-Learn better, equal, open, worse |" in page
+    assert page.count("\n| IQ-Learn | ") == page.count("\n| BC | ") == 1 and "AVRIL |" not in page
+    assert len(table1.comparisons(done)["comparisons"]) == 2
     assert (tmp_path / "table1_scores.png").exists()
 
 
@@ -125,6 +132,7 @@ def figure2_row(method, score, demos=1, own=""):
         "normalized": [score - 0.01, score, score + 0.01] * 3,
         "normalized_iqm": score,
         "ci95": [score, score],
+        "settings": {},
     }
 
 
@@ -132,29 +140,28 @@ def test_methods_that_see_a_rows_next_action_are_compared_with_each_other_alone(
     monkeypatch.setattr("experiments.lib.figures.IMAGES", tmp_path)
     row = figure2_row
     once = [row("iq", 0.2), row("bc", 0.3), row("avril", 0.6)]
-    page = figure2.markdown([*once, row("iq_next", 0.5), row("bc_next", 0.4)])
-    both = page.split("## With both actions")[1].split("## Every comparison")
-    assert "| cartpole sparse 1 | bc | +0.100 " in both[0]  # with next actions: IQ-Learn 0.5, cloning 0.4
-    assert "| cartpole sparse 1 | avril | -0.100 " in both[0]
-    assert "| cartpole sparse 1 | bc | -0.100 " in both[1]  # without: 0.2 and 0.3
-    assert "next" not in both[1].split("## cartpole")[0]
+    rows = [*once, row("iq_next", 0.5), row("bc_next", 0.4)]
+    pairs = figure2.comparisons(rows)
+    found = {
+        name: {pair["method"]: pair["difference"] for pair in pairs[name]}
+        for name in ("comparisons", "comparisons_both_actions")
+    }
+    assert found["comparisons"] == pytest.approx({"bc": -0.1, "avril": -0.4})  # 0.2, 0.3, 0.6
+    assert found["comparisons_both_actions"] == pytest.approx({"bc": 0.1, "avril": -0.1})  # 0.5, 0.4, 0.6
+    page = figure2.markdown(rows)
+    assert "IQ-Learn is beaten in 2 of 2" in page.split("## With both actions")[0]
+    assert "IQ-Learn is beaten in 1 of 2" in page.split("## With both actions")[1]
+    assert "| cartpole | IQ-Learn | 0.200 [0.200, 0.200] | – | – | – | – | 0.92 |" in page
 
 
 def test_demonstrations_made_here_are_compared_apart(monkeypatch, tmp_path):
     monkeypatch.setattr("experiments.lib.figures.IMAGES", tmp_path)
     row = figure2_row
     rows = [row("iq", 0.3), row("bc", 0.2), row("iq", 0.1, own="own_"), row("bc", 0.9, own="own_")]
-    _, shared, own = figure2.markdown(rows).split("## Every comparison")
-    assert "beaten in 0 of 1" in shared and "| cartpole sparse 1 | bc | +0.100 " in shared
-    assert "beaten in 1 of 1" in own and "| own cartpole sparse 1 | bc | -0.800 " in own
-
-
-def test_steps_to_the_expert_are_those_of_the_first_evaluation_that_reaches_it():
-    curve = {"updates": [1, 2, 3], "env_steps": [1000, 2000, 3000], "seconds": [1.5, 3.0, 4.5]}
-    curve |= {"returns": [[20.0, 20.0], [95.0, 93.0], [50.0, 60.0]]}
-    row = {"curve": curve, "random_return": 10.0, "expert_return": 100.0}
-    assert table1.near_expert(row) == ("2,000", "3")  # 94 of 100: 0.93
-    assert table1.near_expert(row | {"expert_return": 120.0}) == ("never", "never")
+    pairs = figure2.comparisons(rows)
+    assert [pair["difference"] for pair in pairs["comparisons"]] == pytest.approx([0.1])
+    assert [pair["difference"] for pair in pairs["comparisons_made_here"]] == pytest.approx([-0.8])
+    assert "beaten in 1 of 1" in figure2.markdown(rows).split("## From experts trained here")[1]
 
 
 @pytest.mark.slow

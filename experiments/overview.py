@@ -1,0 +1,233 @@
+"""docs/results.md: what was found, one line a claim, from the files of docs/results alone.
+
+Written by `python -m experiments.reproduce --write`.
+"""
+
+import json
+from collections.abc import Callable
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from experiments.lib.comparison import VERDICTS
+from experiments.lib.markdown import markdown_table, score, seeds, with_legend
+from experiments.lib.table import RESULTS
+
+PAGE = Path("docs/results.md")
+Read = Callable[[str], dict[str, Any]]  # name of a result file -> its content
+
+
+class Claim(NamedTuple):
+    """One line.
+
+    Attributes:
+      words: the claim.
+      rows: what bears it out, as FILE/ROW; of several rows that a * stands for, the best that is not
+        IQ-Learn's.
+      facts: instead of rows: (the file's content) -> the number in words.
+      source: the file of `facts`.
+      shows: a picture in docs/images, else the page.
+    """
+
+    words: str
+    rows: tuple[str, ...] = ()
+    facts: Callable[[dict[str, Any]], str] | None = None
+    source: str = ""
+    shows: str = ""
+
+
+def verdict_counts(content: dict[str, Any]) -> str:
+    """How often IQ-Learn is what in comparison."""
+    words = [pair["verdict"] for pair in content["comparisons"]]
+    counted = [f"{words.count(word)} {word}" for word in VERDICTS if word != "none"]
+    return f"of {len(words) - words.count('none')}: {', '.join(counted)}"
+
+
+def reward_shares(name: str) -> Callable[[dict[str, Any]], str]:
+    """What policies trained on that task's recovered and true reward are worth."""
+    from experiments.studies.reward_pages import number, share
+
+    def text(content: dict[str, Any]) -> str:
+        row = next(row for row in content["rows"] if row["name"] == name)
+        kinds = {
+            "recovered": "recovered reward",
+            "true": "true reward",
+            "recovered_changed": "recovered, changed",
+        }
+        return "; ".join(f"{words} {number(share(row, kind))}" for kind, words in kinds.items())
+
+    return text
+
+
+def gradient_bias(content: dict[str, Any]) -> str:
+    """At 16 rows."""
+    at = {row["method"]: row["gradient_bias"] for row in content["rows"] if row["batch"] == 16}
+    return f"IQ-Learn {at['iq']:.3f}; ValueDICE {at['value_dice']:.3f} of the gradient's length"
+
+
+def optimum(content: dict[str, Any]) -> str:
+    """IQ-Learn's distance to its exact optimum on stochastic processes."""
+    value, (low, high) = next(row for row in content["rows"] if row["method"] == "iq")["stochastic"][-1]
+    return f"{value:.3f} [{low:.3f}, {high:.3f}] total variation"
+
+
+def pooled(content: dict[str, Any]) -> str:
+    """The likeness's rank correlation with the return."""
+    return f"ρ = {content['rows'][-1]['runs']:.2f}"
+
+
+def gaps(content: dict[str, Any]) -> str:
+    """Of the gridworld's recovered rewards to the true one."""
+    exact, *learned = (row["gap_everywhere"] for row in content["rows"])
+    return f"exact occupancy {exact:.3f}; 30 demonstrations {min(learned):.2f} to {max(learned):.2f}"
+
+
+DOUBLE = "inverted_double_pendulum"
+CLAIMS = (
+    Claim(
+        "25 transitions of CartPole and 20,000 steps of its own: IQ-Learn is at the expert, cloning is not",
+        ("table1/cartpole_online_iq", "table1/cartpole_sparse_bc_1", "table1/cartpole_online_*"),
+        shows="core_curves.png",
+    ),
+    Claim(
+        "Acrobot in the same way: the best methods are equal",
+        ("table1/acrobot_online_iq", "table1/acrobot_sparse_bc_1", "table1/acrobot_online_*"),
+    ),
+    Claim(
+        "Double pendulum online, one demonstration: at the expert, as are others",
+        (f"table1/{DOUBLE}_online_iq", f"table1/{DOUBLE}_online_*"),
+    ),
+    Claim(
+        "Hopper online, one demonstration, 300,000 steps: above DAC on two seeds; cloning needs no step",
+        ("control/hopper", "table3/hopper_dac", "table3/hopper_whole_bc"),
+        shows="control_curves.png",
+    ),
+    Claim("HalfCheetah online in the same way", ("control/halfcheetah", "table3/halfcheetah_whole_bc")),
+    *(
+        Claim(
+            f"{words}, offline, one whole demonstration: {what}",
+            (f"table3/{task}_whole_iq", f"table3/{task}_whole_bc"),
+        )
+        for task, words, what in (
+            ("hopper", "Hopper", "IQ-Learn and cloning are equal"),
+            ("walker2d", "Walker2d", "neither is at the expert"),
+            ("humanoid", "Humanoid", "both fail"),
+        )
+    ),
+    Claim(
+        "Hopper offline, every 20th step: both fail",
+        ("table3/hopper_every_20th_iq", "table3/hopper_every_20th_bc"),
+    ),
+    Claim(
+        "Offline and online, all methods on the same data: where IQ-Learn is worse, open, better, equal",
+        facts=verdict_counts, source="table1", shows="table1_scores.png",
+    ),
+    Claim(
+        "CartPole offline, 25 transitions: both fail; AVRIL, which sees twice the actions, is better",
+        ("figure2/cartpole_sparse_iq_1", "figure2/cartpole_sparse_bc_1", "figure2/cartpole_sparse_avril_1"),
+        shows="figure2_scores.png",
+    ),
+    Claim(
+        "The same with the expert's next action: cloning is no worse",
+        ("figure2/cartpole_sparse_iq_next_1", "figure2/cartpole_sparse_bc_next_1"),
+    ),
+    Claim(
+        "20,000 steps of random play beside the 25 transitions help, offline",
+        ("other_data/with_data", "other_data/same_settings", "other_data/bc"), shows="other_data_curves.png",
+    ),
+    Claim("CartPole from observations alone: at the expert", ("control/cartpole_states",)),
+    Claim(
+        "Gridworld from observations alone: half of the expert; with actions nearly all",
+        ("control/gridworld_states", "core/gridworld"), shows="gridworld_states.png",
+    ),
+    Claim(
+        "χ² must hold the learner's samples too: over the expert's alone continuous IQ-Learn fails",
+        ("stability/preset", "stability/chi2_over_expert", "stability/no_target"),
+        shows="stability_curves.png",
+    ),
+    Claim(
+        "Of φ over the expert's rows alone only total variation learns online",
+        (f"divergences/{DOUBLE}_tv", f"divergences/{DOUBLE}_chi2", f"divergences/{DOUBLE}_chi2_both"),
+    ),
+    Claim("The authors' settings on Hopper, 100,000 updates: far from the expert", ("control/hopper_paper",)),
+    Claim(
+        "LunarLander's recovered reward trains policies, also with other gravity",
+        facts=reward_shares("lunarlander"), source="rewards", shows="rewards_lunarlander.png",
+    ),
+    Claim(
+        "Hopper's recovered reward does not: nor does the true one in as many steps",
+        facts=reward_shares("hopper_rerun"), source="rewards", shows="rewards_hopper_rerun.png",
+    ),
+    Claim(
+        "The objective holds the reward up to shaping, 30 demonstrations do not give it (distance)",
+        facts=gaps, source="gridworld", shows="gridworld.png",
+    ),
+    Claim(
+        "Converges to its objective's optimum on random processes",
+        facts=optimum, source="properties", shows="properties_distance.png",
+    ),
+    Claim(
+        "From batches of 16 its gradient is unbiased, ValueDICE's is not",
+        facts=gradient_bias, source="unbiased", shows="unbiased.png",
+    ),
+    Claim("The likeness, which reads no reward, ranks runs as returns do", facts=pooled, source="doctor"),
+)  # fmt: skip
+ABOUT = """# Results
+
+Scores are interquartile means over seeds [95 % bootstrap, from five seeds on] of final policies: 0 is the
+uniform policy, 1 the expert, nothing is clipped. Failures are here as well. A page has a table and says what
+was done; the JSON file beside it has every run. `python -m experiments.reproduce --list` names what there is.
+
+"""
+HEAD = ("claim", "number [95 %]", "seeds", "made by `python -m experiments.…`", "picture or page")
+
+
+def load(name: str) -> dict[str, Any]:
+    """A result file."""
+    return json.loads((RESULTS / f"{name}.json").read_text())
+
+
+def found(pattern: str, read: Read) -> dict[str, Any]:
+    """The row of that name; of those that a * stands for, the best that is not IQ-Learn's."""
+    file, _, name = pattern.partition("/")
+    rows = [row for row in read(file)["rows"] if fnmatch(row["name"], name)]
+    others = [row for row in rows if row["method"] != "iq"] if "*" in name else rows
+    return max(others, key=lambda row: row["normalized_iqm"])
+
+
+def line(claim: Claim, read: Read) -> tuple:
+    """The claim with its numbers, seeds, commands and where to read on."""
+    if claim.facts:
+        page, numbers, numbered = claim.source, claim.facts(read(claim.source)), "–"
+        commands = _module(claim.source)
+    else:
+        rows = [found(pattern, read) for pattern in claim.rows]
+        page = claim.rows[0].partition("/")[0]
+        best = ["best other, " if "*" in pattern else "" for pattern in claim.rows]
+        parts = [f"{b}{row['label']} {score(row)}" for b, row in zip(best, rows, strict=True)]
+        numbers, numbered = "; ".join(parts), ", ".join(dict.fromkeys(map(seeds, rows)))
+        commands = "`, `".join(_commands(rows))
+    shown = f"[{page}](results/{page}.md)"
+    picture = f"[picture](images/{claim.shows}), {shown}" if claim.shows else shown
+    return claim.words, numbers, numbered, f"`{commands}`", picture
+
+
+def _commands(rows: list[dict[str, Any]]) -> list[str]:
+    """What makes the rows, one for each experiment."""
+    names: dict[str, list[str]] = {}
+    for row in rows:
+        module, _, name = row["command"].removeprefix("python -m experiments.").partition(" --only=")
+        names.setdefault(module, []).append(name)
+    return [f"{module} --only={','.join(own)}" for module, own in names.items()]
+
+
+def _module(name: str) -> str:
+    from experiments.reproduce import EXPERIMENTS
+
+    return next(e.module for e in EXPERIMENTS.values() if e.module.endswith(f".{name}"))
+
+
+def write() -> None:
+    """The page."""
+    lines = [line(claim, load) for claim in CLAIMS]
+    PAGE.write_text(ABOUT + with_legend(markdown_table(HEAD, lines)))
