@@ -39,7 +39,7 @@ OFFLINE: dict[str, dict[str, tuple]] = {
     "lstd_mu": {"bandwidth": (1.0, 2.0, 3.0, 4.0), "ridge": (1e-4, 1e-3)},
     "dsfn": {"transition_weight": (0.1, 1.0), "actor_lr": RATES, "critic_lr": RATES},
 }
-SPARSE = OFFLINE | {  # docs/research/09-what-a-handful-of-rows-cannot-tell.md says why these differ
+SPARSE = OFFLINE | {  # docs/research/09-what-few-rows-cannot-tell.md says why these differ
     "iq": {"temperature": (0.1, 1.0), "alpha": (0.5, 5.0), "critic_lr": RATES},
     "value_dice": {"actor_lr": RATES, "gradient_penalty": (0.01, 0.1, 1.0, 10.0)},  # "v0_all" has no minimum
 }
