@@ -42,12 +42,20 @@ def learning_curves(runs: Sequence[Run], key: str = "eval/return") -> bytes | No
             draw_curve(ax, curve, run.label, style.colour(index))
         _references(ax, runs)
         ax.set_title("Return while training")
-        ax.set_xlabel("env steps" if x_axis(drawn[0][1]) == "env_steps" else "updates")
+        ax.set_xlabel(steps_label([run for _, run, _ in drawn]))
         sampled = any(run.config.get("eval_sampled") for _, run, _ in drawn)
         ax.set_ylabel(f"return ({'sampled' if sampled else 'deterministic'} policy)")
         style.thousands(ax)
         (style.legend_beside if many else style.legend_below)(ax, [run.label for _, run, _ in drawn])
         return style.png(fig)
+
+
+def steps_label(runs: Sequence[Run]) -> str:
+    """What the curves of these runs are drawn over; those that take no steps, over updates."""
+    axes = {x_axis(run) for run in runs}
+    if len(axes) > 1:
+        return "env steps (offline: updates)"
+    return "env steps" if axes == {"env_steps"} else "updates"
 
 
 def returns_per_seed(runs: Sequence[Run]) -> bytes:

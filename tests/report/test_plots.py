@@ -72,3 +72,10 @@ def test_maps_with_all_arrays_some_and_none():
     two = pixels(reward_plots.gridworld_maps({key: maps()[key] for key in ("value", "exact_value")}))
     assert full.shape[1] > two.shape[1]
     pixels(reward_plots.gridworld_maps({"value": np.full((3, 3), np.nan)}))
+
+
+def test_steps_and_updates_on_one_axis_are_said(tmp_path):
+    online = read_run(write_run(tmp_path / "online", "iq", setting="online"))
+    offline = read_run(write_run(tmp_path / "offline", "bc"))
+    assert plots.steps_label([online, offline]) == "env steps (offline: updates)"
+    assert plots.steps_label([online]) == "env steps" and plots.steps_label([offline]) == "updates"
