@@ -9,7 +9,8 @@ import numpy as np
 from iqlearn_jax.cli.text import pairs
 from iqlearn_jax.data.checks import Source
 from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.data.sampling import MIN_STD
+from iqlearn_jax.data.origin import find_origin, moments
+from iqlearn_jax.data.sampling import MIN_STD, varies
 
 UNLIKE = 20.0  # widest over narrowest direction; the double pendulum's is 45
 
@@ -67,8 +68,9 @@ def describe_reward(path: Path) -> str:
 
 def _direction_text(obs: np.ndarray) -> str:
     """How unlike the directions are in which standardised observations vary; narrow ones are learned late."""
-    # in float64: the deviation of a large constant would be float32's rounding
-    varied = obs[:, obs.std(axis=0, dtype=np.float64) > MIN_STD].astype(np.float64)
+    origin = find_origin([obs])
+    obs = obs if origin is None else obs - origin
+    varied = obs[:, varies(*moments([obs]))].astype(np.float64)
     if not varied.size:
         return "none vary"
     variances = np.linalg.eigvalsh(np.atleast_2d(np.corrcoef(varied, rowvar=False)))  # ascending

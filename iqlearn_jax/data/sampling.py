@@ -229,13 +229,18 @@ def measure_normalization(seen: list[list[np.ndarray]], whiten: bool = False) ->
     scale, or one in which rounding is small.
     """
     mean, spread = (np.stack(columns) for columns in zip(*map(moments, seen), strict=True))
-    rounding = ROUNDING * np.hypot(mean, spread)
-    std = np.where(spread > np.maximum(rounding, NOTHING), spread, np.maximum(rounding, 1.0))
+    unscaled = np.maximum(ROUNDING * np.hypot(mean, spread), 1.0)
+    std = np.where(varies(mean, spread), spread, unscaled)
     statistics = {"obs_mean": mean, "obs_std": std}
     if whiten:
         scaled = [[(x - m) / s for x in sources] for sources, m, s in zip(seen, mean, std, strict=True)]
         statistics["obs_turn"] = np.stack([whitening_matrix(sources) for sources in scaled])
     return {name: values.astype(np.float32) for name, values in statistics.items()}
+
+
+def varies(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Which entries [...] vary by more than rounding, of `moments`, whatever their unit."""
+    return spread > np.maximum(ROUNDING * np.hypot(mean, spread), NOTHING)
 
 
 def whitening_matrix(sources: list[np.ndarray]) -> np.ndarray:

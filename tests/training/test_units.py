@@ -10,6 +10,7 @@ import pytest
 
 import iqlearn_jax as iq
 from iqlearn_jax.agents.common import standardised
+from iqlearn_jax.cli.describe import _direction_text
 from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.data.demos import Demos, load
 from iqlearn_jax.data.origin import find_origin
@@ -218,3 +219,16 @@ def test_a_recovered_reward_subtracts_its_origin_also_from_a_file(tmp_path):
     after, value, *_ = wrapped.step(2)
     np.testing.assert_allclose(value, reward(start, np.int32(2), after, False), atol=1e-6)
     assert start.dtype == np.float64 and abs(value) < 10
+
+
+def test_inspect_tells_directions_in_any_unit_and_from_any_origin():
+    rng = np.random.default_rng(0)
+    obs = rng.normal(size=(500, 3)) * [1.0, 1e-6, 1e4]
+    obs[:, 2] += 5e3 * obs[:, 0]
+    said = _direction_text(obs.astype(np.float32))
+    assert said.startswith("standardised, deviate by 0.7")
+    assert _direction_text(obs + NOW * np.array([0, 1, 0])) != "none vary"
+    far = obs * np.array([1.0, 1e6, 1e-4])
+    assert _direction_text(far + NOW) == _direction_text(far.astype(np.float32))
+    constant = np.tile(np.float32([123456.789, 0.1]), (5000, 1))
+    assert _direction_text(constant) == "none vary"
