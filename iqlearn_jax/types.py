@@ -94,6 +94,24 @@ class EnvSpec(NamedTuple):
         """Whether actions are integers."""
         return self.num_actions is not None
 
+    @property
+    def obs_fault(self) -> str | None:
+        """Why there is no network for its observations, and what to do; None where there is one."""
+        fault = order_fault(self.obs_shape, self.obs_dtype)
+        if fault is None and len(self.obs_shape) not in (0, 1, 3):
+            fault = "a vector [D] or an image [H, W, C] expected"
+        if fault is not None:
+            return (
+                f"observations of {self.id} have shape {list(self.obs_shape)}: {fault}; change them in a "
+                "wrapper (config.env.wrappers), e.g. transpose or flatten them"
+            )
+        if self.obs_shape == () and (self.mdp is None or not self.discrete):
+            return (
+                f"observations of {self.id} are integers; that needs a tabular model (spec.mdp) and discrete "
+                "actions: encode them as vectors in a wrapper"
+            )
+        return None
+
     def relative(self, obs: Array) -> Array:
         """Observations [..., *obs_shape] of the environment as learning sees them: less origin, cast."""
         return (obs if self.obs_origin is None else obs - self.obs_origin).astype(self.obs_dtype)

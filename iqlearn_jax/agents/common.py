@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 
-from iqlearn_jax.data.observations import check_shown
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.nets.networks import require_features
 from iqlearn_jax.types import EnvSpec, Hparams, Metrics
@@ -135,7 +135,8 @@ def check_observations(spec: EnvSpec) -> None:
     Raises:
       InputError: names the environment and what it is to show.
     """
-    check_shown(spec)  # as `iqlearn demos validate --env` does
+    if spec.obs_fault is not None:  # as `iqlearn demos validate --env` says
+        raise InputError(spec.obs_fault)
     if len(spec.obs_shape) == 3:
         require_features(spec.obs_shape)
 

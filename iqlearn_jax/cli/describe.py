@@ -9,8 +9,8 @@ import numpy as np
 from iqlearn_jax.cli.text import pairs
 from iqlearn_jax.data.checks import Source
 from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.data.origin import find_origin, moments
-from iqlearn_jax.data.sampling import MIN_STD, varies
+from iqlearn_jax.data.origin import find_origin
+from iqlearn_jax.data.sampling import MIN_STD, moments, varies
 
 UNLIKE = 20.0  # widest over narrowest direction; the double pendulum's is 45
 

@@ -1,6 +1,7 @@
 """Configurations as values: made from the table, changed, checked, and as plain JSON."""
 
 import ast
+import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,14 @@ from ml_collections import ConfigDict
 
 from iqlearn_jax.config.schema import BEFORE, KEYS, Key
 from iqlearn_jax.errors import InputError, unknown
+
+PLACES = (
+    "demos.path",
+    "data.path",
+    "reward_path",
+    "init_from",
+    "imports",
+)  # where files lie, not what is in them
 
 
 def base_config() -> ConfigDict:
@@ -233,3 +242,9 @@ def rates() -> tuple[str, ...]:
 def kind_of(key: Key) -> str:
     """Name of a key's type."""
     return "dictionary" if key.default == "{}" else type(key.default).__name__
+
+
+def config_digest(flat: Mapping[str, Any]) -> str:
+    """What identifies a flat configuration (hex), wherever its files lie: their content has digests too."""
+    text = json.dumps({key: value for key, value in flat.items() if key not in PLACES}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -41,7 +41,9 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
 
 
 def _needs_float64(obs: np.ndarray | None) -> bool:
-    return obs is not None and obs.ndim == 2 and len(obs) > 0 and find_origin([obs]) is not None
+    if obs is None or obs.ndim != 2 or not len(obs) or obs.dtype != np.float64:
+        return False
+    return find_origin([obs]) is not None
 
 
 def _floats(array: np.ndarray, field: str, source: Source) -> np.ndarray:

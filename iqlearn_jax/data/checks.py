@@ -5,11 +5,9 @@ from collections.abc import Iterable, Mapping
 
 import numpy as np
 
-from iqlearn_jax.data.observations import check_order, check_shown
-from iqlearn_jax.data.stacks import first_other
 from iqlearn_jax.data.suspect import box_text, spans_unit
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.types import EnvSpec
+from iqlearn_jax.types import EnvSpec, order_fault
 
 FIELDS = ("observations", "actions", "rewards", "next_observations", "terminals", "truncations")
 STATE_DTYPES = ("float32", "float64", "uint8", "int32")
@@ -18,6 +16,11 @@ BOUND_TOLERANCE = 1e-6  # bounds themselves are rounded to float32
 CHUNK_ENTRIES = 1 << 22  # keeps the float64 scratch of image comparisons near 100 MB
 
 CONVERT_REMEDY = "'iqlearn demos convert' reads other layouts; docs/formats.md lists the six keys"
+ORDER_REMEDY = {
+    2: "add an axis (observations[..., None])",
+    3: "transpose them (np.moveaxis(observations, 1, -1))",
+    4: "make the frames channels of one image",
+}
 
 Source = str | os.PathLike
 Arrays = Mapping[str, np.ndarray]
@@ -47,7 +50,7 @@ def check_arrays(
     fields = tuple(f for f in FIELDS if f not in left_out)
     check_keys(arrays, fields, source)
     _check_shapes(arrays, fields, source)
-    check_order(arrays["observations"], source)
+    _check_order(arrays["observations"], source)
     for field in fields:
         _check_finite(arrays[field], field, source)
     check_last_step(arrays, source)
@@ -142,6 +145,16 @@ def _check_shape(array: np.ndarray, field: str, expected: tuple[int, ...], sourc
         raise problem(source, field, f"shape {list(expected)}", str(list(array.shape)), remedy)
 
 
+def _check_order(obs: np.ndarray, source: Source) -> None:
+    fault = order_fault(obs.shape[1:], obs.dtype)
+    if fault is not None:
+        place = f"{os.fspath(source)}: observations [N, {', '.join(map(str, obs.shape[1:]))}]"
+        raise InputError(
+            f"{place}: {fault}; {ORDER_REMEDY[obs.ndim - 1]}, in the environment too (config.env.wrappers, "
+            "e.g. iqlearn_jax.envs.spaces:channels_last), or flatten them"
+        )
+
+
 def _check_finite(array: np.ndarray, field: str, source: Source) -> None:
     if array.dtype.kind != "f":
         return
@@ -196,7 +209,8 @@ def _check_states(states: np.ndarray, field: str, count: int, spec: EnvSpec, sou
 
 
 def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
-    check_shown(spec)
+    if spec.obs_fault is not None:  # as training says
+        raise InputError(spec.obs_fault)
     obs = arrays["observations"]
     remedy = "these demonstrations are not of this environment (or of another version or wrapper of it)"
     if obs.shape[1:] != tuple(spec.obs_shape):
@@ -213,18 +227,11 @@ def _check_state_spec(arrays: Arrays, spec: EnvSpec, source: Source) -> None:
         for field in ("observations", "next_observations"):
             _check_states(arrays[field], field, len(spec.mdp.initial), spec, source)
     if spec.frame_stack > 1:
-        _check_stacks(arrays, spec.frame_stack, source)
-
-
-def _check_stacks(arrays: Arrays, stack: int, source: Source) -> None:
-    other = first_other(arrays, stack)
-    if other is not None:
-        expected = (
-            f"a stack of the episode's last {stack} frames, oldest first on the last axis, the first one "
-            "repeated at the start"
+        from iqlearn_jax.data.stacks import (
+            check_stacks,  # here, as it says what it refuses in words of this module
         )
-        remedy = "store observations as docs/formats.md has them"
-        raise problem(source, at(other[0], other[1:]), expected, "another image", remedy)
+
+        check_stacks(arrays, spec.frame_stack, source)
 
 
 def check_actions(actions: np.ndarray, spec: EnvSpec | None, source: Source) -> None:

@@ -13,8 +13,8 @@ from iqlearn_jax import errors
 from iqlearn_jax.data import checks
 from iqlearn_jax.data.checks import FIELDS, Source, check_arrays, check_keys, problem
 from iqlearn_jax.data.complete import complete
-from iqlearn_jax.data.suspect import rewards_known, suspicions
-from iqlearn_jax.npz import Unreadable, array_names, hash_arrays, read_npz
+from iqlearn_jax.data.suspect import suspicions
+from iqlearn_jax.disk import Unreadable, array_names, hash_arrays, read_npz
 from iqlearn_jax.types import EnvSpec, Transition
 
 SCHEMA_VERSION = 1
@@ -163,6 +163,11 @@ def validate(
 def suspicious(demos: Demos, spec: EnvSpec | None = None) -> list[str]:
     """What is probably wrong with demonstrations although it is no reason to refuse them (`data.suspect`)."""
     return suspicions(fields_of(demos), spec)
+
+
+def rewards_known(rewards: np.ndarray | None) -> bool:
+    """Whether rewards [N] say anything; None or all zeros (a filler) do not."""
+    return rewards is not None and bool(rewards.any())
 
 
 def transitions(demos: Demos) -> Transition:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from iqlearn_jax.data.checks import Source, at, problem
 from iqlearn_jax.types import Array
 
 
@@ -51,3 +52,19 @@ def first_other(arrays: Mapping[str, np.ndarray], stack: int) -> tuple[str, int]
         if wrong.any():
             return field, int(np.argmax(wrong))
     return None
+
+
+def check_stacks(arrays: Mapping[str, np.ndarray], stack: int, source: Source) -> None:
+    """Refuses images that are no stacks of their episode's frames.
+
+    Raises:
+      InputError: names the first one.
+    """
+    other = first_other(arrays, stack)
+    if other is not None:
+        expected = (
+            f"a stack of the episode's last {stack} frames, oldest first on the last axis, the first one "
+            "repeated at the start"
+        )
+        remedy = "store observations as docs/formats.md has them"
+        raise problem(source, at(other[0], other[1:]), expected, "another image", remedy)

@@ -129,7 +129,7 @@ def clock_as_terminal(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str |
 
 def no_rewards(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str | None:
     """Zeros in place of rewards that nobody knows."""
-    if arrays.get("rewards") is None or rewards_known(arrays["rewards"]):
+    if arrays.get("rewards") is None or arrays["rewards"].any():
         return None
     return "rewards are 0 at every step, so they are taken as not known; leave them out"
 
@@ -146,11 +146,6 @@ def unit_actions(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str | None
 
 
 RULES: tuple[Rule, ...] = (next_start, own_successor, both_flags, clock_as_terminal, no_rewards, unit_actions)
-
-
-def rewards_known(rewards: np.ndarray | None) -> bool:
-    """Whether rewards [N] say anything; None or all zeros (a filler) do not."""
-    return rewards is not None and bool(rewards.any())
 
 
 def spans_unit(actions: np.ndarray, spec: EnvSpec) -> bool:

@@ -16,7 +16,7 @@ from iqlearn_jax.envs.failing import FAILURES, failed
 from iqlearn_jax.envs.gridworld import EXAMPLES, is_gridworld, make_gridworld
 from iqlearn_jax.envs.gymnax import from_gymnax
 from iqlearn_jax.envs.handle import EnvHandle
-from iqlearn_jax.envs.spaces import check_order, spec_from_spaces
+from iqlearn_jax.envs.spaces import spec_from_spaces
 from iqlearn_jax.errors import Catalogue, InputError
 from iqlearn_jax.types import EnvSpec
 
@@ -189,8 +189,6 @@ def _open(env_id: str, backend: str, entry: tuple, kwargs: dict[str, Any], wrapp
             f"env.wrappers are gymnasium's, but '{env_id}' is simulated on the device (backend "
             f"'{backend}'); leave them out, or set env.backend=gymnasium where it has '{env_id}' too"
         )
-    if handle.device is not None:
-        check_order(env_id, handle.spec.obs_shape, handle.spec.obs_dtype)
     return handle if limit is None else _limited(handle, limit)
 
 

@@ -17,11 +17,11 @@ from jax.extend.core import Var
 from iqlearn_jax.config.values import from_flat
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.save import write_arrays
+from iqlearn_jax.disk import Unreadable, hash_arrays, read_npz
 from iqlearn_jax.envs.facts import spec_from_json, spec_to_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, Method, make_method
 from iqlearn_jax.methods.method import default_leaves
-from iqlearn_jax.npz import Unreadable, hash_arrays, read_npz
 from iqlearn_jax.types import EnvSpec
 
 Arrays = dict[str, np.ndarray]

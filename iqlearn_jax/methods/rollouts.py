@@ -15,16 +15,14 @@ PASSES = frozenset({"epochs", "minibatches"})
 def in_passes(config, update: Callable) -> Callable:
     """`Method.update` on a rollout: `epochs` passes, each in `minibatches` steps of the given update.
 
-    Where `config.feed` is not "rollout" this is the update itself. The state counts rollouts, as its learning
-    rates are to fall with `config.updates`; a target that is replaced every k updates is so every k rollouts.
+    The state counts rollouts, as its learning rates are to fall with `config.updates`; a target that is
+    replaced every k updates is so every k rollouts.
 
     Args:
       update: (hparams, state, batch, key) -> (state, metrics), of a batch with rows [B] of both kinds.
     Raises:
       InputError: minibatches that do not divide a rollout.
     """
-    if config.feed != "rollout":
-        return update
     check_rollout(config)
 
     def passes(hparams, state, batch, key):

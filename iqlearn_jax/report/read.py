@@ -9,10 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from iqlearn_jax.disk import damaged, interpreting, read_json, read_lines
+from iqlearn_jax.disk import Unreadable, damaged, interpreting, read_json, read_lines, read_npz, unsealed
 from iqlearn_jax.doctor.findings import Finding, of_runs, read_findings, sentence
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.npz import Unreadable, read_npz, unsealed
 
 NAMES = {
     "iq": "IQ-Learn", "iqlearn": "IQ-Learn", "edm": "EDM", "avril": "AVRIL", "adril": "AdRIL",

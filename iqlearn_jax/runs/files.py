@@ -11,9 +11,17 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.devices.placement import is_main
-from iqlearn_jax.disk import damaged, read_json, read_lines, written_whole
+from iqlearn_jax.disk import (
+    Unreadable,
+    damaged,
+    read_json,
+    read_lines,
+    read_npz,
+    sealed,
+    unsealed,
+    written_whole,
+)
 from iqlearn_jax.errors import InputError, StorageError
-from iqlearn_jax.npz import Unreadable, read_npz, sealed, unsealed
 
 __all__ = ["MetricsFile", "metrics_lines", "open_tensorboard", "read_arrays", "read_json", "write_arrays",
            "write_json", "writing"]  # fmt: skip

@@ -14,12 +14,12 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 from absl import logging
 
-from iqlearn_jax.config.values import as_plain, from_flat
+from iqlearn_jax.config.values import as_plain, config_digest, from_flat
 from iqlearn_jax.devices.placement import is_main, wait_for_all
-from iqlearn_jax.disk import RESTORE, damaged, interpreting, read_json
+from iqlearn_jax.disk import RESTORE, damaged, digest_of, interpreting, read_json
 from iqlearn_jax.envs.facts import spec_from_json, spec_to_json
 from iqlearn_jax.errors import InputError, StorageError
-from iqlearn_jax.npz import digest_of
+from iqlearn_jax.loops.loop import runs_of
 from iqlearn_jax.runs.files import (
     MetricsFile,
     last_wall_seconds,
@@ -30,7 +30,7 @@ from iqlearn_jax.runs.files import (
     write_json,
     writing,
 )
-from iqlearn_jax.runs.identity import identity, starts, stated
+from iqlearn_jax.runs.identity import starts, stated
 from iqlearn_jax.runs.trust import import_trusted, seal_of
 from iqlearn_jax.types import EnvSpec
 
@@ -58,13 +58,20 @@ def claim(
     """
     made = identity(config, normalization)
     digests = {"seeds": made.pop("seeds"), "digests": made}
-    write_json(workdir / "provenance.json", provenance | digests | seal_of(config.imports))
+    seal = seal_of(config.imports) if config.imports else {}
+    write_json(workdir / "provenance.json", provenance | digests | seal)
     write_json(workdir / "spec.json", spec_to_json(spec._replace(mdp=None))[0])
     write_arrays(workdir / "normalization.npz", normalization)
     if is_main():
         make_folder(workdir / CHECKPOINTS)  # that it is gone later says that somebody removed it
     write_json(workdir / "config.json", as_plain(config))  # last: with it the folder is a run's
     wait_for_all(f"claimed {workdir}")
+
+
+def identity(config, normalization: dict[str, np.ndarray]) -> dict[str, Any]:
+    """`config`, `normalization` (digests) and `seeds` of a run, for its checkpoints."""
+    digests = {"config": config_digest(as_plain(config)), "normalization": digest_of(normalization)}
+    return digests | {"seeds": runs_of(config)[0].tolist()}
 
 
 def refuse_taken(workdir: Path) -> None:

@@ -4,33 +4,12 @@
 run that saved it. Folders of earlier versions state none, and are read as they are.
 """
 
-import hashlib
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from iqlearn_jax.config.values import as_plain
+from iqlearn_jax.config.values import config_digest
 from iqlearn_jax.disk import interpreting, read_json
-from iqlearn_jax.loops.loop import runs_of
-from iqlearn_jax.npz import digest_of
-
-PLACES = ("demos.path", "data.path", "reward_path", "init_from", "imports")  # where, not what
-
-
-def config_digest(flat: Mapping[str, Any]) -> str:
-    """What identifies a flat configuration (hex), wherever its files lie: their content has digests too."""
-    text = json.dumps({key: value for key, value in flat.items() if key not in PLACES}, sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def identity(config: Any, normalization: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """`config`, `normalization` (digests) and `seeds` of a run, for its checkpoints."""
-    seeds, _ = runs_of(config)
-    digests = {"config": config_digest(as_plain(config)), "normalization": digest_of(normalization)}
-    return digests | {"seeds": seeds.tolist()}
 
 
 def starts(workdir: Path) -> list[dict[str, Any]]:

@@ -15,14 +15,14 @@ from absl import logging
 
 import iqlearn_jax
 from iqlearn_jax.config.schema import BEFORE
-from iqlearn_jax.config.values import as_plain, base_config
+from iqlearn_jax.config.values import as_plain, base_config, config_digest
 from iqlearn_jax.data.demos import absolute
 from iqlearn_jax.devices.placement import cores
 from iqlearn_jax.disk import interpreting, read_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs.files import write_json
 from iqlearn_jax.runs.folder import read_config, read_spec
-from iqlearn_jax.runs.identity import config_digest, config_edits
+from iqlearn_jax.runs.identity import config_edits
 from iqlearn_jax.runs.trust import seal_of
 
 PACKAGE = Path(iqlearn_jax.__file__).resolve().parent

@@ -197,7 +197,7 @@ def demos_text(problem: "Problem") -> str:
 def say(line: str) -> None:
     """Prints a line at once; where nobody reads any longer (a closed pipe) training goes on in silence."""
     try:
-        print(printable(line), flush=True)
+        print(line if line.isprintable() else printable(line), flush=True)
     except BrokenPipeError:
         with suppress(OSError, ValueError):  # a stream without a file of its own
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,6 +1,6 @@
 """What stays of a training whose environment fails."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -12,28 +12,17 @@ if TYPE_CHECKING:
     from iqlearn_jax.training.train import Clock, Session
 
 
-@contextmanager
-def kept(
-    session: "Session", run: RunState, clock: "Clock", before: Callable[[], None] = lambda: None
-) -> Iterator[None]:
-    """Saves what was learned where a simulator fails inside, if there is a folder, and says so in the error.
+def keep(session: "Session", run: RunState, clock: "Clock", error: SimulatorError) -> None:
+    """Saves what was learned until a simulator failed, if there is a folder, and says so in the error.
 
     Args:
       run: the state, where the error carries none.
-      before: called before it is saved.
-    Raises:
-      SimulatorError: names the environment, the step and what is saved.
     """
-    try:
-        yield
-    except SimulatorError as error:
-        before()
-        run = run if error.run is None else error.run
-        session.latest, done = (run, clock), updates_done(session.problem, run)
-        if session.folder is not None:
-            session.folder.save(done, run)
-            error.args = (f"{error}; what was learned in {done} updates is saved: go on with --resume",)
-        raise
+    run = run if error.run is None else error.run
+    session.latest, done = (run, clock), updates_done(session.problem, run)
+    if session.folder is not None:
+        session.folder.save(done, run)
+        error.args = (f"{error}; what was learned in {done} updates is saved: go on with --resume",)
 
 
 @contextmanager

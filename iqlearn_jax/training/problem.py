@@ -15,9 +15,13 @@ from iqlearn_jax.data.sampling import (
     DemoIndices,
     Rows,
     check_normalization,
+    demonstrated_obs,
     identity_normalization,
     make_rows,
+    measure_normalization,
     pick_demos,
+    relative_demos,
+    rounded,
 )
 from iqlearn_jax.devices.placement import Placement, place_runs
 from iqlearn_jax.envs.api import Environment
@@ -26,7 +30,7 @@ from iqlearn_jax.envs.registry import DEVICE_BACKENDS, open_env, resolve_backend
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import Loop, RunState, make_hparams, make_offline, runs_of
 from iqlearn_jax.methods import FORWARD_RL, Method, make_method
-from iqlearn_jax.training.observations import Seen, measure
+from iqlearn_jax.training import observations
 from iqlearn_jax.types import EnvSpec, Hparams
 
 
@@ -130,7 +134,7 @@ def make_problem(
     seeds, varied = runs_of(config)
     chosen = None if demos is None else pick_demos(config, demos, seeds)
     if normalization is None:
-        handle, normalization = measure(config, handle, Seen(demos, chosen, others, len(seeds)))
+        handle, normalization = measure(config, handle, demos, chosen, others, len(seeds))
     spec = handle.spec
     rows, demo_indices = pick_rows(config, spec, chosen, demos, others)
     expected = identity_normalization(len(seeds), spec.obs_shape, config.whiten)
@@ -138,6 +142,41 @@ def make_problem(
     place = place_runs(len(seeds), host_env=handle.device is None and config.feed == "replay")
     hparams, demo_indices, rows = place.put(hparams), place.put(demo_indices), place.put_shared(rows)
     return Problem(config, handle, demos, others, rows, demo_indices, hparams, method, seeds, varied, place)
+
+
+def measure(
+    config, handle: EnvHandle, demos, chosen, others, runs: int
+) -> tuple[EnvHandle, dict[str, np.ndarray]]:
+    """The environment with observations relative to an origin, where float32 needs one, and what standardises
+    each run's inputs: its demonstrations and, half each, other data or random play.
+
+    An expert that holds still shows next to no spread; by its standard deviation alone the learner's own
+    observations would lie hundreds of deviations away. With both, in turn, the expert's states lie close
+    together: `normalize_by="demos"` is for methods that must tell those apart with a penalty on slopes.
+    """
+    shape = handle.spec.obs_shape
+    if config.init_from:
+        return observations.inherited(config, handle, runs)
+    if not config.normalize_obs or len(shape) != 1:
+        return handle, identity_normalization(runs, shape, config.whiten)
+    beside = None
+    if config.normalize_by == "both" and (config.feed != "demos" or others is not None):
+        beside = observations.random_play(handle) if others is None else others.observations
+    seen = [x for x in (None if demos is None else demos.observations, beside) if x is not None]
+    if config.reward_path or any(x.dtype == np.float64 for x in seen):
+        handle = observations.moved(config, handle, seen)
+    sources = sources_of(handle.spec, demos, chosen, beside, runs)
+    if (entries := rounded(sources[0])).size:
+        observations.warn_of_rounding(sources[0], entries)
+    return handle, measure_normalization(sources, config.whiten)
+
+
+def sources_of(spec: EnvSpec, demos, chosen, beside, runs: int) -> list[list[np.ndarray]]:
+    """Of each run the observations [n, D] that it sees, as learning sees them, source by source."""
+    more = [] if beside is None else [spec.relative(beside)]
+    if demos is None:
+        return [more for _ in range(runs)]
+    return [[x, *more] for x in demonstrated_obs(relative_demos(demos, spec), chosen)]
 
 
 def on_reward(config, spec: EnvSpec, method: Method) -> Method:

@@ -14,8 +14,14 @@ from iqlearn_jax.envs.relative import with_origin
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.runs.checkpoint import KEEP, Checkpoints
-from iqlearn_jax.runs.folder import CHECKPOINTS, SNAPSHOTS, read_normalization, read_spec, stored_config
-from iqlearn_jax.runs.identity import identity
+from iqlearn_jax.runs.folder import (
+    CHECKPOINTS,
+    SNAPSHOTS,
+    identity,
+    read_normalization,
+    read_spec,
+    stored_config,
+)
 from iqlearn_jax.runs.provenance import check_same_config, check_same_demos
 from iqlearn_jax.training.observations import saved_origin
 from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_loop, make_problem, updates_done

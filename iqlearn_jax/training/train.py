@@ -13,12 +13,13 @@ import numpy as np
 from iqlearn_jax.data.demos import in_own_terms
 from iqlearn_jax.data.save import save
 from iqlearn_jax.devices.placement import is_main, largest_of_all
+from iqlearn_jax.errors import SimulatorError
 from iqlearn_jax.loops.loop import Loop, RunState
 from iqlearn_jax.runs.folder import RunFolder, claim, locked, make_folder, read_config, refuse_taken
 from iqlearn_jax.runs.history import History, read_history
 from iqlearn_jax.runs.provenance import collect
 from iqlearn_jax.training.console import announce, interruptible, progress_bar, warn_of_data, warn_of_failures
-from iqlearn_jax.training.kept import kept
+from iqlearn_jax.training.kept import keep
 from iqlearn_jax.training.problem import Problem, data_digest, make_loop, make_problem, updates_done
 
 NORMALIZATION = ("obs_mean", "obs_std", "obs_turn")  # what a saved policy means nothing without
@@ -119,7 +120,6 @@ def run_session(
     with interruptible() as interrupted, folder:  # also while it compiles
         if session.progress:
             announce(session.problem)
-        warn_of_data(session.problem)
         run = start(session)
         started()
         clock = Clock() if session.folder is None else _rewind(session, run)
@@ -154,9 +154,9 @@ def go_on(
     title = f"{config.method} {config.env.id} x {session.problem.placement.runs}"
     with progress_bar(title, last, done) if session.progress else nullcontext(lambda *_: None) as show:
         while done < last:
-            doctor = session.doctor  # made before a chunk is recorded, on what was logged before
             done += config.log_every - done % config.log_every
             run, chunk, clock, metrics = one_more(session, run, clock, done)
+            doctor = session.doctor  # made before this chunk is recorded, on what was logged before
             record(session, chunk, done, clock, metrics)
             show(done, metrics)
             session.latest = run, clock
@@ -174,10 +174,19 @@ def one_more(
     Raises:
       SimulatorError: an environment failed; what was learned until then is saved.
     """
-    with kept(session, run, clock):
+    try:
         run, chunk, clock = one_chunk(session, run, clock)
-    with kept(session, run, clock, lambda: record(session, chunk, done, clock, chunk.metrics)):
+    except SimulatorError as error:
+        keep(session, run, clock, error)
+        raise
+    if session.latest is None:
+        warn_of_data(session.problem)
+    try:
         scores = evaluation(session, run, done)
+    except SimulatorError as error:
+        record(session, chunk, done, clock, chunk.metrics)
+        keep(session, run, clock, error)
+        raise
     return run, chunk, clock, chunk.metrics | session.initial_value(run.state) | scores
 
 

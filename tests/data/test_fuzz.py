@@ -21,10 +21,9 @@ from iqlearn_jax.config.values import as_plain, base_config, check, from_flat
 from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.demos import load_demos, validate
 from iqlearn_jax.data.save import save
-from iqlearn_jax.disk import read_json
+from iqlearn_jax.disk import digest_of, read_json, sealed
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods.function_file import FileKind, read_function, write_function
-from iqlearn_jax.npz import digest_of, sealed
 from iqlearn_jax.report.read import read_runs
 from iqlearn_jax.runs.files import write_json
 from iqlearn_jax.runs.folder import read_normalization, read_spec

@@ -12,8 +12,7 @@ from iqlearn_jax.data.checks import FIELDS, Source, problem
 from iqlearn_jax.data.convert.columns import Recording, is_column, read_header, reading
 from iqlearn_jax.data.convert.frames import frames_to_arrays
 from iqlearn_jax.data.demos import parse_metadata, read_arrays
-from iqlearn_jax.disk import open_file
-from iqlearn_jax.npz import Unreadable, check_sizes
+from iqlearn_jax.disk import Unreadable, check_sizes, open_file
 
 OBJECTS = "an object array, which holds a pickle, can run code and is never read"
 PIECE = 1 << 20  # bytes read at once

@@ -86,7 +86,7 @@ def make_dac(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
 
     return Method(
         init=init,
-        update=in_passes(config, update),
+        update=in_passes(config, update) if config.feed == "rollout" else update,
         act=agent.act,
         reward=reward,
         end_reward=end_reward if absorbing else None,

@@ -44,7 +44,12 @@ def make_sqil(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         learner = Learner(config, agent, hparams, state)
         return soft_rl_step(learner, rows, expert, key, sum_of_means(expert), end_reward, batch.expert)
 
-    return Method(init=agent.init, update=in_passes(config, update), act=agent.act, reward=None)
+    return Method(
+        init=agent.init,
+        update=in_passes(config, update) if config.feed == "rollout" else update,
+        act=agent.act,
+        reward=None,
+    )
 
 
 def sum_of_means(expert) -> jax.Array:

@@ -98,7 +98,7 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
 
     method = Method(
         init=agent.init,
-        update=in_passes(config, update),
+        update=in_passes(config, update) if config.feed == "rollout" else update,
         act=agent.act,
         reward=reward,
         value=value,
