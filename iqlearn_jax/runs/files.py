@@ -3,7 +3,7 @@
 import errno
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -109,15 +109,17 @@ class MetricsFile:
             os.fsync(stream.fileno())
 
 
-def metrics_lines(path: Path) -> list[dict[str, Any]]:
+def metrics_lines(path: Path, numbers: Sequence[str] = CLOCKS) -> list[dict[str, Any]]:
     """The whole lines of a `metrics.jsonl`; none where there is no file.
 
+    Args:
+      numbers: what each line must have.
     Raises:
-      InputError: a line is no JSON, or lacks a number that each line has.
+      InputError: a line is no JSON, or lacks one of the numbers.
     """
     lines = read_lines(path)
     for number, line in enumerate(lines, 1):
-        wrong = [name for name in CLOCKS if not isinstance(line.get(name), int | float)]
+        wrong = [name for name in numbers if not isinstance(line.get(name), int | float)]
         if wrong:
             found = f"{wrong[0]} is {line.get(wrong[0], 'missing')!r}"[:60]
             raise InputError(f"{path}: line {number} is damaged ({found}; expected a number); remove it")

@@ -40,7 +40,10 @@ def load_states(workdir: Path, at: str = FINAL) -> tuple[Problem, RunState]:
     states = {n: place.get(load_snapshot(workdir, problem, n)) for n in set(updates.tolist())}
     kept = [jax.tree.map(lambda x, run=run: x[run], states[n]) for run, n in enumerate(updates.tolist())]
     state = place.put(jax.tree.map(lambda *x: np.stack(x), *kept))
-    lines = {(line["run"], line["update"]): line for line in metrics_lines(workdir / "metrics.jsonl")}
+    lines = {
+        (line["run"], line["update"]): line
+        for line in metrics_lines(workdir / "metrics.jsonl", ("update", "run", "env_steps"))
+    }
     missing = [n for run, n in enumerate(updates.tolist()) if (run, n) not in lines]
     if missing:
         raise InputError(f"{workdir}/metrics.jsonl: no line after {missing[0]} updates; put the file back")
@@ -109,7 +112,7 @@ def choices(workdir: Path) -> dict[int, dict[str, Any]]:
     Reads `eval/likeness` (docs/doctor.md) and no true reward. A run without such a snapshot is left out.
     """
     chosen: dict[int, dict[str, Any]] = {}
-    for line in metrics_lines(workdir / "metrics.jsonl"):
+    for line in metrics_lines(workdir / "metrics.jsonl", ("update", "run")):
         if "eval/likeness" not in line or not (workdir / SNAPSHOTS / str(line["update"])).is_dir():
             continue
         best = chosen.setdefault(line["run"], line)

@@ -241,6 +241,7 @@ def test_snapshots_are_the_states_that_were_passed_and_survive_resuming(tmp_path
         train(shorter, tmp_path / "short")
         train(config, tmp_path / "whole")
         (tmp_path / "whole" / "checkpoints").rename(tmp_path / "lost")
+        (tmp_path / "whole" / "checkpoints").mkdir()  # as before the first was saved
         train(config, tmp_path / "whole", resume=True)
         problem, run = load_run(tmp_path / "whole", config)
         assert_same_state(
@@ -260,6 +261,7 @@ def test_a_key_that_came_after_a_folder_was_made_has_its_default(tmp_path):
     kept = json.loads((tmp_path / "config.json").read_text())
     del kept["snapshot_every"]
     (tmp_path / "config.json").write_text(json.dumps(kept))
+    (tmp_path / "provenance.json").write_text("{}")  # early versions stated no digests
     check_same_config(tmp_path, config)
     config.snapshot_every = 4
     with pytest.raises(InputError, match="snapshot_every: 0 before, 4 now"):

@@ -58,7 +58,7 @@ def test_each_runs_policy_is_evaluated_as_it_was_at_its_time(tmp_path, monkeypat
     problem = SimpleNamespace(seeds=np.array([5, 6]), placement=place)
     last = np.full(3, 40, np.int32)
     trained = RunState(last, None, None, None, last, 3 * last, np.full(3, -1, np.int32))
-    monkeypatch.setattr(load, "read_config", lambda workdir: {})
+    monkeypatch.setattr(load, "stored_config", lambda workdir: {})
     monkeypatch.setattr(load, "load_run", lambda workdir, config: (problem, trained))
     monkeypatch.setattr(load, "load_snapshot", lambda workdir, problem, updates: np.full(3, updates))
     monkeypatch.setattr(load, "make_evaluator", lambda problem: evaluate)
