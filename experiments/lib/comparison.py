@@ -1,6 +1,6 @@
 """IQ-Learn against each other method: difference, probability of improvement, verdict."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -109,7 +109,7 @@ def verdicts(pairs: list[Pair]) -> str:
     )
 
 
-def counts(pairs: list[Pair], method: str) -> str:
+def counts(pairs: Collection[Pair], method: str) -> str:
     """Of one method's comparisons, in how many IQ-Learn is better, equal, open, worse."""
     own = [pair.verdict for pair in pairs if pair.method == method]
     return ", ".join(str(own.count(word)) for word in ("better", "equal", "open", "worse")) if own else "–"

@@ -69,7 +69,13 @@ Not measured, having no tabular form: {no_table}.
 def write(rows: list[dict[str, Any]], count: int, option: str = "") -> None:
     """docs/results/properties.{json,md} and the figure."""
     made = command.made()
-    facts = {"count": count, "states": STATES, "actions": ACTIONS, "gamma": GAMMA, "chains": CHAINS}
+    facts: dict[str, Any] = {
+        "count": count,
+        "states": STATES,
+        "actions": ACTIONS,
+        "gamma": GAMMA,
+        "chains": CHAINS,
+    }
     facts |= {"draws": DRAWS, "few": FEW, "alpha": ALPHA, "temperature": TEMPERATURE}
     facts |= {"updates": rows[0]["updates"][-1], "option": option}
     stated = {name: {**entry._asdict(), "remarks": dict(entry.remarks)} for name, entry in STATED.items()}

@@ -23,6 +23,6 @@ def find_origin(sources: Sequence[NDArray]) -> NDArray | None:
         moments,  # here, as sampling stands on demonstrations, which need this
     )
 
-    mean, spread = moments(sources)
+    mean, spread = moments(list(sources))
     far = (np.abs(mean) > FAR * spread) & (np.abs(mean) < BEYOND * spread)
     return np.where(far, mean, 0.0) if far.any() else None

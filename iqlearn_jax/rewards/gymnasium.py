@@ -73,4 +73,4 @@ class GymnasiumRewardWrapper(gymnasium.Wrapper, gymnasium.utils.RecordConstructo
     def _flat(self, obs) -> np.ndarray:
         """As the reward reads it; copied, since some environments write into what they handed out."""
         obs = obs if self._spec.spaces is None else self._spec.spaces.flat_obs(obs)
-        return np.array(obs, self._spec.obs_dtype)
+        return self._spec.relative(np.array(obs))

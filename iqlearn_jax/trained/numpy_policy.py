@@ -125,8 +125,8 @@ def flat(part, x):
         return np.concatenate([flat(inner, x[key]) for key, inner in part["parts"]], axis=-1)
     x = np.asarray(x)
     x = x.reshape((*x.shape[: x.ndim - len(part["shape"])], -1))
-    if "sizes" not in part:
-        return x.astype(np.float32)
+    if "sizes" not in part:  # float64 stays: an origin may have to be subtracted before it is cast
+        return x if x.dtype == np.float64 else x.astype(np.float32)
     x = x - np.asarray(part["starts"])
     if not np.all((x >= 0) & (x < part["sizes"])):
         raise ValueError(f"obs: expected integers from {part['starts']}, so many of each: {part['sizes']}")

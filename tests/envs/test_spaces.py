@@ -264,3 +264,13 @@ def test_training_and_evaluation_see_the_same_flat_observations(kind):
     assert played.lengths.tolist() == [[5, 5]]
     np.testing.assert_array_equal(played.episodes[0][0].obs, [obs[0, 0] for obs in seen])
     assert played.episodes[0][0].action.tolist() == [3] * 5
+
+
+def test_float64_entries_of_a_dict_are_not_cast_before_an_origin_is_subtracted():
+    """Unix times a second apart are one number in float32."""
+    space = Dict(time=Box(0, np.inf, (1,), np.float64), place=Box(-1, 1, (2,), np.float32))
+    spaces = opened(space).spec.spaces
+    flat = [
+        spaces.flat_obs({"time": np.array([1.7e9 + t]), "place": np.zeros(2, np.float32)}) for t in (0, 1)
+    ]
+    assert flat[0].dtype == np.float64 and np.ptp([row.max() for row in flat]) == 1.0

@@ -117,8 +117,8 @@ def _flat(part: Part, x: Any, name: str) -> Any:
         return _library(*pieces).concatenate(pieces, axis=-1)
     xp, x = _library(x), _array(x)
     x = x.reshape((*_lead(x, part, name), math.prod(part["shape"])))
-    if "sizes" not in part:
-        return x.astype(np.float32)
+    if "sizes" not in part:  # float64 stays: an origin may have to be subtracted before it is cast
+        return x if x.dtype == np.float64 else x.astype(np.float32)
     digits = _in_range(part, x, name)
     hot = [digits[..., i, None] == np.arange(n) for i, n in enumerate(part["sizes"])]
     return xp.concatenate(hot, axis=-1).astype(np.float32)
