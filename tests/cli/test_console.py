@@ -101,7 +101,7 @@ def test_only_the_first_of_several_processes_speaks(monkeypatch, capsys):
 def made_up_problem(trajectories=1, subsample=1, counts=(5, 5), env=True, backend="gymnax", demos=True):
     """What `announce` looks at; the demonstrations have episodes of 5 and 3 steps."""
     return SimpleNamespace(
-        spec=SimpleNamespace(id="CartPole-v1"),
+        spec=SimpleNamespace(id="CartPole-v1", max_episode_steps=500),
         env=object() if env else None,
         has_simulator=backend != "none",
         handle=SimpleNamespace(backend=backend),

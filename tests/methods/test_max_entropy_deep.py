@@ -47,9 +47,7 @@ def counts_by_hand(rows, absorbing):
 def test_the_slope_of_a_linear_reward_is_the_difference_of_feature_counts(treatment):
     """α = ∞, 5 rows of the learner and 7 of the expert; a constant reward has no slope at all."""
     with jax.enable_x64(True):
-        spec, made, hparams, state, _ = setup(
-            "max_entropy_deep", terminal=treatment, hidden=(), alpha=float("inf")
-        )
+        spec, made, hparams, state, _ = setup("max_entropy_deep", terminal=treatment, hidden=(), alpha=1e30)
         batch = uneven_batch(spec)
         actual, bias = slope_of(made, hparams, state, batch)
         policy, expert = (counts_by_hand(x, treatment == "absorbing") for x in (batch.policy, batch.expert))
@@ -63,7 +61,7 @@ def test_the_slope_of_a_linear_reward_is_the_difference_of_feature_counts(treatm
 def test_the_slope_vanishes_exactly_where_the_counts_match():
     """Other pairs with the same shares of states and of actions will do: a linear reward sees no more."""
     with jax.enable_x64(True):
-        _, made, hparams, state, _ = setup("max_entropy_deep", hidden=(), alpha=float("inf"))
+        _, made, hparams, state, _ = setup("max_entropy_deep", hidden=(), alpha=1e30)
         paired, crossed, other = np.zeros((3, STATES, ACTIONS), int)
         paired[0, 0] = paired[1, 1] = crossed[0, 1] = crossed[1, 0] = other[0, 0] = other[1, 2] = 3
         slope = lambda a, b: slope_of(made, hparams, state, Batch(policy=rows_at(a), expert=rows_at(b)))[0]  # noqa: E731
@@ -182,7 +180,7 @@ def test_updates_end_at_the_optimum_of_reward_and_learner(alpha):
 
 def test_updates_of_an_unbounded_linear_reward_end_where_the_counts_match():
     """α = ∞: the learner visits each state and takes each action as often as the expert."""
-    _, table, transition, initial, expert = learned(0.1, alpha=float("inf"), hidden=())
+    _, table, transition, initial, expert = learned(0.1, alpha=1e30, hidden=())
     learner, blank = (
         reference.visits(transition, initial, GAMMA, reference.softmax(q, TAU)) for q in (table, 0 * table)
     )

@@ -10,7 +10,7 @@ Departures, each with the switch that restores the papers' choice:
   one step of the reward for each step of RL: no switch;
   r is kept bounded by E[r²]/(4α) over both kinds of rows, |r| ≤ 4α where it has converged. Without it the
     reward grows until the learner matches. Wulfmeier has decay of ψ, Finn two penalties on r's course in
-    time: `alpha=inf` leaves no regularisation at all;
+    time: `alpha=1e30` leaves no regularisation at all;
   observations are standardised: `normalize_obs=False`.
 """
 
