@@ -35,8 +35,6 @@ def printable(text: str) -> str:
 
     Names and metadata of foreign files may hold some that move the cursor or write to the clipboard.
     """
-    if text.isprintable():
-        return text
     return "".join(
         x if x in "\n\t" or unicodedata.category(x) not in CONTROL else repr(x)[1:-1] for x in text
     )

@@ -6,11 +6,13 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
+from mkdocs.exceptions import PluginError
 
 from tests.short_iqlearn import short_python
+from website.hooks import in_repository
 from website.notebook import code_of
 from website.results import rows_table
 from website.rollouts import embedded, player
@@ -26,7 +28,7 @@ class Reader(HTMLParser):
 
     def __init__(self, text):
         super().__init__()
-        self.loads, self.alts, self.rows, self.inside = [], [], [], False
+        self.loads, self.alts, self.rows, self.inside, self.titles = [], [], [], False, 0
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
@@ -34,6 +36,7 @@ class Reader(HTMLParser):
         linked = tag == "link" and named.get("rel") in ("stylesheet", "icon", "preload")
         self.loads += [named["src"]] if "src" in named else [named["href"]] if linked else []
         self.alts += [named.get("alt")] if tag == "img" else []
+        self.titles += tag == "h1"
         self.rows += [[]] if tag == "tr" else []
         self.inside = tag in ("td", "th") or (self.inside and tag not in ("tr", "table"))
         if tag in ("td", "th"):
@@ -66,6 +69,15 @@ def test_every_document_has_a_page_and_pictures_have_words(site):
         name = path.with_name("index") if path.stem == "README" else path
         assert out / name.with_suffix(".html") in pages
     assert all(all(page.alts) for page in pages.values())
+
+
+def test_each_page_has_one_title(site):
+    assert {str(path): page.titles for path, page in site[1].items() if page.titles != 1} == {}
+
+
+def test_a_link_to_nothing_is_refused():
+    with pytest.raises(PluginError, match=r"python.md: link to 'gone.md', but there is no file docs/gone.md"):
+        in_repository(PurePosixPath("python.md"), "gone.md")
 
 
 def test_nothing_is_loaded_from_elsewhere(site):

@@ -145,7 +145,26 @@ def unit_actions(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str | None
     )
 
 
-RULES: tuple[Rule, ...] = (next_start, own_successor, both_flags, clock_as_terminal, no_rewards, unit_actions)
+def negative_actions(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str | None:
+    """Discrete actions below 0, which few environments take; where one is named, it is asked instead."""
+    actions = arrays.get("actions")
+    if spec is not None or actions is None or actions.dtype.kind == "f" or not (actions < 0).any():
+        return None
+    return (
+        f"{int((actions < 0).sum())} of {actions.size} discrete actions are below 0, which only spaces that "
+        "start there take; number them as the environment does (--env ID checks it)"
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    negative_actions,
+    next_start,
+    own_successor,
+    both_flags,
+    clock_as_terminal,
+    no_rewards,
+    unit_actions,
+)
 
 
 def spans_unit(actions: np.ndarray, spec: EnvSpec) -> bool:

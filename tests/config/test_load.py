@@ -175,7 +175,7 @@ def test_unusable_problems_are_refused_before_anything_is_compiled(changes, fiel
         ("gamma", 1.0), ("gamma", 1.5), ("gamma", -0.1), ("gamma", float("nan")),
         ("temperature", 0.0), ("temperature", -1.0), ("alpha", 0.0), ("alpha", -1.0),
         ("critic_lr", -1e-3), ("target_rate", 2.0), ("gradient_penalty", -1.0), ("weight_decay", -1.0),
-        ("batch_size", 0), ("critics", 0), ("first_seed", -1), ("target_period", -1),
+        ("batch_size", 0), ("critics", 0), ("eval_episodes", -1), ("first_seed", -1), ("target_period", -1),
         ("online.num_envs", 0), ("online.learning_starts", -1), ("online.capacity", 0), ("hidden", (0,)),
         ("hidden", ("a",)), ("eval_every", -500), ("checkpoint_every", -500), ("margin", 0.0),
         ("reward_weight", -1.0), ("replay_share", 1.0), ("orthogonal", -1.0), ("chain_count", 0),

@@ -40,10 +40,11 @@ def trained(config):
     return problem, jax.device_get(run.state)
 
 
-def table_after(env, monkeypatch, **changes):
-    """Q [S, A] of soft Q-learning through the online loop."""
+def table_after(env, monkeypatch, method="rl", feed="replay", **changes):
+    """Q [S, A] of soft Q-learning through the online loop, or through that of rollouts."""
     monkeypatch.setitem(ENVIRONMENTS, "walk", lambda: env)
-    config = made_up_config("rl", "replay", "walk", **LONG, critic_lr=0.02, batch_size=64, **changes)
+    settings = LONG | {"critic_lr": 0.02, "batch_size": 64} | changes
+    config = made_up_config(method, feed, "walk", **settings)
     problem = make_problem(config)
     loop = make_loop(problem)
     inputs = (problem.hparams, problem.seeds, None, None)
@@ -88,6 +89,23 @@ def test_the_online_loop_finds_exact_soft_values(monkeypatch):
         exact = soft_value_iteration(MDP(*map(jnp.asarray, mdp)), jnp.asarray(reward, jnp.float64), 1.0)
     np.testing.assert_allclose(q, exact, atol=0.25)
     assert np.ptp(np.asarray(exact)) > 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("gae_lambda", [0.0, 0.65, 1.0])
+def test_rollouts_find_exact_soft_values_whatever_lambda(monkeypatch, gae_lambda):
+    """A return that forgets the entropy of later steps would be off by up to γλτ log A / (1 − γλ)."""
+    mdp = deterministic_mdp(4, 3, 1, 0.7)
+    mdp = mdp._replace(transition=0.7 * mdp.transition + 0.3 / 4)
+    reward = np.random.default_rng(0).normal(size=(4, 3)).astype(np.float32)
+    sizes = {"updates": 300, "log_every": 300, "online__num_envs": 32, "online__rollout_steps": 32}
+    rates = {"critic_lr": 0.02, "lr_decay": 1.0, "gae_lambda": gae_lambda, "epochs": 2, "minibatches": 4}
+    q = table_after(
+        tabular(mdp, reward), monkeypatch, "pqn", "rollout", gamma=0.7, temperature=1.0, **sizes | rates
+    )
+    with jax.enable_x64(True):
+        exact = soft_value_iteration(MDP(*map(jnp.asarray, mdp)), jnp.asarray(reward, jnp.float64), 1.0)
+    np.testing.assert_allclose(q, exact, atol=0.15)
 
 
 @pytest.mark.parametrize(
@@ -211,7 +229,6 @@ def test_the_walk_is_learned_from_demonstrations(changes):
         ("dac", "replay", {"terminal": "absorbing", "gradient_penalty": 1.0}),
         ("max_entropy_deep", "replay", {"terminal": "absorbing"}),
         ("ppo", "rollout", ON_POLICY),
-        ("pqn", "rollout", ON_POLICY),
         ("iq", "rollout", ON_POLICY | {"value_term": "policy", "regularize": "both", "terminal": "bounded"}),
         ("sqil", "rollout", ON_POLICY | {"terminal": "absorbing"}),
         ("dac", "rollout", ON_POLICY | {"terminal": "absorbing", "gradient_penalty": 1.0}),

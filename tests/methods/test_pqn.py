@@ -44,16 +44,19 @@ def filled(state, table):
     )
 
 
-def returns_in_numpy(rollout, values):
-    """G_t = r_t + γ[(1−λ)V(s') + λG_{t+1}]; V(s') alone after a cut and at the end of the rollout."""
+def returns_in_numpy(rollout, table):
+    """G_t = r_t + γ[(1−λ)V(s') + λ(G_{t+1} − τ log π(a'|s'))]; V(s') alone after a cut and at the end."""
+    values = TAU * np.log(np.exp(table / TAU).sum(axis=1))
+    surprise = values[:, None] - table  # −τ log π(a|s)
     rows = jax.tree.map(np.asarray, rollout)
     actual = np.zeros((STEPS, ENVS))
-    for env in range(ENVS):
-        for t in reversed(range(STEPS)):
-            following = values[rows.next_obs[t, env]]
-            goes_on = t + 1 < STEPS and not (rows.terminated[t, env] or rows.truncated[t, env])
-            after = (1 - LAMBDA) * following + LAMBDA * actual[t + 1, env] if goes_on else following
-            actual[t, env] = rows.reward[t, env] + GAMMA * after * (not rows.terminated[t, env])
+    for t in reversed(range(STEPS)):
+        after = values[rows.next_obs[t]]
+        if t + 1 < STEPS:
+            later = actual[t + 1] + surprise[rows.obs[t + 1], rows.action[t + 1]]
+            goes_on = ~(rows.terminated[t] | rows.truncated[t])
+            after = np.where(goes_on, (1 - LAMBDA) * after + LAMBDA * later, after)
+        actual[t] = rows.reward[t] + GAMMA * after * ~rows.terminated[t]
     return actual
 
 
@@ -64,8 +67,7 @@ def test_targets_are_lambda_returns_of_soft_values():
         table = np.random.default_rng(1).normal(size=(STATES, ACTIONS))
         rollout = rollout_of()
         actual = targets(hparams, filled(agent.init(jax.random.key(0), hparams), table), agent, rollout)
-    values = TAU * np.log(np.exp(table / TAU).sum(axis=1))
-    np.testing.assert_allclose(actual.target, returns_in_numpy(rollout, values).ravel(), rtol=1e-6)
+    np.testing.assert_allclose(actual.target, returns_in_numpy(rollout, table).ravel(), rtol=1e-6)
     assert (rollout.terminated | rollout.truncated).any() and not rollout.terminated.all()
 
 
@@ -78,7 +80,7 @@ def test_a_step_is_the_gradient_of_the_squared_distance_to_them():
         rollout = rollout_of()
         state = filled(made.init(jax.random.key(0), hparams), table)
         after, _ = made.update(hparams, state, Batch(policy=rollout), jax.random.key(2))
-    target = returns_in_numpy(rollout, TAU * np.log(np.exp(table / TAU).sum(axis=1))).ravel()
+    target = returns_in_numpy(rollout, table).ravel()
     obs, action = (np.asarray(x).ravel() for x in (rollout.obs, rollout.action))
     gradient = np.zeros((STATES, ACTIONS))
     np.add.at(gradient, (obs, action), 2 * (table[obs, action] - target) / len(target))
