@@ -6,9 +6,8 @@ rollout by the present Q, and regression on them in a few passes.
 Departures from the paper and its authors' code, each with the switch that restores their choice:
   values and play are soft: V = τ log Σ exp(Q/τ), a ~ exp(Q/τ); theirs are max Q and ε-greedy play with a
     falling ε: no switch (a low `temperature` is close);
-  what follows enters as G' − Q(s',a'), theirs as G' − max Q(s',·): with the soft policy's own actions G then has
-    the soft Q-function as its fixed point for every λ, where G' − V(s') would lose τ·log π(a'|s') of each later
-    step: no switch (at λ = 0 both are one);
+  what follows enters as G' − Q(s',a'), theirs as G' − max Q(s',·): so the soft Q-function is the fixed point
+    for every λ, where G' − V(s') would lose the entropy of later steps: no switch (at λ = 0 both are one);
   Adam without clipped gradients; theirs is RAdam with norms up to 10: `optimizer=` of `make_method`;
   learning rates stay: `lr_decay=1.0`; observations are standardised: `normalize_obs=False`.
 """
@@ -70,8 +69,8 @@ def make_pqn(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
 def targets(hparams, state, agent, rollout: Transition) -> Sample:
     """Rows [T·N] of a rollout [T, N] with G_t = r_t + γ[V(s'_t) + λ(G_{t+1} − Q(s_{t+1}, a_{t+1}))].
 
-    By Q − V = τ log π that is r + γ[(1−λ)V(s') + λ(G' − τ log π(a'|s'))], a soft return in every step. After a
-    cut V of the true successor stands for what would have followed, after a true end nothing does.
+    By Q − V = τ log π that is r + γ[(1−λ)V(s') + λ(G' − τ log π(a'|s'))], a soft return in every step.
+    After a cut V of the true successor stands for what would have followed, after a true end nothing does.
     """
     rows, shape = flat(rollout), rollout.reward.shape
     now = agent.q(hparams, state.critic, rows.obs, rows.action)[0].reshape(shape)
