@@ -76,7 +76,7 @@ def test_the_page_and_its_figure_are_written_from_the_rows(monkeypatch, tmp_path
     properties_page.write([row], 100, "")
     page = (tmp_path / "properties.md").read_text()
     [bc] = [line for line in page.splitlines() if line.startswith("| bc |")]
-    assert bc.endswith("| 0.020 [0.010, 0.030] | 0.000 [0.000, 0.000] |")
+    assert bc == "| bc | ✗ | ✓ | ✓ | ✗ | ✓ | 0.020 [0.010, 0.030] | 0.000 [0.000, 0.000] |"
     assert "100 updates" in page and "0.1 hours" in page and (tmp_path / "properties_distance.png").exists()
     kept = json.loads((tmp_path / "properties.json").read_text())
     assert kept["rows"][0]["method"] == "bc" and "dynamics-aware" in kept["stated"]["edm"]["remarks"]
