@@ -143,7 +143,8 @@ def test_a_run_whose_evaluation_is_not_finite_is_null_and_the_others_as_usual(tm
     assert stored == json.loads(json.dumps(summary, allow_nan=False))
     for name in ("returns", "normalized"):
         assert [value is not None for value in stored[name]] == [True, False, True], name
-    assert stored["likeness"][1] is None  # of others it may be, where steps are too few to tell
+    assert stored["likeness"][0] is not None
+    assert stored["likeness"][1] is None  # of the third, too few steps to tell
     assert stored["failed"] == [{"run": 1, "seed": 5001, "update": 4, "not_finite": ["eval/return"]}]
     assert np.isfinite(stored["normalized_iqm"]) and stored["normalized_ci95"] is None
     assert train(offline(tmp_path), tmp_path / "run", resume=True)["returns"] == stored["returns"]
