@@ -108,6 +108,8 @@ def open_to_film(env_config: Any) -> EnvHandle:
     Raises:
       InputError: gymnasium has no environment of that name, or it cannot be opened so.
     """
+    for driver in ("SDL_AUDIODRIVER", "SDL_VIDEODRIVER"):
+        os.environ.setdefault(driver, "dummy")  # pygame asks for both, and complains where there is neither
     env_config = copy.deepcopy(env_config)
     name, backend = env_config.id, resolve_backend(env_config.id, env_config.backend)
     if backend != "registered":
