@@ -277,3 +277,13 @@ def test_the_commands_say_it(tmp_path, capsys):
     assert main(["demos", "convert", str(path), str(tmp_path / "c.npz"), *options]) == 0
     assert capsys.readouterr().err == ""
     assert load(tmp_path / "c.npz").episode_lengths.tolist() == [5, 5, 5]
+
+
+def test_discrete_actions_below_0_are_said_where_no_environment_is_asked(tmp_path, capsys):
+    demos = make_demos(lengths=(3, 4), terminal=(True, True))
+    arrays = arrays_of(demos)
+    save(tmp_path / "below.npz", Demos(**arrays | {"actions": arrays["actions"] - 1}))
+    assert not [line for line in suspicious(demos) if "below 0" in line]
+    assert main(["demos", "validate", str(tmp_path / "below.npz")]) == 0
+    below = int((arrays["actions"] == 0).sum())
+    assert f"{below} of 7 discrete actions are below 0" in capsys.readouterr().err and below
