@@ -9,6 +9,7 @@ import numpy as np
 import optax
 from flax import struct
 
+from iqlearn_jax.config.values import require, values_of
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.nets.networks import require_features
@@ -258,3 +259,27 @@ def temperature_step(config, hparams: Hparams, state: AgentState, entropy) -> tu
         state.log_temperature, state.temperature_opt, grad, hparams["temperature_lr"]
     )
     return state.replace(log_temperature=log_temperature, temperature_opt=opt), metrics
+
+
+def anchored(config) -> bool:
+    """Whether the actor of one of the program's runs is held near the expert's actions (`agents.sac`)."""
+    return max(values_of(config, "anchor")) > 0
+
+
+def require_differentiable(config, spec: EnvSpec, remedy: str) -> None:
+    """Refuses a gradient penalty where observations are integers."""
+    weight = max(values_of(config, "gradient_penalty"))
+    require(
+        weight == 0 or spec.obs_shape != (),
+        f"config.gradient_penalty is {weight}, but {spec.id} has integer states, by which nothing can be "
+        f"differentiated; {remedy}",
+    )
+
+
+def require_discrete(config, spec: EnvSpec, why: str) -> None:
+    """Refuses continuous actions, for the reason given."""
+    require(
+        spec.discrete,
+        f"config.method is '{config.method}', which needs discrete actions, but those of {spec.id} are "
+        f"continuous: {why}; set --config.method=iq, bc or value_dice",
+    )

@@ -5,6 +5,8 @@ import hashlib
 import json
 import math
 from collections.abc import Iterable, Mapping
+from functools import reduce
+from operator import getitem
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -248,3 +250,32 @@ def config_digest(flat: Mapping[str, Any]) -> str:
     """What identifies a flat configuration (hex), wherever its files lie: their content has digests too."""
     text = json.dumps({key: value for key, value in flat.items() if key not in PLACES}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def value_of(config, name: str) -> Any:
+    """The value of a dotted key.
+
+    Raises:
+      InputError: the configuration has none, being older than the method that brought the key along.
+    """
+    try:
+        return reduce(getitem, name.split("."), config)
+    except KeyError as error:
+        raise InputError(
+            f"config.{name} is missing: this configuration was made before the method that reads it was "
+            "registered; make it anew"
+        ) from error
+
+
+def values_of(config, name: str) -> tuple[Any, ...]:
+    """The values of a key in this program's runs: those of its grid, else its own.
+
+    Hyperparameters are traced, but whether there is a penalty at all, for instance, decides what is compiled.
+    """
+    return tuple(config.grid.get(name, ())) or (value_of(config, name),)
+
+
+def require(condition: bool, message: str) -> None:
+    """Raises InputError(message) unless the condition holds."""
+    if not condition:
+        raise InputError(message)

@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from iqlearn_jax.config.values import base_config
+from iqlearn_jax.config.values import base_config, values_of
 from iqlearn_jax.doctor import rules as symptoms
 from iqlearn_jax.doctor.rules import Case, Rule
 from iqlearn_jax.methods.iq.bounds import are_bounded
-from iqlearn_jax.methods.method import values_of
 
 
 class Diagnosis(NamedTuple):

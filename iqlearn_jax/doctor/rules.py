@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from iqlearn_jax.agents.common import entropy_floor
 from iqlearn_jax.agents.gaussian_q import largest_entropy
+from iqlearn_jax.config.values import values_of
 from iqlearn_jax.loops.loop import runs_of
 from iqlearn_jax.methods import METHODS
 from iqlearn_jax.methods.iq.bounds import reward_bounds, value_bounds
-from iqlearn_jax.methods.method import quadratic, values_of
+from iqlearn_jax.methods.method import quadratic
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import EnvSpec
 

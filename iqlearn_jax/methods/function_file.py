@@ -21,7 +21,7 @@ from iqlearn_jax.disk import Unreadable, hash_arrays, read_npz
 from iqlearn_jax.envs.facts import spec_from_json, spec_to_json
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, Method, make_method
-from iqlearn_jax.methods.method import default_leaves
+from iqlearn_jax.methods.make import default_leaves
 from iqlearn_jax.types import EnvSpec
 
 Arrays = dict[str, np.ndarray]

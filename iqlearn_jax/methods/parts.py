@@ -9,8 +9,9 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import Parts
+from iqlearn_jax.config.values import require
 from iqlearn_jax.errors import InputError, unknown
-from iqlearn_jax.methods.method import MethodEntry, quadratic, require
+from iqlearn_jax.methods.method import MethodEntry, quadratic
 from iqlearn_jax.nets import Network
 from iqlearn_jax.types import EnvSpec
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.agents.ppo import flat, one_pass
-from iqlearn_jax.methods.method import require
+from iqlearn_jax.config.values import require
 
 PASSES = frozenset({"epochs", "minibatches"})
 

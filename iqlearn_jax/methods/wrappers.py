@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import optax
 
 from iqlearn_jax.config.schema import TINY
-from iqlearn_jax.config.values import rates
-from iqlearn_jax.methods.method import Method, require
+from iqlearn_jax.config.values import rates, require
+from iqlearn_jax.methods.method import Method
 from iqlearn_jax.types import EnvSpec
 
 

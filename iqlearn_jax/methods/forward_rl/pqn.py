@@ -17,10 +17,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import CRITIC_KEYS, NETWORK_KEYS, STANDARD_PARTS, Parts, critic_step
+from iqlearn_jax.agents.common import (
+    CRITIC_KEYS,
+    NETWORK_KEYS,
+    STANDARD_PARTS,
+    Parts,
+    critic_step,
+    require_discrete,
+)
 from iqlearn_jax.agents.ppo import flat
 from iqlearn_jax.agents.soft_q import make_agent
-from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry, require_discrete
+from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry
 from iqlearn_jax.methods.rollouts import PASSES, check_rollout, over
 from iqlearn_jax.ops.baselines.advantage import generalized_advantage
 from iqlearn_jax.types import Transition, discount

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.agents.common import AGENT_KEYS, Learner, critic_step
+from iqlearn_jax.config.values import require
 from iqlearn_jax.methods import terminal
-from iqlearn_jax.methods.method import DEMOS, require
+from iqlearn_jax.methods.method import DEMOS
 from iqlearn_jax.types import Metrics
 
 IMITATION_KEYS = DEMOS | AGENT_KEYS | {"gamma", "terminal", "absorbing_entropy", "anchor"}

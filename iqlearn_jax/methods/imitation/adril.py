@@ -19,11 +19,12 @@ Departures from the authors' code, each with the switch that restores its choice
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts, anchored
 from iqlearn_jax.agents.soft_q import make_agent
+from iqlearn_jax.config.values import require
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.imitation.sqil import sum_of_means
-from iqlearn_jax.methods.method import Method, MethodEntry, anchored, require
+from iqlearn_jax.methods.method import Method, MethodEntry
 from iqlearn_jax.types import join, without_round
 
 KEYS = IMITATION_KEYS | {"round_updates"}

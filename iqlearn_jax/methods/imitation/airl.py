@@ -31,6 +31,7 @@ import jax.numpy as jnp
 
 from iqlearn_jax.agents.common import STANDARD_PARTS, Parts
 from iqlearn_jax.agents.ppo import PPO_KEYS, flat, make_ppo_agent, one_pass
+from iqlearn_jax.config.values import values_of
 from iqlearn_jax.methods.batches import inside
 from iqlearn_jax.methods.forward_rl.soft_rl import check_terminal
 from iqlearn_jax.methods.imitation.discriminator import (
@@ -41,7 +42,7 @@ from iqlearn_jax.methods.imitation.discriminator import (
     verdict,
 )
 from iqlearn_jax.methods.imitation.gail import judged
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, values_of
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
 from iqlearn_jax.methods.rollouts import check_rollout
 from iqlearn_jax.nets import Critic
 from iqlearn_jax.ops.baselines.adversarial import logistic_loss

@@ -33,8 +33,9 @@ from iqlearn_jax.agents.common import (
     make_preprocess,
 )
 from iqlearn_jax.agents.ppo import make_policy, one_pass
+from iqlearn_jax.config.values import require
 from iqlearn_jax.methods.batches import inside
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
 from iqlearn_jax.ops.baselines.adversarial import logistic_loss
 from iqlearn_jax.ops.iq.objectives import weighted_mean
 

@@ -22,7 +22,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts, anchored
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.config.schema import ONLINE
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
@@ -32,7 +32,7 @@ from iqlearn_jax.methods.imitation.discriminator import (
     make_discriminator,
     rewards_of,
 )
-from iqlearn_jax.methods.method import Method, MethodEntry, anchored
+from iqlearn_jax.methods.method import Method, MethodEntry
 from iqlearn_jax.methods.rollouts import PASSES, in_passes
 
 KEYS = IMITATION_KEYS | JUDGE_KEYS | PASSES | {"reward_shape"}

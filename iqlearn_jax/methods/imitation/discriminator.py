@@ -14,7 +14,7 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import ADAM, box, descend
-from iqlearn_jax.methods.method import values_of
+from iqlearn_jax.config.values import values_of
 from iqlearn_jax.nets import Critic
 from iqlearn_jax.ops.baselines.adversarial import logistic_loss, shaped_reward
 from iqlearn_jax.ops.iq.penalties import gradient_penalty

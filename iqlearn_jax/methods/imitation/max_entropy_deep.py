@@ -21,11 +21,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts, descend
+from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts, anchored, descend
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
 from iqlearn_jax.methods.imitation.discriminator import make_discriminator
-from iqlearn_jax.methods.method import Method, MethodEntry, anchored
+from iqlearn_jax.methods.method import Method, MethodEntry
 from iqlearn_jax.methods.terminal import density, loop_weight
 from iqlearn_jax.ops.baselines.adversarial import feature_matching_loss
 from iqlearn_jax.types import join

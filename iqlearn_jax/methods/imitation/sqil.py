@@ -14,11 +14,11 @@ Departures from the paper, each with the switch that restores its choice:
 
 import jax
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts
+from iqlearn_jax.agents.common import STANDARD_PARTS, Learner, Parts, anchored
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.config.schema import ONLINE
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, check_terminal, soft_rl_step
-from iqlearn_jax.methods.method import Method, MethodEntry, anchored
+from iqlearn_jax.methods.method import Method, MethodEntry
 from iqlearn_jax.methods.rollouts import PASSES, in_passes
 from iqlearn_jax.ops.iq.objectives import half_and_half
 from iqlearn_jax.types import join

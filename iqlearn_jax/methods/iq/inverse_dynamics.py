@@ -16,7 +16,8 @@ import numpy as np
 import optax
 
 from iqlearn_jax.agents.common import ADAM, AgentState, box, descend
-from iqlearn_jax.methods.method import Method, require
+from iqlearn_jax.config.values import require
+from iqlearn_jax.methods.method import Method
 from iqlearn_jax.nets import QNetwork
 from iqlearn_jax.types import EnvSpec, Metrics, Transition
 

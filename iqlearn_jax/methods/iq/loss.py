@@ -12,10 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.agents.common import Learner, bootstrap_critic
+from iqlearn_jax.config.values import values_of
 from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.batches import with_next_rows
 from iqlearn_jax.methods.iq.bounds import reward_bounds, value_bounds
-from iqlearn_jax.methods.method import values_of
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES, domain_penalty, guarded_phi
 from iqlearn_jax.ops.iq.objectives import (
     difference_value_term,

@@ -27,24 +27,18 @@ from iqlearn_jax.agents.common import (
     STANDARD_PARTS,
     Learner,
     Parts,
+    anchored,
     critic_step,
     policy_class,
+    require_differentiable,
 )
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.config.schema import FEEDS, ONLINE
+from iqlearn_jax.config.values import require, values_of
 from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring
 from iqlearn_jax.methods.iq.loss import critic_loss, reward_eq11
-from iqlearn_jax.methods.method import (
-    DEMOS,
-    Method,
-    MethodEntry,
-    anchored,
-    quadratic,
-    require,
-    require_differentiable,
-    values_of,
-)
+from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry, quadratic
 from iqlearn_jax.methods.rollouts import PASSES, in_passes
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.types import join

@@ -10,10 +10,11 @@ from iqlearn_jax.agents.common import (
     Parts,
     critic_step,
     make_preprocess,
+    require_discrete,
 )
 from iqlearn_jax.agents.soft_q import make_agent, make_network
 from iqlearn_jax.methods.batches import action_values, taken
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require_discrete
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
 from iqlearn_jax.ops.baselines.variational import kl_to_standard_normal, normal_log_density
 from iqlearn_jax.ops.iq.objectives import weighted_mean
 from iqlearn_jax.ops.iq.soft import inverse_bellman, log_policy

@@ -8,8 +8,9 @@ import optax
 
 from iqlearn_jax.agents.common import NETWORK_KEYS, POLICY_KEYS, STANDARD_PARTS, Parts, descend, policy_class
 from iqlearn_jax.agents.soft_q import make_agent
+from iqlearn_jax.config.values import require
 from iqlearn_jax.methods.batches import with_next_rows
-from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry, require
+from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry
 
 KEYS = (
     DEMOS | NETWORK_KEYS | POLICY_KEYS | {"critics", "critic_lr", "actor_lr", "weight_decay", "next_actions"}

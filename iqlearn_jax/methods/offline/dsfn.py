@@ -33,8 +33,9 @@ from iqlearn_jax.agents.common import (
     initial_state,
     make_preprocess,
 )
+from iqlearn_jax.config.values import require
 from iqlearn_jax.methods.batches import taken
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
 from iqlearn_jax.methods.offline.lstd_mu import better, check_linear, with_constant
 from iqlearn_jax.methods.tabular.max_margin import nearer
 from iqlearn_jax.nets import QNetwork, TransitionEncoder

@@ -11,10 +11,12 @@ from iqlearn_jax.agents.common import (
     AgentState,
     Parts,
     critic_step,
+    require_discrete,
 )
 from iqlearn_jax.agents.soft_q import make_agent, make_network
+from iqlearn_jax.config.values import require
 from iqlearn_jax.methods.batches import taken
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require, require_discrete
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
 from iqlearn_jax.ops.baselines.langevin import langevin
 
 KEYS = DEMOS | NETWORK_KEYS | CRITIC_KEYS | {

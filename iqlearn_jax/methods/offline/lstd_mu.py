@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
-from iqlearn_jax.agents.common import make_preprocess
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require, require_discrete
+from iqlearn_jax.agents.common import make_preprocess, require_discrete
+from iqlearn_jax.config.values import require
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
 from iqlearn_jax.methods.tabular.max_margin import nearer
 from iqlearn_jax.ops.baselines.lstd import best_action, fourier_features, lspi, lstd, pair_features
 from iqlearn_jax.types import discount

@@ -2,10 +2,17 @@
 
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import CRITIC_KEYS, NETWORK_KEYS, STANDARD_PARTS, Parts, critic_step
+from iqlearn_jax.agents.common import (
+    CRITIC_KEYS,
+    NETWORK_KEYS,
+    STANDARD_PARTS,
+    Parts,
+    critic_step,
+    require_discrete,
+)
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.batches import action_values, taken
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry, require_discrete
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
 from iqlearn_jax.ops.baselines.supervised import large_margin
 from iqlearn_jax.ops.iq.soft import inverse_bellman
 from iqlearn_jax.types import discount

@@ -21,19 +21,20 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from iqlearn_jax.agents.common import CRITIC_KEYS, NETWORK_KEYS, STANDARD_PARTS, Agent, Parts, descend
+from iqlearn_jax.agents.common import (
+    CRITIC_KEYS,
+    NETWORK_KEYS,
+    STANDARD_PARTS,
+    Agent,
+    Parts,
+    descend,
+    require_differentiable,
+)
 from iqlearn_jax.agents.soft_q import make_agent
+from iqlearn_jax.config.values import require, values_of
 from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.batches import action_values
-from iqlearn_jax.methods.method import (
-    DEMOS,
-    PLAIN,
-    Method,
-    MethodEntry,
-    require,
-    require_differentiable,
-    values_of,
-)
+from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
 from iqlearn_jax.ops.baselines.dice import donsker_varadhan
 from iqlearn_jax.ops.iq.objectives import initial_value_term
 from iqlearn_jax.ops.iq.penalties import gradient_penalty, orthogonality

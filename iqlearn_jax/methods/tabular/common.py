@@ -8,7 +8,8 @@ import optax
 from flax import struct
 
 from iqlearn_jax.agents.common import ADAM, CRITIC_KEYS, descend
-from iqlearn_jax.methods.method import DEMOS, require
+from iqlearn_jax.config.values import require
+from iqlearn_jax.methods.method import DEMOS
 from iqlearn_jax.ops.tabular.mdp import MDP
 
 TABLE_KEYS = DEMOS | {"reward_input", "inner_steps", "gamma", "temperature"}

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 
 from iqlearn_jax.agents.common import STANDARD_PARTS, Parts
-from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry, require
+from iqlearn_jax.config.values import require
+from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry
 from iqlearn_jax.methods.tabular.common import (
     LEARNED_TABLE_KEYS,
     act_softly,
