@@ -139,6 +139,7 @@ KEYS: dict[str, Key] = {
     "clip_range": _traced(0.2, "by how much π_new/π_old may leave 1", TINY),
     "gae_lambda": _traced(0.95, "λ of generalised advantage estimation; 0: one step, 1: whole returns", 0.0, 1.0),
     # acting
+    "exploration": Key(0.0, "share of uniformly random actions in training, beside what the policy draws", 0.0, 1.0, traced=True, feeds=ONLINE),
     "online.num_envs": Key(1, "environments of each run", 1, feeds=ONLINE),
     "online.updates_per_step": Key(1, "updates for each step of all environments", 1, feeds=("replay",)),
     "online.learning_starts": Key(1000, "steps of random play before the first update", 0, feeds=("replay",)),

@@ -14,6 +14,7 @@ from iqlearn_jax.envs.host import HostEnvs
 from iqlearn_jax.errors import SimulatorError
 from iqlearn_jax.loops.loop import Loop, RunState, start_run
 from iqlearn_jax.loops.online import exploration_steps, in_round, make_learner, online_replay
+from iqlearn_jax.loops.play import learner_policy
 from iqlearn_jax.methods import Method
 from iqlearn_jax.types import EnvSpec, Transition
 
@@ -103,7 +104,7 @@ def compile_host(config, method: Method, spec: EnvSpec) -> Compiled:
 
     def act(hparams, run, obs):
         act_key, _ = jax.random.split(jax.random.fold_in(run.key, run.updates))
-        return method.act(hparams, run.state, obs, act_key, deterministic=False)
+        return learner_policy(config, method, spec, hparams, run.state)(obs, act_key)
 
     def store(run, transition):
         ring = replay.add(run.replay, in_round(method, run, transition))

@@ -11,7 +11,7 @@ from iqlearn_jax.data.sampling import sample_expert
 from iqlearn_jax.devices.placement import vmap
 from iqlearn_jax.envs.api import Environment, EnvState, advance_and_reset, start
 from iqlearn_jax.loops.loop import Loop, RunState, compile_loop, start_run, update_run
-from iqlearn_jax.loops.play import Act, uniform_policy
+from iqlearn_jax.loops.play import Act, learner_policy, uniform_policy
 from iqlearn_jax.methods import Method
 from iqlearn_jax.types import Batch, EnvSpec, Metrics, RoundTransition, Transition
 
@@ -44,7 +44,7 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
 
     def step(hparams, rows, demo_indices, run):
         collect_key, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
-        act = partial(method.act, hparams, run.state, deterministic=False)
+        act = learner_policy(config, method, env.spec, hparams, run.state)
         run, counts = collect(run, act, collect_key)
         run, metrics = learn(hparams, rows, demo_indices, run, learn_key)
         return run, metrics | counts

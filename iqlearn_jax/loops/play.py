@@ -2,14 +2,16 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from iqlearn_jax.config.values import values_of
 from iqlearn_jax.envs.api import Environment, advance, advance_and_reset, random_actions, start
-from iqlearn_jax.types import Array, Transition
+from iqlearn_jax.methods import Method
+from iqlearn_jax.types import Array, EnvSpec, Hparams, Transition
 
 Act = Callable[[jax.Array, jax.Array], jax.Array]  # (obs [n, ...], key) -> actions [n, ...]
 
@@ -118,6 +120,24 @@ def random_observations(env: Environment, key: jax.Array, num_envs: int = 16, st
 
     _, obs = jax.jit(lambda states: jax.lax.scan(body, states, jnp.arange(steps)))(states)
     return np.asarray(obs).reshape(-1, *env.spec.obs_shape)
+
+
+def learner_policy(config, method: Method, spec: EnvSpec, hparams: Hparams, state: Any) -> Act:
+    """How a learner acts in training: its policy, but for a share of uniformly random actions.
+
+    That share is `config.exploration` (ε-greedy play is its limit for τ → 0), and no part of the policy.
+    """
+    policy = partial(method.act, hparams, state, deterministic=False)
+    if not any(values_of(config, "exploration")):
+        return policy
+
+    def act(obs, key):
+        policy_key, random_key, which_key = jax.random.split(key, 3)
+        chosen, drawn = policy(obs, policy_key), random_actions(spec, random_key, obs.shape[0])
+        explores = jax.random.bernoulli(which_key, hparams["exploration"], obs.shape[:1])
+        return jnp.where(explores.reshape(-1, *[1] * (chosen.ndim - 1)), drawn, chosen)
+
+    return act
 
 
 def uniform_policy(spec) -> Act:

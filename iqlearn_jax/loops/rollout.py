@@ -11,6 +11,7 @@ from iqlearn_jax.devices.placement import vmap
 from iqlearn_jax.envs.api import Environment, start
 from iqlearn_jax.loops.loop import Loop, compile_loop, start_run, update_run
 from iqlearn_jax.loops.online import step_envs
+from iqlearn_jax.loops.play import learner_policy
 from iqlearn_jax.methods import Method
 from iqlearn_jax.types import Batch
 
@@ -31,7 +32,7 @@ def make_rollout(config, method: Method, env: Environment, map_runs: Callable = 
         return start_run(method.init(init_key, hparams), run_key, env=envs)
 
     def play(hparams, run, key):
-        act = partial(method.act, hparams, run.state, deterministic=False)
+        act = learner_policy(config, method, env.spec, hparams, run.state)
 
         def body(envs, number):
             envs, transition, counts = step_envs(env, envs, act, jax.random.fold_in(key, number))

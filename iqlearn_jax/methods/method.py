@@ -13,6 +13,7 @@ from iqlearn_jax.types import EnvSpec, Hparams
 DEMOS = frozenset({"demos.path", "demos.trajectories", "demos.subsample"})  # of all that learn from them
 # Keys of the agents that methods with one plain network refuse.
 PLAIN = frozenset({"critics", "target_network", "learn_temperature", "excess_entropy", "state_only"})
+ON_POLICY = PLAIN | {"exploration"}  # and of those that learn from their own policy's likelihood
 
 
 def _unmade(**changes: Any) -> Hparams:

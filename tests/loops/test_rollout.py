@@ -7,6 +7,7 @@ import pytest
 
 from iqlearn_jax.data.demos import transitions
 from iqlearn_jax.data.sampling import DemoIndices, sample_windows
+from iqlearn_jax.loops.play import learner_policy
 from iqlearn_jax.loops.rollout import make_rollout
 from iqlearn_jax.methods import Method
 from tests.common import LOW, bandit, demos_of, made_up_config
@@ -114,3 +115,18 @@ def test_steps_and_episodes_are_counted(seen):
         assert metrics["return_sum"] == pytest.approx(finished, rel=1e-5)
         total += metrics["episodes"]
     assert total == ENVS * (4 * STEPS // LIMIT)
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
+def test_a_share_of_the_actions_is_drawn_uniformly(share):
+    env, rows = bandit(LIMIT), 4000
+    config = made_up_config("iq", "rollout", "bandit", exploration=share)
+    act = learner_policy(config, recorder(env), env.spec, {"exploration": share}, {"number": jnp.int32(0)})
+    actions = np.array(act(jnp.zeros((rows, 1)), jax.random.key(0)))
+    drawn = np.any(actions != LOW, axis=1)  # the recorder's own action is the box's corner
+    assert abs(drawn.mean() - share) <= 4 * np.sqrt(share * (1 - share) / rows)
+    if share:  # whole actions are drawn, over the whole box
+        low, high = env.spec.action_low, env.spec.action_high
+        centred = (actions[drawn] - low) / (high - low) - 0.5
+        assert np.all(np.abs(centred) <= 0.5) and np.all(drawn == np.all(actions != LOW, axis=1))
+        assert np.all(np.abs(centred.mean(axis=0)) < 4 / np.sqrt(12 * drawn.sum()))

@@ -2,7 +2,7 @@
 
 from iqlearn_jax.agents.common import STANDARD_PARTS, Parts
 from iqlearn_jax.agents.ppo import PPO_KEYS, make_ppo_agent
-from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import ON_POLICY, Method, MethodEntry
 from iqlearn_jax.methods.rollouts import check_rollout
 
 KEYS = PPO_KEYS | {"reward_path"}
@@ -28,6 +28,6 @@ ENTRY = MethodEntry(
     KEYS,
     "PPO on the environment's reward, from rollouts; trains experts (Schulman et al. 2017)",
     feeds=frozenset({"rollout"}),
-    refuses=PLAIN,
+    refuses=ON_POLICY,
     parts=frozenset({"optimizer"}),
 )

@@ -42,7 +42,7 @@ from iqlearn_jax.methods.imitation.discriminator import (
     verdict,
 )
 from iqlearn_jax.methods.imitation.gail import judged
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, ON_POLICY, Method, MethodEntry
 from iqlearn_jax.methods.rollouts import check_rollout
 from iqlearn_jax.nets import Critic
 from iqlearn_jax.ops.baselines.adversarial import logistic_loss
@@ -209,6 +209,6 @@ ENTRY = MethodEntry(
     KEYS,
     "adversarial inverse RL: a reward apart from the dynamics, on PPO (Fu et al. 2018)",
     feeds=frozenset({"rollout"}),
-    refuses=PLAIN,
+    refuses=ON_POLICY,
     parts=frozenset({"optimizer"}),
 )

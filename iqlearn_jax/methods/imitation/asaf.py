@@ -35,7 +35,7 @@ from iqlearn_jax.agents.common import (
 from iqlearn_jax.agents.ppo import make_policy, one_pass
 from iqlearn_jax.config.values import require
 from iqlearn_jax.methods.batches import inside
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, ON_POLICY, Method, MethodEntry
 from iqlearn_jax.ops.baselines.adversarial import logistic_loss
 from iqlearn_jax.ops.iq.objectives import weighted_mean
 
@@ -187,6 +187,6 @@ ENTRY = MethodEntry(
     KEYS,
     "adversarial soft advantage fitting: a discriminator made of policies, no RL step (Barde et al. 2020)",
     feeds=frozenset({"rollout"}),
-    refuses=PLAIN,
+    refuses=ON_POLICY,
     parts=frozenset({"optimizer"}),
 )

@@ -32,7 +32,7 @@ from iqlearn_jax.methods.imitation.discriminator import (
     make_discriminator,
     rewards_of,
 )
-from iqlearn_jax.methods.method import DEMOS, PLAIN, Method, MethodEntry
+from iqlearn_jax.methods.method import DEMOS, ON_POLICY, Method, MethodEntry
 from iqlearn_jax.methods.rollouts import check_rollout
 from iqlearn_jax.methods.terminal import loop_weight
 from iqlearn_jax.types import Batch
@@ -111,6 +111,6 @@ ENTRY = MethodEntry(
     KEYS,
     "generative adversarial imitation on PPO (Ho & Ermon 2016)",
     feeds=frozenset({"rollout"}),
-    refuses=PLAIN,
+    refuses=ON_POLICY,
     parts=frozenset({"optimizer"}),
 )
