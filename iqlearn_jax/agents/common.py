@@ -228,9 +228,14 @@ def _move_target(config, hparams, critic, target, step):
     if not config.target_network:
         return critic
     if config.target_period:
-        due = step % config.target_period == 0
-        return jax.tree.map(lambda new, old: jnp.where(due, new, old), critic, target)
+        return replaced_if_due(config, critic, target, step)
     return optax.incremental_update(critic, target, hparams["target_rate"])
+
+
+def replaced_if_due(config, critic, target, step):
+    """The target after update number `step`: the critic at each `target_period`-th, else the old target."""
+    due = step % config.target_period == 0
+    return jax.tree.map(lambda new, old: jnp.where(due, new, old), critic, target)
 
 
 def bootstrap_critic(config, state: AgentState, critic):

@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from iqlearn_jax.agents.common import replaced_if_due
 from iqlearn_jax.agents.ppo import flat, one_pass
 from iqlearn_jax.config.values import require
 
@@ -15,8 +16,8 @@ PASSES = frozenset({"epochs", "minibatches"})
 def in_passes(config, update: Callable) -> Callable:
     """`Method.update` on a rollout: `epochs` passes, each in `minibatches` steps of the given update.
 
-    The state counts rollouts, as its learning rates are to fall with `config.updates`; a target that is
-    replaced every k updates is so every k rollouts.
+    The state counts rollouts, as its learning rates are to fall with `config.updates`. A target that is
+    replaced every `target_period` updates is so after as many rollouts, and stays where it is in their passes.
 
     Args:
       update: (hparams, state, batch, key) -> (state, metrics), of a batch with rows [B] of both kinds.
@@ -26,14 +27,20 @@ def in_passes(config, update: Callable) -> Callable:
     check_rollout(config)
 
     def passes(hparams, state, batch, key):
-        rows, number = batch.replace(policy=flat(batch.policy)), state.step
+        rows, number, target = batch.replace(policy=flat(batch.policy)), state.step, state.target_critic
+        periodic = config.target_network and config.target_period
 
         def step(state, part, key):
             state, metrics = update(hparams, state, part, key)
+            state = state.replace(target_critic=target) if periodic else state
             return state.replace(step=number), metrics
 
         state, metrics = over(config, step, state, rows, key)
-        return state.replace(step=number + 1), metrics
+        state = state.replace(step=number + 1)
+        if periodic:
+            due = replaced_if_due(config, state.critic, target, state.step)
+            state = state.replace(target_critic=due)
+        return state, metrics
 
     return passes
 

@@ -1,5 +1,6 @@
 """PQN's targets against NumPy, step by step; and what a method makes of a rollout in passes."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -118,6 +119,20 @@ def test_passes_count_rollouts_and_move_as_often_as_told():
     state, _ = made.update(hparams, made.init(jax.random.key(0), hparams), batch, jax.random.key(1))
     assert int(state.step) == 1
     assert int(state.critic_opt.count) == 12
+
+
+def test_a_target_that_is_replaced_at_times_is_so_between_rollouts():
+    """Every second one: in its passes the target is the critic of before, afterwards that of now."""
+    changes = {"value_term": "policy", "regularize": "both", "target_network": True, "target_period": 2}
+    made = make_method(configure(method="iq", feed="rollout", epochs=3, **changes, **SIZES), SPEC)
+    expert = jax.tree.map(jnp.asarray, random_rows(SPEC, STEPS * ENVS, 7))
+    batch = Batch(policy=rollout_of(), expert=expert, next_action=expert.action, initial=expert.obs)
+    state = made.init(jax.random.key(0), made.hparams())
+    for number in range(1, 5):
+        before = state
+        state, _ = made.update(made.hparams(), state, batch, jax.random.key(number))
+        chex.assert_trees_all_equal(state.target_critic, (before.target_critic, state.critic)[number % 2 == 0])
+        assert not np.allclose(state.critic["net"]["params"]["Embed_0"]["embedding"], 0.0)
 
 
 def test_minibatches_that_do_not_divide_a_rollout_are_refused():
