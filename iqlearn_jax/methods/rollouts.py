@@ -17,7 +17,7 @@ def in_passes(config, update: Callable) -> Callable:
     """`Method.update` on a rollout: `epochs` passes, each in `minibatches` steps of the given update.
 
     The state counts rollouts, as its learning rates are to fall with `config.updates`. A target that is
-    replaced every `target_period` updates is so after as many rollouts, and stays where it is in their passes.
+    replaced every `target_period` updates is so after as many rollouts; within their passes it stays.
 
     Args:
       update: (hparams, state, batch, key) -> (state, metrics), of a batch with rows [B] of both kinds.

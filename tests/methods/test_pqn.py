@@ -131,7 +131,8 @@ def test_a_target_that_is_replaced_at_times_is_so_between_rollouts():
     for number in range(1, 5):
         before = state
         state, _ = made.update(made.hparams(), state, batch, jax.random.key(number))
-        chex.assert_trees_all_equal(state.target_critic, (before.target_critic, state.critic)[number % 2 == 0])
+        expected = state.critic if number % 2 == 0 else before.target_critic
+        chex.assert_trees_all_equal(state.target_critic, expected)
         assert not np.allclose(state.critic["net"]["params"]["Embed_0"]["embedding"], 0.0)
 
 
