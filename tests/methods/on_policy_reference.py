@@ -5,8 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from iqlearn_jax.agents.common import ADAM
-from iqlearn_jax.methods import make_method
-from tests.common import configure, deterministic_mdp, hyper, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, table_spec
 from tests.methods.soft_rl_reference import ACTIONS, GAMMA, STATES
 
 
@@ -15,7 +14,7 @@ def setup(method, **changes):
     options = {"gamma": GAMMA, "epochs": 1, "minibatches": 1, "temperature": 1e-3}
     config = configure(method=method, feed="rollout", **options | changes)
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 3, GAMMA), ACTIONS)
-    made, hparams = make_method(config, spec), hyper(config, spec, jnp.result_type(float))
+    made, hparams = compiled(config, spec), hyper(config, spec, jnp.result_type(float))
     rng, state = np.random.default_rng(0), made.init(jax.random.key(0), hparams)
     logits, values = rng.normal(size=(STATES, ACTIONS)), rng.normal(size=(STATES, 1))
     return spec, made, hparams, with_tables(state, logits, values)

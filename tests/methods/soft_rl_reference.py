@@ -4,9 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.types import Batch
-from tests.common import configure, deterministic_mdp, hyper, random_rows, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, random_rows, table_spec
 
 STATES, ACTIONS, GAMMA, TAU = 4, 3, 0.8, 0.4
 
@@ -15,7 +14,7 @@ def setup(method, **changes):
     """(method, hparams, state with a random table and θ = 0.3) in float64, if that is on."""
     config = configure(method=method, feed="replay", temperature=TAU, gamma=GAMMA, **changes)
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 3, GAMMA), ACTIONS)
-    made, hparams = make_method(config, spec), hyper(config, spec, jnp.result_type(float))
+    made, hparams = compiled(config, spec), hyper(config, spec, jnp.result_type(float))
     state = made.init(jax.random.key(0), hparams)
     table = np.random.default_rng(0).normal(size=(STATES, ACTIONS))
     critic = {"net": jax.tree.map(lambda _: jnp.asarray(table)[None], state.critic["net"])}

@@ -4,10 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.ops.tabular.mdp import MDP
 from iqlearn_jax.types import Batch, Transition
-from tests.common import configure, hyper, table_spec
+from tests.common import compiled, configure, hyper, table_spec
 from tests.methods import tabular_reference as reference
 
 GAMMA, TAU = 0.8, 0.5
@@ -19,7 +18,7 @@ def make(name, seed=0, **changes):
     config = configure(method=name, gamma=GAMMA, temperature=TAU, **{"critic_lr": 0.05} | changes)
     spec = table_spec(MDP(transition, initial, 0.1), transition.shape[1])  # γ is the run's, not the model's
     dtype = jnp.float64 if jax.config.jax_enable_x64 else jnp.float32
-    return make_method(config, spec), hyper(config, spec, dtype), transition, initial
+    return compiled(config, spec), hyper(config, spec, dtype), transition, initial
 
 
 def rows_of(obs, action, next_obs=None, terminated=None):

@@ -6,11 +6,10 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.imitation.adril import round_reward
 from iqlearn_jax.training.problem import make_loop, make_problem
 from iqlearn_jax.types import Batch, RoundTransition, without_round
-from tests.common import configure, made_up_config, made_up_environments, spec_of
+from tests.common import compiled, configure, made_up_config, made_up_environments, spec_of
 from tests.methods import tabular_reference as reference
 from tests.methods.soft_rl_reference import (
     ACTIONS,
@@ -133,4 +132,4 @@ def test_other_methods_store_no_rounds(env):
 def test_a_round_may_not_end_within_a_step():
     config = configure(method="adril", feed="replay", round_updates=10, online__updates_per_step=4)
     with pytest.raises(InputError, match=r"config.round_updates is 10; .*updates_per_step \(4\)"):
-        make_method(config, spec_of(obs_shape=(2,), num_actions=3))
+        compiled(config, spec_of(obs_shape=(2,), num_actions=3))

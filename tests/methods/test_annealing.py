@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.config.values import rates as rate_names
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.types import Batch
-from tests.common import configure, hyper, random_rows, spec_of
+from tests.common import compiled, configure, hyper, random_rows, spec_of
 
 SPEC = spec_of(obs_shape=(2,))
 UPDATES = 8
@@ -26,7 +25,7 @@ class Moves:
             hidden=(4,),
             **changes,
         )
-        method, hparams = make_method(config, SPEC), hyper(config, SPEC)
+        method, hparams = compiled(config, SPEC), hyper(config, SPEC)
         rows = jax.tree.map(jnp.asarray, random_rows(SPEC, 6))
         batch = Batch(expert=rows, initial=rows)
 

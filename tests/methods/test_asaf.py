@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.agents.common import ADAM
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.imitation.asaf import judged, windows
 from iqlearn_jax.types import Batch, Transition
-from tests.common import configure, deterministic_mdp, hyper, random_rows, slope, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, random_rows, slope, table_spec
 from tests.methods.soft_rl_reference import ACTIONS, STATES
 
 SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 3), ACTIONS)
@@ -19,7 +18,7 @@ def setup(logits, steps, envs, **changes):
     """(method, hparams, state whose policy is softmax(logits) [S, A])."""
     options = {"epochs": 1, "minibatches": 1, "online__rollout_steps": steps, "online__num_envs": envs}
     config = configure(method="asaf", feed="rollout", **options | changes)
-    made, hparams = make_method(config, SPEC), hyper(config, SPEC, jnp.result_type(float))
+    made, hparams = compiled(config, SPEC), hyper(config, SPEC, jnp.result_type(float))
     state = made.init(jax.random.key(0), hparams)
     actor = jax.tree.map(lambda _: jnp.asarray(logits), state.actor)
     return made, hparams, state.replace(actor=actor, actor_opt=ADAM.init(actor))
@@ -52,7 +51,7 @@ def test_where_state_visits_agree_the_optimum_is_the_expert():
     batch = Batch(
         policy=jax.tree.map(lambda x: x[None], played), expert=jax.tree.map(lambda x: x[:, None], rows)
     )
-    state, _ = jax.jit(made.update)(hparams, state, batch, jax.random.key(1))
+    state, _ = made.update(hparams, state, batch, jax.random.key(1))
     np.testing.assert_allclose(softmax(table(state.actor)), expert, atol=0.005)
     assert np.abs(expert - learner).max() > 0.2
 
@@ -144,7 +143,7 @@ def test_whole_episodes_find_the_expert_although_the_learner_visits_other_states
                 lambda x, w=width: x.reshape(-1, w) if w > 1 else x[:, :-1].reshape(-1, 1), shown
             ),
         )
-        state, _ = jax.jit(made.update)(hparams, state, batch, jax.random.key(1))
+        state, _ = made.update(hparams, state, batch, jax.random.key(1))
         actual[window] = np.abs(softmax(table(state.actor)) - expert)[visited].max()
     assert visited.sum() == 3 and np.abs(expert - learner)[visited].max() > 0.3
     assert actual[0] < 0.02 < 0.04 < actual[1]

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.types import Batch
-from tests.common import configure, hyper, random_rows, spec_of
+from tests.common import compiled, configure, hyper, random_rows, spec_of
 
 SPEC = spec_of(obs_shape=(2,))
 OBS = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)), jnp.float32)
@@ -17,10 +16,10 @@ OBS = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)), jnp.float32)
 def run(rate, updates=6, **changes):
     """Method, hparams and the states after 0, 1, ... updates with rate `rate`."""
     config = configure(hidden=(4,), actor_lr=0.05, average_rate=rate, policy_class="sac", **changes)
-    method, hparams = make_method(config, SPEC), hyper(config, SPEC)
+    method, hparams = compiled(config, SPEC), hyper(config, SPEC)
     rows = jax.tree.map(jnp.asarray, random_rows(SPEC, 6))
     batch = Batch(expert=rows, initial=rows)
-    step = jax.jit(method.update)
+    step = method.update
     states = [method.init(jax.random.key(0), hparams)]
     for key in jax.random.split(jax.random.key(1), updates):
         states.append(step(hparams, states[-1], batch, key)[0])
@@ -87,4 +86,4 @@ def test_a_grid_may_hold_no_mean():
 )
 def test_where_there_is_no_mean_it_is_refused(spec, changes, reason):
     with pytest.raises(InputError, match=f"average_rate is 0.1; .*{reason}; set --config.average_rate=1"):
-        make_method(configure(average_rate=0.1, **changes), spec)
+        compiled(configure(average_rate=0.1, **changes), spec)

@@ -13,10 +13,18 @@ from iqlearn_jax.data.demos import transitions
 from iqlearn_jax.data.frames import frame_rows
 from iqlearn_jax.data.sampling import DemoIndices, sample_expert
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.ops.baselines.variational import kl_to_standard_normal, normal_log_density
 from iqlearn_jax.types import Batch
-from tests.common import configure, demos_of, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+from tests.common import (
+    compiled,
+    configure,
+    demos_of,
+    deterministic_mdp,
+    hyper,
+    random_rows,
+    spec_of,
+    table_spec,
+)
 
 STATES, ACTIONS, GAMMA, BETA, WEIGHT = 4, 3, 0.8, 2.0, 0.7
 
@@ -37,7 +45,7 @@ def test_gaussian_terms_are_those_of_scipy():
 def setup():
     config = configure(method="avril", gamma=GAMMA, temperature=1 / BETA, reward_weight=WEIGHT)
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 0, GAMMA), ACTIONS)
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     state = method.init(jax.random.key(0), hparams)
     rng = np.random.default_rng(1)
     q, out = rng.normal(size=(STATES, ACTIONS)), rng.normal(size=(STATES, 2 * ACTIONS))
@@ -69,7 +77,7 @@ def bound_by_hand(q, out, batch):
 
 def test_the_bound_and_its_slope_are_those_of_the_paper():
     method, hparams, state, batch, q, out = setup()
-    after, metrics = jax.jit(method.update)(hparams, state, batch, jax.random.key(0))
+    after, metrics = method.update(hparams, state, batch, jax.random.key(0))
     names = ("bound", "log_likelihood", "kl", "log_density")
     actual = [metrics[f"avril/{name}"] for name in names]
     np.testing.assert_allclose(actual, bound_by_hand(q, out, batch), rtol=1e-4)
@@ -88,7 +96,7 @@ def test_the_bound_and_its_slope_are_those_of_the_paper():
 
 def test_a_next_action_counts_where_the_episode_went_on_and_nowhere_else():
     method, hparams, state, batch, *_ = setup()
-    update, ended = jax.jit(method.update), batch.expert.terminated | batch.expert.truncated
+    update, ended = method.update, batch.expert.terminated | batch.expert.truncated
     before = update(hparams, state, batch, jax.random.key(0))[1]["avril/log_density"]
     other = (batch.next_action + 1) % ACTIONS
     behind_ends = batch.replace(next_action=np.where(ended, other, batch.next_action))
@@ -117,9 +125,9 @@ def test_the_next_action_is_that_of_the_demonstration(form):
 
 def test_continuous_actions_are_refused():
     with pytest.raises(InputError, match=r"avril.*discrete actions.*softmax over all actions.*--config"):
-        make_method(configure(method="avril"), spec_of())
+        compiled(configure(method="avril"), spec_of())
 
 
 def test_ensembles_are_refused():
     with pytest.raises(InputError, match=r"config.critics is 2"):
-        make_method(configure(method="avril", critics=2), spec_of(num_actions=3))
+        compiled(configure(method="avril", critics=2), spec_of(num_actions=3))

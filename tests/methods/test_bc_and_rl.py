@@ -5,11 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.ops.iq.soft import soft_value
 from iqlearn_jax.ops.tabular.mdp import MDP, soft_value_iteration
 from iqlearn_jax.types import Batch, Transition
-from tests.common import bandit, configure, deterministic_mdp, hyper, table_spec
+from tests.common import bandit, compiled, configure, deterministic_mdp, hyper, table_spec
 
 STATES, ACTIONS = 4, 3
 
@@ -47,7 +46,7 @@ def cloned():
     )  # fmt: skip
     config = configure(method="bc", temperature=0.1)
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     rates = np.geomspace(0.1, 1e-4, 3000).astype(np.float32)
     return method, hparams, train(method, hparams, Batch(expert=rows), rates), counts
 
@@ -79,7 +78,7 @@ def test_bc_of_next_actions_is_the_likelihood_of_both_rows():
     )  # fmt: skip
     config = configure(method="bc", next_actions=True)
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     state = method.init(jax.random.key(0), hparams)
     logits = rng.normal(size=(1, STATES, ACTIONS)).astype(np.float32)
     state = state.replace(critic=state.critic | {"net": jax.tree.map(lambda _: logits, state.critic["net"])})
@@ -95,7 +94,7 @@ def test_bc_of_continuous_actions_climbs_the_likelihood_to_its_maximum():
     """One state, actions from a known tanh-Gaussian: the fitted one has its mean and spread."""
     spec = bandit().spec
     config = configure(method="bc", policy_class="sac", hidden=(16,), actor_lr=3e-3)
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     raw = np.random.default_rng(0).normal([0.5, -0.4], [0.3, 0.6], (400, 2))
     low, high = spec.action_low, spec.action_high
     action = (low + 0.5 * (high - low) * (np.tanh(raw) + 1)).astype(np.float32)
@@ -120,7 +119,7 @@ def test_rl_finds_the_exact_soft_values(target):
         method="rl", feed="replay", temperature=tau, gamma=gamma, target_network=target, target_rate=0.1
     )
     spec = table_spec(mdp, ACTIONS)
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     rates = np.geomspace(0.1, 1e-4, 6000).astype(np.float32)
     state = train(method, hparams, Batch(policy=every_pair(mdp, reward)), rates)
     (table,) = jax.tree.leaves(state.critic["net"])
@@ -136,7 +135,7 @@ def test_rl_values_a_terminal_at_zero():
     reward = np.random.default_rng(0).normal(size=(STATES, ACTIONS))
     config = configure(method="rl", feed="replay", temperature=tau, gamma=gamma)
     spec = table_spec(mdp, ACTIONS)
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     rates = np.geomspace(0.1, 1e-4, 6000).astype(np.float32)
     state = train(method, hparams, Batch(policy=every_pair(mdp, reward, ends)), rates)
     (table,) = jax.tree.leaves(state.critic["net"])

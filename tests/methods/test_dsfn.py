@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.offline.dsfn import make_networks, td_loss, tril_loss
 from iqlearn_jax.types import Batch, Transition
-from tests.common import configure, hyper, random_rows, spec_of
+from tests.common import compiled, configure, hyper, random_rows, spec_of
 from tests.methods import tabular_reference as reference
 
 STATES, ACTIONS, GAMMA, FEATURES = 4, 3, 0.8, 5
@@ -22,7 +21,7 @@ def setup(spec=SPEC, **changes):
         method="dsfn", gamma=GAMMA, features=FEATURES, target_network=True, target_rate=0.5,
         **{"hidden": (8,)} | changes,
     )  # fmt: skip
-    method, nets, hparams = make_method(config, spec), make_networks(config, spec), hyper(config, spec)
+    method, nets, hparams = compiled(config, spec), make_networks(config, spec), hyper(config, spec)
     state = method.init(jax.random.key(0), hparams)
     keys = jax.random.split(jax.random.key(1), 4)
     x = jnp.zeros((1, *spec.obs_shape))
@@ -152,7 +151,7 @@ def means(nets, state, rows, imitates):
 def test_rounds_learn_features_then_measure_and_project():
     """Three updates a round: w = μ_E, then the gap of TRIL's policy, then Abbeel & Ng's projections."""
     _, method, nets, hparams, _ = setup(round_updates=3, critic_lr=0.1, actor_lr=0.1, tolerance=0.0)
-    batch, update = batch_of(), jax.jit(method.update)
+    batch, update = batch_of(), method.update
     state, history = method.init(jax.random.key(0), hparams), []
     for _ in range(18):
         before, (state, _) = state, update(hparams, state, batch, jax.random.key(0))
@@ -204,7 +203,7 @@ def test_what_nobody_did_keeps_successor_features_of_0():
     batch = batch.replace(
         expert=batch.expert.replace(action=jnp.full(40, 2, jnp.int32)), next_action=jnp.full(40, 2, jnp.int32)
     )
-    state, update = method.init(jax.random.key(0), hparams), jax.jit(method.update)
+    state, update = method.init(jax.random.key(0), hparams), method.update
     for _ in range(6):
         state, _ = update(hparams, state, batch, jax.random.key(0))
     table = np.asarray(nets.psi(state.critic["net"]["policy"], batch.expert.obs))
@@ -214,4 +213,4 @@ def test_what_nobody_did_keeps_successor_features_of_0():
 def test_tabular_observations_are_refused():
     spec = spec_of(obs_shape=(), num_actions=3, obs_dtype=np.int32)
     with pytest.raises(InputError, match=r"integers, but method 'dsfn' .*--config.method=lstd_mu"):
-        make_method(configure(method="dsfn"), spec)
+        compiled(configure(method="dsfn"), spec)

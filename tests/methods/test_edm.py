@@ -9,10 +9,9 @@ from scipy.special import log_softmax, logsumexp
 from scipy.stats import kstest, norm
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.ops.baselines.langevin import langevin
 from iqlearn_jax.types import Batch
-from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 CENTRES, SPREADS = np.array([-1.2, 1.0]), np.array([0.8, 0.5])
 
@@ -82,8 +81,8 @@ def sampled():
         chain_steps=500, chain_restart=0.0,
     )  # fmt: skip
     spec = spec_of(obs_shape=(2,), num_actions=3)
-    method, hparams = make_method(config, spec), hyper(config, spec)
-    batch, update = Batch(expert=random_rows(spec, CHAINS)), jax.jit(method.update)
+    method, hparams = compiled(config, spec), hyper(config, spec)
+    batch, update = Batch(expert=random_rows(spec, CHAINS)), method.update
     layers = (
         {"kernel": INNER[None], "bias": INNER_BIAS[None]},
         {"kernel": OUTER[None], "bias": OUTER_BIAS[None]},
@@ -142,13 +141,11 @@ def setup(**changes):
     """A linear network f = sW + b on unscaled vectors, as many chains as a batch has rows."""
     config = configure(method="edm", hidden=(), batch_size=16, chain_count=16, **changes)
     spec = spec_of(obs_shape=(2,), num_actions=3)
-    method, hparams = make_method(config, spec), hyper(config, spec)
-    state = jax.jit(method.init)(jax.random.key(0), hparams)
+    method, hparams = compiled(config, spec), hyper(config, spec)
+    state = method.init(jax.random.key(0), hparams)
     layer = state.critic["net"]["params"]["Dense_0"]
     kernel, bias = np.asarray(layer["kernel"])[0], np.asarray(layer["bias"])[0]
-    after, metrics = jax.jit(method.update)(
-        hparams, state, Batch(expert=random_rows(spec, 16)), jax.random.key(1)
-    )
+    after, metrics = method.update(hparams, state, Batch(expert=random_rows(spec, 16)), jax.random.key(1))
     return random_rows(spec, 16), kernel, bias, state, after, metrics
 
 
@@ -190,9 +187,9 @@ def test_chains_start_anew_with_their_probability(restart):
 def test_only_a_block_of_the_chains_moves():
     config = configure(method="edm", hidden=(4,), batch_size=4, chain_count=10)
     spec = spec_of(obs_shape=(2,), num_actions=3)
-    method, hparams = make_method(config, spec), hyper(config, spec)
-    state = jax.jit(method.init)(jax.random.key(0), hparams)
-    update = jax.jit(method.update)
+    method, hparams = compiled(config, spec), hyper(config, spec)
+    state = method.init(jax.random.key(0), hparams)
+    update = method.update
     moved = np.zeros(10, bool)
     for number in range(20):
         after, _ = update(hparams, state, Batch(expert=random_rows(spec, 4)), jax.random.key(number))
@@ -213,10 +210,10 @@ def test_only_a_block_of_the_chains_moves():
 )
 def test_what_has_no_meaning_is_refused(changes, spec, message):
     with pytest.raises(InputError, match=message):
-        make_method(configure(method="edm", **changes), spec)
+        compiled(configure(method="edm", **changes), spec)
 
 
 def test_integer_states_are_refused():
     spec = table_spec(deterministic_mdp(4, 3, 0), 3)
     with pytest.raises(InputError, match=r"shape \[\].*'edm'"):
-        make_method(configure(method="edm"), spec)
+        compiled(configure(method="edm"), spec)

@@ -7,11 +7,10 @@ import pytest
 
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring
 from iqlearn_jax.methods.method import Method
 from iqlearn_jax.types import Batch
-from tests.common import HIGH, LOW, configure, hyper, random_rows, spec_of
+from tests.common import HIGH, LOW, compiled, configure, hyper, random_rows, spec_of
 
 DISCRETE = spec_of(obs_shape=(1,), num_actions=2)
 CONTINUOUS = spec_of(obs_shape=(2,))
@@ -42,7 +41,7 @@ def learned(spec, rows, expert, updates=800):
     state, _ = jax.jit(lambda state: jax.lax.scan(step, state, jnp.arange(updates)))(state)
     last = jax.tree.map(lambda x: x[:256], rows)
     batch = Batch(policy=last, expert=expert)
-    _, metrics = jax.jit(method.update)(hparams, state, batch, jax.random.key(2))
+    _, metrics = method.update(hparams, state, batch, jax.random.key(2))
     return np.asarray(metrics["action"])
 
 
@@ -73,7 +72,7 @@ def test_continuous_actions_solve_the_step():
 @pytest.mark.parametrize("spec", [DISCRETE, CONTINUOUS], ids=["discrete", "continuous"])
 def test_rewards_do_not_depend_on_the_action_in_the_row(spec):
     config = configure(state_only=True, infer_actions=True, feed="replay", hidden=(8,))
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     state, rows = method.init(jax.random.key(0), hparams), random_rows(spec, 6)
     blank = method.reward(hparams, state, rows.replace(action=rows.action * 0), jax.random.key(1))
     np.testing.assert_array_equal(method.reward(hparams, state, rows, jax.random.key(1)), blank)
@@ -92,4 +91,4 @@ def test_rewards_do_not_depend_on_the_action_in_the_row(spec):
 )
 def test_meaningless_ones_are_refused(changes, spec, message):
     with pytest.raises(InputError, match=message):
-        make_method(configure(infer_actions=True, **changes), spec)
+        compiled(configure(infer_actions=True, **changes), spec)

@@ -7,14 +7,13 @@ import pytest
 
 from iqlearn_jax.agents.common import Learner
 from iqlearn_jax.agents.soft_q import make_agent
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.iq.loss import critic_loss
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
 from iqlearn_jax.ops.iq.soft import soft_policy
 from iqlearn_jax.ops.tabular.mdp import MDP, occupancy, reward_from_q, soft_value_iteration
 from iqlearn_jax.ops.tabular.solve import solve
 from iqlearn_jax.types import Batch, RoundTransition, Transition
-from tests.common import configure, deterministic_mdp, hyper, random_rows, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, random_rows, table_spec
 
 STATES, ACTIONS, GAMMA, TAU, ALPHA = 4, 3, 0.8, 0.4, 0.5
 FAST = ("forward_kl", "js", "chi2")
@@ -93,7 +92,7 @@ def test_the_exact_maximiser_is_where_the_loss_is_flat(name):
 def trained(name, rates):
     """(table, exact solution, loss of a table) after Adam on the whole of ρ_E from a table of zeros."""
     config, mdp, spec, agent, hparams, blank = setup(divergence=name, value_term="v0")
-    method = make_method(config, spec)
+    method = compiled(config, spec)
     batch = Batch(expert=counted(mdp, COUNTS), initial=jnp.arange(STATES, dtype=jnp.int32))
     if name == "tv":  # its box must hold at every (s, a), not only where the expert often is
         batch = batch.replace(policy=counted(mdp, np.ones_like(COUNTS)))
@@ -329,7 +328,7 @@ def test_absorbing_state_is_an_explicit_state_with_a_repeated_self_loop(value_te
 def test_value_behind_a_terminal_is_the_fixed_point(entropy):
     """(r_abs + τ log|A|)/(1−γ) with the entropy bonus, r_abs/(1−γ) without."""
     config, _, spec, _, hparams, state = setup(terminal="absorbing", absorbing_entropy=entropy)
-    method = make_method(config, spec)
+    method = compiled(config, spec)
     critic = state.critic | {"absorbing": jnp.asarray(0.3)}
     row = random_rows(spec, 1).replace(terminated=np.array([True]))
     actual = method.reward(hparams, state.replace(critic=critic), row, jax.random.key(0))
@@ -344,10 +343,10 @@ def test_truncation_always_bootstraps(terminal, feed):
     config, _, spec, _, hparams, state = setup(
         terminal=terminal, feed=feed, divergence="tv", value_term="mixture", learn_temperature=True
     )
-    method = make_method(config, spec)
+    method = compiled(config, spec)
     state = holding(state, np.random.default_rng(0).normal(size=(STATES, ACTIONS)).astype(np.float32))
     policy, expert = (jax.tree.map(jnp.asarray, random_rows(spec, 8, seed, ends=0.0)) for seed in (0, 1))
-    update, recovered = jax.jit(method.update), jax.jit(method.reward)
+    update, recovered = method.update, method.reward
 
     def run(field):
         changed = {"truncated": jnp.zeros(8, bool), "terminated": jnp.zeros(8, bool)}
@@ -368,8 +367,8 @@ def test_truncation_always_bootstraps(terminal, feed):
 def test_only_forward_rl_reads_the_reward(name):
     online = name not in ("iq", "bc", "regularized_bc")
     config, _, spec, _, hparams, _ = setup(method=name, feed="replay" if online else "demos")
-    method = make_method(config, spec)
-    state, update = method.init(jax.random.key(0), hparams), jax.jit(method.update)
+    method = compiled(config, spec)
+    state, update = method.init(jax.random.key(0), hparams), method.update
     rows = jax.tree.map(jnp.asarray, random_rows(spec, 8))
 
     def run(reward):
@@ -385,7 +384,7 @@ def test_only_forward_rl_reads_the_reward(name):
 
 def test_recovered_reward_is_q_minus_discounted_value():
     config, _, spec, agent, hparams, state = setup()
-    method = make_method(config, spec)
+    method = compiled(config, spec)
     table = np.random.default_rng(0).normal(size=(STATES, ACTIONS)).astype(np.float32)
     state, rows = holding(state, table), random_rows(spec, 20, ends=0.3)
     v = TAU * np.log(np.exp(table / TAU).sum(axis=1))

@@ -5,12 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.offline.lstd_mu import make_features
 from iqlearn_jax.ops.baselines.lstd import best_action, lspi, lstd, pair_features
 from iqlearn_jax.ops.tabular.mdp import MDP, occupancy
 from iqlearn_jax.types import Batch
-from tests.common import configure, hyper, random_rows, spec_of, table_spec
+from tests.common import compiled, configure, hyper, random_rows, spec_of, table_spec
 from tests.methods import tabular_reference as reference
 from tests.methods.tabular_setup import rows_of
 
@@ -132,7 +131,7 @@ def demonstrated():
 def made(transition, dtype=jnp.float32, **changes):
     config = configure(method="lstd_mu", gamma=GAMMA, ridge=0.0, tolerance=0.0, **changes)
     spec = table_spec(MDP(transition, np.full(STATES, 1 / STATES), GAMMA), ACTIONS)
-    return make_method(config, spec), hyper(config, spec, dtype)
+    return compiled(config, spec), hyper(config, spec, dtype)
 
 
 @pytest.mark.parametrize("reward_input", FEATURE)
@@ -144,7 +143,7 @@ def test_it_is_the_projection_of_abbeel_and_ng(reward_input):
     seen = []
     with jax.enable_x64(True):
         method, hparams = made(transition, jnp.float64, reward_input=reward_input)
-        state, update = method.init(jax.random.key(0), hparams), jax.jit(method.update)
+        state, update = method.init(jax.random.key(0), hparams), method.update
         for _ in range(8):
             state, metrics = update(hparams, state, batch, jax.random.key(0))
             seen.append({name: float(value) for name, value in metrics.items()})
@@ -171,10 +170,10 @@ def test_a_policy_that_agrees_with_the_expert_is_at_distance_0(seed):
     away.
     """
     config = configure(method="lstd_mu", features=16, gamma=0.9, tolerance=1e-3)
-    method, hparams = make_method(config, SPEC), hyper(config, SPEC)
+    method, hparams = compiled(config, SPEC), hyper(config, SPEC)
     rows = jax.tree.map(jnp.asarray, random_rows(SPEC, 64, seed)).replace(action=jnp.full(64, 2, jnp.int32))
     batch = Batch(expert=rows, next_action=jnp.full(64, 2, jnp.int32))
-    update, state = jax.jit(method.update), method.init(jax.random.key(0), hparams)
+    update, state = method.update, method.init(jax.random.key(0), hparams)
     first, metrics = update(hparams, state, batch, jax.random.key(0))
     seen = jnp.concatenate([rows.obs, rows.next_obs])
     assert (method.act(hparams, first, seen, jax.random.key(0)) == 2).all()
@@ -189,11 +188,11 @@ def test_a_policy_that_agrees_with_the_expert_is_at_distance_0(seed):
 
 def test_where_an_episode_was_cut_neither_successor_nor_next_action_counts():
     config = configure(method="lstd_mu", features=8)
-    method, hparams = make_method(config, SPEC), hyper(config, SPEC)
+    method, hparams = compiled(config, SPEC), hyper(config, SPEC)
     rows = jax.tree.map(jnp.asarray, random_rows(SPEC, 40))
     cut, ended = np.asarray(rows.truncated), np.asarray(rows.terminated)
     assert cut.any() and ended.any() and not (cut & ended).any()
-    state, update = method.init(jax.random.key(0), hparams), jax.jit(method.update)
+    state, update = method.init(jax.random.key(0), hparams), method.update
 
     def after(which):
         shifted = rows.replace(next_obs=jnp.where(which[:, None], rows.next_obs + 1, rows.next_obs))

@@ -209,7 +209,7 @@ def test_the_true_reward_is_never_read():
     _, made, hparams, state, _ = setup("max_entropy_deep", terminal="absorbing", hidden=(8,))
     spec = spec_of(obs_shape=(), num_actions=ACTIONS, mdp=setup("sqil")[0].mdp, obs_dtype=np.int32)
     policy, expert = (jax.tree.map(jnp.asarray, random_rows(spec, 6, seed)) for seed in (0, 1))
-    update = jax.jit(made.update)
+    update = made.update
     actual = [
         update(hparams, state, Batch(policy=policy.replace(reward=r), expert=expert), jax.random.key(0))[0]
         for r in (policy.reward, policy.reward + 1)

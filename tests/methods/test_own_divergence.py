@@ -7,11 +7,10 @@ import pytest
 
 from iqlearn_jax.doctor import rules
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.iq.bounds import reward_bounds
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES, Divergence, register_divergence
 from iqlearn_jax.types import Batch
-from tests.common import configure, random_rows, spec_of
+from tests.common import compiled, configure, random_rows, spec_of
 
 SPEC = spec_of(obs_shape=(2,), num_actions=3)
 WIDE = Divergence(  # 2χ²: φ(x) = x − x²/8 falls above 4
@@ -35,9 +34,9 @@ def wide():
 
 def updated(**changes):
     config = configure(hidden=(4,), critic_lr=0.01, **changes)
-    method, rows = make_method(config, SPEC), jax.tree.map(jnp.asarray, random_rows(SPEC, 8))
+    method, rows = compiled(config, SPEC), jax.tree.map(jnp.asarray, random_rows(SPEC, 8))
     batch = Batch(expert=rows, initial=rows.obs)
-    state, metrics = jax.jit(method.update)({}, method.init(jax.random.key(0), {}), batch, jax.random.key(1))
+    state, metrics = method.update({}, method.init(jax.random.key(0), {}), batch, jax.random.key(1))
     return state.critic["net"], float(metrics["iq/loss"])
 
 
@@ -55,9 +54,9 @@ def test_its_bounds_are_known(wide):
     assert reward_bounds(config, 0.5) == (-np.inf, 2.0)
     config.regularize = "both"
     assert reward_bounds(config, 0.5) == (-2.0, 2.0)
-    make_method(configure(divergence="wide", regularize="both", terminal="bounded"), SPEC)
+    compiled(configure(divergence="wide", regularize="both", terminal="bounded"), SPEC)
     with pytest.raises(InputError, match="bounded on both sides; those of divergence 'wide'"):
-        make_method(configure(divergence="wide", terminal="bounded"), SPEC)
+        compiled(configure(divergence="wide", terminal="bounded"), SPEC)
 
 
 @pytest.mark.parametrize(("reward", "sick"), [(2.5, False), (3.5, True)])

@@ -9,9 +9,9 @@ import pytest
 
 from iqlearn_jax.agents.common import descend
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import METHODS, make_method
+from iqlearn_jax.methods import METHODS
 from iqlearn_jax.nets import Actor, Critic, QNetwork
-from tests.common import configure, spec_of
+from tests.common import compiled, configure, spec_of
 from tests.methods.test_catalogue import BOX, DISCRETE, SETTINGS, batch_of
 
 SIZES = {"hidden": (4,), "batch_size": 8, "online__rollout_steps": 8, "features": 4}
@@ -45,9 +45,9 @@ def gaussian(size):
 
 def learned(config, spec, updates=3, **parts):
     """The state after some updates on one batch, the first state, and the method."""
-    method, batch = make_method(config, spec, **parts), batch_of(config, spec)
-    start = state = jax.jit(method.init)(jax.random.key(0), {})
-    update = jax.jit(method.update)
+    method, batch = compiled(config, spec, **parts), batch_of(config, spec)
+    start = state = method.init(jax.random.key(0), {})
+    update = method.update
     for number in range(updates):
         state, _ = update({}, state, batch, jax.random.key(number))
     return state, start, method
@@ -114,7 +114,7 @@ def test_every_network_is_moved_by_the_optimiser_that_is_given(name, number):
     """No state of Adam is left but the temperature's; nothing is compiled."""
     spec, changes = SETTINGS[name][number]
     config = configure(method=name, **SIZES | changes)
-    method = make_method(config, spec, optimizer=RMS)
+    method = compiled(config, spec, optimizer=RMS)
     state = jax.eval_shape(method.init, jax.random.key(0), {})
     after, _ = jax.eval_shape(method.update, {}, state, batch_of(config, spec), jax.random.key(1))
     assert jax.tree.structure(after) == jax.tree.structure(state)
@@ -173,7 +173,7 @@ class Wide(nn.Module):
 )
 def test_parts_that_do_not_fit_are_refused_in_one_line(changes, spec, parts, message):
     with pytest.raises(InputError, match=message) as caught:
-        make_method(configure(**SIZES | changes), spec, **parts)
+        compiled(configure(**SIZES | changes), spec, **parts)
     assert "\n" not in str(caught.value)
 
 
@@ -184,7 +184,7 @@ def test_images_and_their_networks():
         return obs.reshape(obs.shape[0], -1) @ params
 
     network = (lambda key, obs: jax.random.normal(key, (36, 2)), apply)
-    method = make_method(configure(), spec, networks={"critic": network})
+    method = compiled(configure(), spec, networks={"critic": network})
     state = method.init(jax.random.key(0), {})
     obs = jnp.full((1, 6, 6, 1), 255, jnp.uint8)
     action = method.act({}, state, obs, jax.random.key(0), deterministic=True)
@@ -193,4 +193,4 @@ def test_images_and_their_networks():
 
 def test_a_network_that_takes_other_inputs_is_refused_with_the_policy_class_that_takes_it():
     with pytest.raises(InputError, match=r"cannot be called with inputs .*policy_class=sac$"):
-        make_method(configure(**SIZES), BOX, networks={"critic": Critic((4,))})
+        compiled(configure(**SIZES), BOX, networks={"critic": Critic((4,))})

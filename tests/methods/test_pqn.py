@@ -9,10 +9,9 @@ import pytest
 from iqlearn_jax.agents.common import ADAM
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.forward_rl.pqn import targets
 from iqlearn_jax.types import Batch
-from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 STATES, ACTIONS, STEPS, ENVS = 5, 3, 6, 4
 SPEC = table_spec(deterministic_mdp(STATES, ACTIONS, 0), ACTIONS)
@@ -76,7 +75,7 @@ def test_a_step_is_the_gradient_of_the_squared_distance_to_them():
     """One pass in one minibatch: Adam's first moment is a tenth of the gradient."""
     with jax.enable_x64(True):
         config = configure(**VALUES, epochs=1, minibatches=1)
-        made, hparams = make_method(config, SPEC), hyper(config, SPEC, jnp.result_type(float))
+        made, hparams = compiled(config, SPEC), hyper(config, SPEC, jnp.result_type(float))
         table = np.random.default_rng(1).normal(size=(STATES, ACTIONS))
         rollout = rollout_of()
         state = filled(made.init(jax.random.key(0), hparams), table)
@@ -95,8 +94,8 @@ def test_one_pass_in_one_minibatch_is_the_update_on_all_rows(method):
     changes = {"epochs": 1, "minibatches": 1, **SIZES}
     if method == "iq":
         changes |= {"value_term": "policy", "regularize": "both"}
-    passing = make_method(configure(method=method, feed="rollout", **changes), SPEC)
-    plain = make_method(configure(method=method, feed="replay", **changes), SPEC)
+    passing = compiled(configure(method=method, feed="rollout", **changes), SPEC)
+    plain = compiled(configure(method=method, feed="replay", **changes), SPEC)
     hparams, rollout = passing.hparams(), rollout_of()
     expert = jax.tree.map(jnp.asarray, random_rows(SPEC, STEPS * ENVS, 7))
     flat = jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), rollout)
@@ -112,7 +111,7 @@ def test_one_pass_in_one_minibatch_is_the_update_on_all_rows(method):
 def test_passes_count_rollouts_and_move_as_often_as_told():
     """3 passes of 4 minibatches: twelve steps of Adam, one update."""
     config = configure(method="iq", feed="rollout", value_term="policy", regularize="both", epochs=3, **SIZES)
-    made, rollout = make_method(config, SPEC), rollout_of()
+    made, rollout = compiled(config, SPEC), rollout_of()
     expert = jax.tree.map(jnp.asarray, random_rows(SPEC, STEPS * ENVS, 7))
     batch = Batch(policy=rollout, expert=expert, next_action=expert.action, initial=expert.obs)
     hparams = made.hparams()
@@ -124,7 +123,7 @@ def test_passes_count_rollouts_and_move_as_often_as_told():
 def test_a_target_that_is_replaced_at_times_is_so_between_rollouts():
     """Every second one: in its passes the target is the critic of before, afterwards that of now."""
     changes = {"value_term": "policy", "regularize": "both", "target_network": True, "target_period": 2}
-    made = make_method(configure(method="iq", feed="rollout", epochs=3, **changes, **SIZES), SPEC)
+    made = compiled(configure(method="iq", feed="rollout", epochs=3, **changes, **SIZES), SPEC)
     expert = jax.tree.map(jnp.asarray, random_rows(SPEC, STEPS * ENVS, 7))
     batch = Batch(policy=rollout_of(), expert=expert, next_action=expert.action, initial=expert.obs)
     state = made.init(jax.random.key(0), made.hparams())
@@ -138,9 +137,9 @@ def test_a_target_that_is_replaced_at_times_is_so_between_rollouts():
 
 def test_minibatches_that_do_not_divide_a_rollout_are_refused():
     with pytest.raises(InputError, match=r"config.minibatches is 7, which does not divide a rollout of 24"):
-        make_method(configure(method="iq", feed="rollout", minibatches=7, **SIZES), SPEC)
+        compiled(configure(method="iq", feed="rollout", minibatches=7, **SIZES), SPEC)
 
 
 def test_continuous_actions_are_refused():
     with pytest.raises(InputError, match="needs discrete actions"):
-        make_method(configure(method="pqn", feed="rollout", **SIZES), spec_of())
+        compiled(configure(method="pqn", feed="rollout", **SIZES), spec_of())

@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.ops.baselines.supervised import large_margin
 from iqlearn_jax.types import Batch, Transition
-from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 STATES, ACTIONS, GAMMA, MARGIN, WEIGHT = 5, 3, 0.8, 0.7, 0.3
 
@@ -19,7 +18,7 @@ def setup(**changes):
         method="regularized_bc", gamma=GAMMA, margin=MARGIN, reward_weight=WEIGHT, critic_lr=0.01, **changes
     )
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 0, GAMMA), ACTIONS)
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     return spec, method, hparams, method.init(jax.random.key(0), hparams)
 
 
@@ -95,7 +94,7 @@ def test_its_minimiser_takes_the_experts_actions(start):
 
 def test_continuous_actions_are_refused():
     with pytest.raises(InputError, match=r"regularized_bc.*discrete actions.*continuous.*--config.method="):
-        make_method(configure(method="regularized_bc"), spec_of())
+        compiled(configure(method="regularized_bc"), spec_of())
 
 
 @pytest.mark.parametrize(
@@ -106,4 +105,4 @@ def test_continuous_actions_are_refused():
 def test_switches_that_it_does_not_read_are_refused(changes):
     (field,) = changes
     with pytest.raises(InputError, match=rf"config.{field} is .*--config.{field}="):
-        make_method(configure(method="regularized_bc", **changes), spec_of(num_actions=3))
+        compiled(configure(method="regularized_bc", **changes), spec_of(num_actions=3))

@@ -9,11 +9,10 @@ import pytest
 from scipy.optimize import minimize
 
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import make_method
 from iqlearn_jax.methods.offline.value_dice import Game, make_players, objective, recovered, smoothness
 from iqlearn_jax.ops.tabular.mdp import MDP, occupancy
 from iqlearn_jax.types import Batch, Transition
-from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 STATES, ACTIONS, GAMMA, SHARE = 4, 3, 0.8, 0.3
 RNG = np.random.default_rng(0)
@@ -68,7 +67,7 @@ def setup(**changes):
         method="value_dice", gamma=GAMMA, replay_share=SHARE, value_term="v0", hidden=(), **changes
     )
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 3, GAMMA), ACTIONS)
-    method, hparams = make_method(config, spec), hyper(config, spec, jnp.float64)
+    method, hparams = compiled(config, spec), hyper(config, spec, jnp.float64)
     state = method.init(jax.random.key(0), hparams)
     state = state.replace(actor=jax.tree.map(lambda _: jnp.asarray(LOGITS)[None], state.actor))
     return config, method, make_players(config, spec), hparams, state
@@ -141,7 +140,7 @@ def test_the_policy_climbs_the_divergences_exact_slope(ending):
     config, method, players, hparams, state = setup(terminal="absorbing")
     batch = whole_batch("demos", ends)
     _, state = minimised(config, players, hparams, state, batch)
-    state = jax.jit(method.update)(hparams, state, batch, jax.random.key(0))[0]
+    state = method.update(hparams, state, batch, jax.random.key(0))[0]
     (moment,) = jax.tree.leaves(state.actor_opt.mu)  # 0.1 times the slope of the actor's loss
     expert, exact, step = distribution(COUNTS, ends), np.zeros_like(LOGITS), 1e-5
     for place in np.ndindex(LOGITS.shape):
@@ -200,10 +199,10 @@ def test_nu_descends_and_the_policy_ascends():
     """One small step of one player at a time, on the continuous actor's reparametrised gradient."""
     spec = spec_of(obs_shape=(2,))
     config = configure(method="value_dice", hidden=(8,), value_term="v0", orthogonal=0.0)
-    method, hparams = make_method(config, spec), hyper(config, spec, jnp.float64)
-    state = jax.jit(method.init)(jax.random.key(0), hparams)
+    method, hparams = compiled(config, spec), hyper(config, spec, jnp.float64)
+    state = method.init(jax.random.key(0), hparams)
     rows = jax.tree.map(jnp.asarray, random_rows(spec, 64))
-    batch, update = Batch(expert=rows, initial=rows.obs[:8]), jax.jit(method.update)
+    batch, update = Batch(expert=rows, initial=rows.obs[:8]), method.update
 
     def stepped(**rates):  # the metric is J before the step, with draws that the key fixes
         after = update(hparams | rates, state, batch, jax.random.key(1))[0]
@@ -221,7 +220,7 @@ def test_the_penalty_of_a_linear_network_is_known(num_actions):
     """(‖w‖ − 1)², by observation and action together, or by observation at the taken action."""
     spec = spec_of(obs_shape=(2,), num_actions=num_actions)
     config = configure(method="value_dice", hidden=(), gradient_penalty=10.0)
-    method, hparams = make_method(config, spec), hyper(config, spec)
+    method, hparams = compiled(config, spec), hyper(config, spec)
     state = method.init(jax.random.key(0), hparams)
     kernel = np.array(state.critic["net"]["params"]["Dense_0"]["kernel"])[0]
     if num_actions is None:
@@ -241,10 +240,10 @@ def test_the_penalty_of_a_linear_network_is_known(num_actions):
 def test_orthogonal_regularisation_bends_the_actor_alone():
     spec = spec_of(obs_shape=(2,))
     config = configure(method="value_dice", hidden=(8,))
-    method, hparams = make_method(config, spec), hyper(config, spec)
-    state = jax.jit(method.init)(jax.random.key(0), hparams)
+    method, hparams = compiled(config, spec), hyper(config, spec)
+    state = method.init(jax.random.key(0), hparams)
     batch = Batch(expert=random_rows(spec, 8), initial=jnp.zeros((3, 2)))
-    update = jax.jit(method.update)
+    update = method.update
     plain, bent = (
         update(hparams | {"orthogonal": weight}, state, batch, jax.random.key(1))[0] for weight in (0.0, 2.0)
     )
@@ -264,10 +263,10 @@ def test_the_free_constant_of_nu_stays_where_it_is(num_actions):
     """J does not depend on it: Adam may not make steps of its slope's rounding error."""
     spec = spec_of(obs_shape=(2,), num_actions=num_actions)
     config = configure(method="value_dice", hidden=(8,), critic_lr=0.1)
-    method, hparams = make_method(config, spec), hyper(config, spec)
-    state = jax.jit(method.init)(jax.random.key(0), hparams)
+    method, hparams = compiled(config, spec), hyper(config, spec)
+    state = method.init(jax.random.key(0), hparams)
     batch = Batch(expert=random_rows(spec, 16), initial=jnp.zeros((3, 2)))
-    after = jax.jit(method.update)(hparams, state, batch, jax.random.key(1))[0]
+    after = method.update(hparams, state, batch, jax.random.key(1))[0]
     slope = np.asarray(after.critic_opt.mu["net"]["params"]["Dense_0"]["bias"])
     assert np.abs(slope.sum()) < 1e-9
     assert np.abs(slope).max() > 1e-4 or num_actions is None
@@ -286,13 +285,13 @@ def test_the_free_constant_of_nu_stays_where_it_is(num_actions):
 )
 def test_combinations_without_meaning_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
-        make_method(configure(method="value_dice", **changes), spec_of(num_actions=3))
+        compiled(configure(method="value_dice", **changes), spec_of(num_actions=3))
 
 
 def test_a_gradient_penalty_over_integer_states_is_refused():
     spec = table_spec(deterministic_mdp(STATES, ACTIONS, 3), ACTIONS)
     with pytest.raises(InputError, match=r"config.gradient_penalty is 10.0.*integer states"):
-        make_method(configure(method="value_dice", gradient_penalty=10.0), spec)
+        compiled(configure(method="value_dice", gradient_penalty=10.0), spec)
 
 
 @pytest.mark.parametrize(("term", "slope"), [("v0", -GAMMA), ("v0_all", -GAMMA), ("expert", 0.0)])
