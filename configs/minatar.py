@@ -1,11 +1,11 @@
 """MinAtar on the device (gymnax): images of 10 x 10 cells, learned from rollouts without a replay.
 
-Kinds: `GAME` (IQ-Learn) and `GAME_bc` from one demonstrated episode, and `GAME_expert`, PQN on the true reward, which
-recorded it. `python -m experiments.tables.images` runs them all. Sizes of rollouts, passes and rates are those of PQN's
-authors for MinAtar (Gallici et al. 2024).
+Kinds: `GAME` (IQ-Learn) and `GAME_bc` from one demonstrated episode, and `GAME_expert`, PQN on the true
+reward, which recorded it. `python -m experiments.tables.images` runs them all. Sizes of rollouts, passes and
+rates are those of PQN's authors for MinAtar (Gallici et al. 2024).
 
-These games hardly draw anything, so a greedy policy plays one episode or two again and again: policies are judged by
-what they draw (`eval_sampled`).
+These games hardly draw anything, so a greedy policy plays one episode or two again and again: policies are
+judged by what they draw (`eval_sampled`).
 """
 
 from functools import partial
@@ -61,8 +61,8 @@ def rollouts(game, updates):
 def online(game):
     """IQ-Learn, a million steps.
 
-    Rewards are a tenth of the usual (`alpha`), so that values reach at most 20: it learns them in fewer steps. The target
-    network is the critic of before each rollout.
+    Rewards are a tenth of the usual (`alpha`), so that values reach at most 20: they are learned in fewer
+    steps. The target network is the critic of before each rollout.
     """
     config = stable_q(rollouts(game, updates=240))
     config.target_period = 1
