@@ -90,7 +90,7 @@ run learns from one episode, drawn by its seed; IQ-Learn acts for 983,040 steps 
 are shared files beside the checkout; their expert is recurrent, so an imitator that sees four frames cannot
 match it exactly. Final policies; a score is the interquartile mean over seeds of normalised returns (100
 episodes, of Pong 10 deterministic ones; 0 is the uniform policy, 1 the mean of all episodes of the file;
-nothing is clipped). Settings were chosen on seed 0; these seeds were run once. What else can be run: `--list`.
+nothing is clipped). Settings were chosen on seed 0; these seeds were run once. What else there is: `--list`.
 
 """
 PANELS = {
