@@ -4,8 +4,8 @@ Many environments stand for the replay, layer normalisation for the target netwo
 rollout by the present Q, and regression on them in a few passes.
 
 Departures from the paper and its authors' code, each with the switch that restores their choice:
-  values and play are soft: V = τ log Σ exp(Q/τ), a ~ exp(Q/τ); theirs are max Q and ε-greedy play with a
-    falling ε: no switch (a low `temperature` is close);
+  values and play are soft: V = τ log Σ exp(Q/τ), a ~ exp(Q/τ); theirs are max Q and ε-greedy play, ε falling
+    from 1 to 0.05 in the first tenth: no switch (a low `temperature` with `exploration=0.05` is close);
   what follows enters as G' − Q(s',a'), theirs as G' − max Q(s',·): so the soft Q-function is the fixed point
     for every λ, where G' − V(s') would lose the entropy of later steps: no switch (at λ = 0 both are one);
   Adam without clipped gradients; theirs is RAdam with norms up to 10: `optimizer=` of `make_method`;
