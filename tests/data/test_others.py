@@ -115,6 +115,7 @@ def test_methods_learn_from_it(play, settings):
     assert metrics and all(np.isfinite(x).all() for x in metrics.values())
 
 
+@pytest.mark.slow
 def test_the_learners_half_is_the_other_data(play, tmp_path):
     """Another file gives another critic, though inputs are left as they are: the loss reads its rows."""
     settings = {"value_term": "mixture", "regularize": "both", "normalize_obs": False}

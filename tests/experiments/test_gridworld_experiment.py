@@ -43,6 +43,7 @@ def everywhere(reward):
     return np.ones(reward.shape, bool)
 
 
+@pytest.mark.slow
 def test_the_experts_log_probabilities_are_the_true_reward_but_for_shaping(world):
     """τ log π = r + γE[V(s')] − V(s) of the soft-optimal policy: the reward that imitation can know."""
     mdp, true = world
@@ -54,6 +55,7 @@ def test_the_experts_log_probabilities_are_the_true_reward_but_for_shaping(world
     np.testing.assert_allclose(gridworld.nearest(mdp, log_expert, true), true, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_the_gap_is_the_length_of_what_no_shaping_explains(world):
     mdp, true = world
     rng = np.random.default_rng(0)

@@ -22,6 +22,7 @@ def one(worlds):
     return jax.tree.map(lambda x: x[0], worlds)
 
 
+@pytest.mark.slow
 def test_rows_have_the_discounted_occupancy_and_the_successors_that_are_shown():
     world, steps, chains = one(shuffled(random_worlds(1, deterministic=False))), 400, 512
     start = Walkers(*[jnp.zeros(chains, jnp.int32)] * 3)
@@ -48,6 +49,7 @@ def test_memory_gives_back_rows_as_they_were_kept():
     np.testing.assert_array_equal(np.asarray(rows.obs) % processes.CHAINS, np.arange(processes.CHAINS))
 
 
+@pytest.mark.slow
 def test_rollouts_are_in_order_and_cut_where_a_chain_starts_anew():
     world = one(random_worlds(1, deterministic=True))
     start = Walkers(*[jnp.zeros(4096, jnp.int32)] * 3)

@@ -99,6 +99,7 @@ def test_the_known_reward_of_the_double_pendulum_is_that_of_the_environment():
     assert (known_reward[~free] >= reward[~free] - 1e-4).all()
 
 
+@pytest.mark.slow
 def test_a_constant_true_reward_has_no_correlation_and_no_epic(played):
     rows, episode = played
     metrics = reward_measures.measures(made(1, 0), rows.replace(reward=np.ones(1200, np.float32)), episode)

@@ -17,6 +17,7 @@ def world():
         yield jax.tree.map(lambda x: jnp.asarray(x[0], float), random_worlds(1, deterministic=True))
 
 
+@pytest.mark.slow
 def test_the_bias_of_one_row_is_jensens_gap(world, monkeypatch):
     monkeypatch.setattr(unbiased, "SIZES", (1, 64))
     nu = np.random.default_rng(3).standard_normal((unbiased.STATES, unbiased.ACTIONS))
@@ -28,6 +29,7 @@ def test_the_bias_of_one_row_is_jensens_gap(world, monkeypatch):
     assert one < 20 * many < 0
 
 
+@pytest.mark.slow
 def test_iq_learns_form_has_no_bias_and_the_same_exact_value(world, monkeypatch):
     monkeypatch.setattr(unbiased, "SIZES", (1, 16))
     for value, error, slope, noise in unbiased.biases(unbiased.iq, world.true, world.expert, 3):

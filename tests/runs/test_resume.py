@@ -231,6 +231,7 @@ def test_resuming_before_the_first_checkpoint_starts_anew(tmp_path, monkeypatch)
     assert lines(tmp_path / "whole") == lines(tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_snapshots_are_the_states_that_were_passed_and_survive_resuming(tmp_path, monkeypatch):
     """A run stopped behind a snapshot comes by it again; each snapshot equals a shorter run's end."""
     monkeypatch.setattr("iqlearn_jax.training.summary.finish", lambda *_: {})

@@ -53,6 +53,7 @@ def test_a_policy_takes_one_observation_or_many_and_a_reward_one_transition_or_m
         run.policy(seed=2)
 
 
+@pytest.mark.slow
 def test_a_reward_in_memory_is_saved_as_a_policy_is(run, tmp_path):
     obs = demos_of("walk").observations[:6]
     asked = (obs[:5], np.array([0, 1, 2, 0, 1], np.int32), obs[1:], np.zeros(5, bool))
@@ -231,6 +232,7 @@ def test_all_demonstrations_can_be_asked_for():
     assert run.summary["demo_transitions"] == len(demos_of("walk"))
 
 
+@pytest.mark.slow
 def test_networks_of_another_run_are_taken_and_everything_else_is_new(tmp_path):
     """Cloning, then IQ-Learn from its network: before the first update the policies are the same."""
     cloned = made_up_config("bc", "demos", "walk", seeds=2, demos__trajectories=2)
