@@ -58,8 +58,9 @@ build/venv-newest/installed: setup.cfg pyproject.toml
 demo: .venv/installed
 	$(BIN)/python -m experiments.demo
 
+# compiling is most of the time; the slow tests run what users run, fully optimised
 test: .venv/installed
-	$(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
+	JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(BIN)/python $(PYTEST) -m "not slow" $(PYTEST_ARGS)
 
 test-slow: .venv/installed
 	$(BIN)/python $(PYTEST) $(PYTEST_ARGS)

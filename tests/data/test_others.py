@@ -96,6 +96,7 @@ def train(play, **settings):
         return iq.train("walk", demos_path("walk"), data__path=play, **{**small, **settings})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "settings",
     [

@@ -34,6 +34,7 @@ def test_moves_go_where_they_say():
     assert mdp.transition[corner, ACTIONS.index("up"), corner] == pytest.approx(1 - SLIP + 3 * SLIP / 5)
 
 
+@pytest.mark.slow
 def test_simulation_follows_the_model():
     env_id = "FourRooms"
     env = open_by_name(env_id, "gridworld").device
@@ -60,6 +61,7 @@ def test_maps_show_the_goal_and_the_walls():
         to_grid("FourRooms", np.zeros(121))
 
 
+@pytest.mark.slow
 def test_expert_episodes():
     env = open_by_name("Gridworld-5x5", "gridworld").device
     demos = soft_optimal_demos(env, temperature=0.01, num_demos=8, seed=0)

@@ -225,6 +225,7 @@ def test_a_chosen_policy_is_worth_what_it_returned_when_it_was_like_the_demonstr
     assert "| a | 7–8 | 20 10 | 0.400 | 0.875 |" in chosen_table([row | {"chosen": choice}, {}])
 
 
+@pytest.mark.slow
 def test_a_run_of_other_settings_is_left_out_and_said(small, monkeypatch, capsys):
     call(small, monkeypatch, "--only=here")
     row = small[0].rows["here"]

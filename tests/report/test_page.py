@@ -146,6 +146,7 @@ def test_text_from_files_is_escaped(tmp_path):
     assert "<script>" not in write_report([folder], folder).read_text("utf-8")
 
 
+@pytest.mark.slow
 def test_rewriting_gives_the_same_page(tmp_path):
     folder = write_run(tmp_path / "run")
     first = write_report([folder], folder).read_bytes()

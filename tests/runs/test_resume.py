@@ -172,6 +172,7 @@ def test_a_host_run_does_not_depend_on_its_neighbours(tmp_path, monkeypatch):
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_host_exploration_and_learning_use_different_keys(tmp_path, monkeypatch):
     """fold_in(key, 1) is split(key)[1]: exploration may not draw from what later acts and learns."""
     from iqlearn_jax.loops import host as host_lib

@@ -148,6 +148,7 @@ def test_demonstrations_of_other_numbers_are_refused_before_training(trained, tm
     assert "expected integers -1..1" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trained", ["dict"], indirect=True)
 def test_a_recovered_reward_in_the_environment_itself(trained):
     kind, demos, _ = trained

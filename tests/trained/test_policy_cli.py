@@ -44,6 +44,7 @@ def run(capsys, *arguments):
     return capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_exported_policy_is_the_runs_of_its_time(workdir, tmp_path, capsys):
     out = tmp_path / "policy.npz"
     said = run(capsys, "policy", "export", f"--workdir={workdir}", "--run=1", "--at=50", f"--out={out}")

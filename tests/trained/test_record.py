@@ -37,6 +37,7 @@ def workdir(request, tmp_path_factory):
     return folder / "run"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("at", "updates", "another"), [("final", 100, 50), ("50", 50, 100)])
 def test_greedy_actions_are_the_policys_likeliest(workdir, at, updates, another):
     demos = record_demos(workdir, 1, 3, at=at)

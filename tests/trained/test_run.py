@@ -210,6 +210,7 @@ def test_without_a_simulator_scores_are_not_known(tmp_path):
         iq.train(None, demos)
 
 
+@pytest.mark.slow
 def test_demonstrations_without_rewards_give_no_score():
     demos = demos_of("walk")
     bare = iq.Demos(

@@ -50,6 +50,7 @@ def test_draws_of_an_actor_are_averaged_and_long_files_cut(problem, monkeypatch)
     assert sizes == [64, 1]
 
 
+@pytest.mark.slow
 def test_iq_learn_has_a_value_and_cloning_none(problem):
     state = jax.vmap(problem.method.init)(jax.random.split(jax.random.key(0), 3), problem.hparams)
     values = make_initial_value(problem)(state)["iq/initial_value"]

@@ -200,6 +200,7 @@ def test_a_run_far_from_0_is_the_run_at_0(tmp_path):
     assert len(np.unique(recorded.observations[:20, 1])) == 20
 
 
+@pytest.mark.slow
 def test_a_recovered_reward_subtracts_its_origin_also_from_a_file(tmp_path):
     config, spec = configure(), spec_of(obs_shape=(2,), num_actions=3)
     method, hparams = make_method(config, spec), hyper(config, spec)
