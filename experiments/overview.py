@@ -135,6 +135,10 @@ CLAIMS = (
         "20,000 steps of random play beside the 25 transitions help, offline",
         ("other_data/with_data", "other_data/same_settings", "other_data/bc"), shows="other_data_curves.png",
     ),
+    Claim(
+        "Space Invaders (MinAtar) from one episode and a million steps: above cloning, far from the expert",
+        ("images/spaceinvaders", "images/spaceinvaders_bc"), shows="images_curves.png",
+    ),
     Claim("CartPole from observations alone: at the expert", ("control/cartpole_states",)),
     Claim(
         "Gridworld from observations alone: half of the expert; with actions nearly all",

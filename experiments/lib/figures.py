@@ -55,17 +55,35 @@ def normalized_curve(row: dict[str, Any]) -> np.ndarray:
     return (returns - row["random_return"]) / (row["expert_return"] - row["random_return"])
 
 
+def series_over_steps(rows: list[dict[str, Any]]) -> tuple[str, list[Series]]:
+    """What a panel's curves are drawn over, and the curves.
+
+    Where some of the rows act, that is their environment steps; one that does not is level at its last score.
+    """
+    steps = [np.asarray(row["curve"]["env_steps"], float) for row in rows]
+    curves = [normalized_curve(row).T for row in rows]
+    longest = max(steps, key=lambda x: x[-1])
+    if longest[-1] == 0:
+        return "updates", [
+            Series(np.asarray(r["curve"]["updates"], float), c) for r, c in zip(rows, curves, strict=True)
+        ]
+    ends = longest[[0, -1]]
+    return "env steps", [
+        Series(x, curve) if x[-1] > 0 else Series(ends, np.repeat(curve[:, -1:], 2, axis=1))
+        for x, curve in zip(steps, curves, strict=True)
+    ]
+
+
 def _panel(ax, title: str, rows: list[dict[str, Any]], shared: list[str]) -> None:
     order = [*shared, *(row["label"] for row in rows if row["label"] not in shared)]
-    for row in rows:
-        updates = np.asarray(row["curve"]["updates"], float)
-        colour = style.colour(order.index(row["label"]))
-        draw_curve(ax, Series(updates, normalized_curve(row).T), row["label"], colour)
+    axis, curves = series_over_steps(rows)
+    for row, curve in zip(rows, curves, strict=True):
+        draw_curve(ax, curve, row["label"], style.colour(order.index(row["label"])))
     for value in (0.0, 1.0):
         ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)
     title = title if len(rows) > 1 else f"{title}: {rows[0]['label']}"
     ax.set_title(fill(title, TITLE_WIDTH, break_on_hyphens=False))
-    ax.set_xlabel("updates")
+    ax.set_xlabel(axis)
     ax.set_ylabel("normalised return")
     style.thousands(ax)
     style.legend_below(ax, [row["label"] for row in rows], columns=2)
