@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from iqlearn_jax.agents.common import entropy_floor
 from iqlearn_jax.agents.gaussian_q import largest_entropy
+from iqlearn_jax.config.schema import ONLINE
 from iqlearn_jax.config.values import values_of
 from iqlearn_jax.loops.loop import runs_of
 from iqlearn_jax.methods import METHODS
@@ -97,7 +98,7 @@ class Case(NamedTuple):
     @property
     def online(self) -> bool:
         """Whether the learner's own samples are in the batch."""
-        return self.config.feed == "replay"
+        return self.config.feed in ONLINE
 
 
 class History(NamedTuple):

@@ -76,6 +76,14 @@ def test_each_kind_is_named_with_run_bound_and_remedy(kind):
     assert finding.update < 1000 and abs(finding.value - finding.bound) > 0
 
 
+@pytest.mark.parametrize("kind", ["reward_gap_inverted", "survival_bias", "rewards_out_of_bounds"])
+def test_learning_from_rollouts_is_online_too(kind):
+    changes, metrics, remedy = WORST[kind]
+    findings = diagnose(case_of(feed="rollout", **changes), healthy(**metrics))
+    assert set(findings) == {kind} and remedy in findings[kind].remedy
+    assert diagnose(case_of(feed="rollout"), healthy(iq__reward_max=100.0)) == {}  # single rows leave bounds
+
+
 @pytest.mark.parametrize("kind", MILD)
 def test_nothing_is_said_within_the_limits(kind):
     assert diagnose(case_of(**WORST[kind][0]), healthy(**MILD[kind])) == {}
