@@ -61,8 +61,8 @@ def rollouts(game, updates):
 def online(game):
     """IQ-Learn, a million steps.
 
-    Rewards are a tenth of the usual (`alpha`), so that values reach at most 20: they are learned in fewer
-    steps. The target network is the critic of before each rollout.
+    Rewards are a tenth of the usual (`alpha`), so values reach at most 20. The target network is the critic
+    of before each rollout. What both are worth: docs/methods/pqn.md.
     """
     config = stable_q(rollouts(game, updates=240))
     config.target_period = 1
@@ -83,7 +83,7 @@ def bc(game):
 def expert(game):
     """PQN on the true reward.
 
-    Some actions are drawn uniformly: nearly greedy play of Breakout circles for ever, and learns no more.
+    Some actions are drawn uniformly; docs/methods/pqn.md says what that is worth.
     """
     config = rollouts(game, GAMES[game].expert_updates)
     config.method = "pqn"

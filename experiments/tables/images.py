@@ -24,7 +24,7 @@ from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.training.reopen import load_run
 
 FIRST_SEED, EPISODES, CHUNK = 6000, 20, 256
-HOURS = 0.4  # of MinAtar online, from 1.1 s an update of one run
+HOURS = 0.4  # of MinAtar online, from 34 minutes on one of two busy cores
 FOLDER = RUNS / "images"
 
 
@@ -90,7 +90,8 @@ run learns from one episode, drawn by its seed; IQ-Learn acts for 983,040 steps 
 are shared files beside the checkout; their expert is recurrent, so an imitator that sees four frames cannot
 match it exactly. Final policies; a score is the interquartile mean over seeds of normalised returns (100
 episodes, of Pong 10 deterministic ones; 0 is the uniform policy, 1 the mean of all episodes of the file;
-nothing is clipped). Settings were chosen on seed 0; these seeds were run once. What else there is: `--list`.
+nothing is clipped). In the figure who does not act is level at its last score. Settings were chosen on seed
+0; these seeds were run once. What else there is: `--list`.
 
 """
 PANELS = {

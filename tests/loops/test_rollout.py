@@ -7,6 +7,7 @@ import pytest
 
 from iqlearn_jax.data.demos import transitions
 from iqlearn_jax.data.sampling import DemoIndices, sample_windows
+from iqlearn_jax.loops.host import compile_host
 from iqlearn_jax.loops.play import learner_policy
 from iqlearn_jax.loops.rollout import make_rollout
 from iqlearn_jax.methods import Method
@@ -130,3 +131,20 @@ def test_a_share_of_the_actions_is_drawn_uniformly(share):
         centred = (actions[drawn] - low) / (high - low) - 0.5
         assert np.all(np.abs(centred) <= 0.5) and np.all(drawn == np.all(actions != LOW, axis=1))
         assert np.all(np.abs(centred.mean(axis=0)) < 4 / np.sqrt(12 * drawn.sum()))
+
+
+def test_both_kinds_of_loops_explore():
+    """At a share of 1 no action is the policy's, whatever the loop."""
+    env = bandit(LIMIT)
+    sizes = {"online__num_envs": ENVS, "online__rollout_steps": STEPS, "log_every": 1, "exploration": 1.0}
+    hparams = {"gamma": jnp.ones(1), "exploration": jnp.ones(1)}
+    rows = jax.tree.map(jnp.asarray, transitions(demos_of("bandit")))
+    demo_indices = DemoIndices(jnp.arange(6)[None], jnp.full(1, 6), jnp.zeros((1, 1), jnp.int32))
+    loop = make_rollout(made_up_config("sqil", "rollout", "bandit", **sizes), recorder(env), env)
+    run, _ = loop.chunk(hparams, rows, demo_indices, loop.init(hparams, np.array([3]), rows, demo_indices))
+    assert np.all(run.state["batch"]["policy"]["action"] != LOW)
+    config = made_up_config("sqil", "replay", "bandit", **sizes)
+    compiled = compile_host(config, recorder(env), env.spec)
+    assert np.all(
+        compiled.act(hparams, compiled.begin(hparams, np.array([3])), jnp.zeros((1, ENVS, 1))) != LOW
+    )
