@@ -61,6 +61,10 @@ class Demos:
     def __len__(self) -> int:
         return len(self.observations)
 
+    def __repr__(self) -> str:
+        env = self.metadata.get("env", "unknown")
+        return f"Demos({len(self)} transitions, {self.num_episodes} episodes, environment {env})"
+
     @property
     def _ends(self) -> np.ndarray:
         return np.flatnonzero(self.terminals | self.truncations)

@@ -134,6 +134,14 @@ def origin(metadata: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if name not in anew}
 
 
+def learned_by(spec: EnvSpec, metadata: dict[str, Any]) -> str:
+    """What learned a function, as far as it is known: "iq on CartPole-v1, seed 5000, 10000 updates"."""
+    names = {"seed": "seed {}", "updates": "{} updates"}
+    known = metadata.get("run", {})
+    parts = [text.format(known[name]) for name, text in names.items() if name in known]
+    return ", ".join([f"{metadata['config']['method']} on {spec.id}", *parts])
+
+
 def read_function(path: Source, kind: FileKind) -> tuple[Arrays, dict[str, Any]]:
     """Arrays and metadata of a file of that kind whose digest is right.
 

@@ -11,7 +11,7 @@ import numpy as np
 from iqlearn_jax.envs.api import clip_action
 from iqlearn_jax.envs.facts import require_fit
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods.function_file import live_inputs
+from iqlearn_jax.methods.function_file import learned_by, live_inputs
 from iqlearn_jax.types import EnvSpec, Hparams, Transition
 
 DRAWS = 16  # of an action in s', over which a deterministic reward averages where V(s') is sampled
@@ -40,6 +40,9 @@ class RecoveredReward:
     state: Any
     sampled: bool
     draws: int = DRAWS
+
+    def __repr__(self) -> str:
+        return f"RecoveredReward({learned_by(self.spec, self.metadata)})"
 
     @property
     def gamma(self) -> jax.Array:

@@ -18,6 +18,7 @@ from iqlearn_jax.methods.function_file import (
     FileKind,
     by_path,
     fill,
+    learned_by,
     leaves_read,
     live_inputs,
     origin,
@@ -51,6 +52,9 @@ class Policy:
     method: Method
     hparams: Hparams
     state: Any
+
+    def __repr__(self) -> str:
+        return f"Policy({learned_by(self.spec, self.metadata)})"
 
     def __call__(self, obs: Array, key: jax.Array | None = None, deterministic: bool = True) -> Array:
         """Actions of observations, as an environment takes them; continuous ones lie inside their bounds.

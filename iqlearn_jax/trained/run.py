@@ -76,6 +76,10 @@ class Run:
         """Made by `train` and `load`."""
         self._problem, self._state, self._clock, self._history = problem, state, clock, history
 
+    def __repr__(self) -> str:
+        task = f"{self.config.method} on {self.config.env.id}"
+        return f"Run({task}, {len(self.seeds)} runs, {self._state.updates[0]} updates)"
+
     @property
     def config(self) -> Any:
         """The configuration, an `ml_collections.ConfigDict`."""

@@ -32,6 +32,13 @@ def run():
     return iq.train("walk", demos_of("walk"), updates=8, temperature=0.1, progress=False, **SMALL)
 
 
+def test_what_one_holds_is_said_in_a_line(run):
+    assert repr(run) == "Run(iq on walk, 2 runs, 8 updates)"
+    assert repr(run.policy(seed=1)) == "Policy(iq on made-up, seed 5001, 8 updates)"
+    assert repr(run.reward(seed=0)) == "RecoveredReward(iq on made-up, seed 5000, 8 updates)"
+    assert repr(demos_of("walk")) == "Demos(20 transitions, 6 episodes, environment made-up)"
+
+
 def test_what_one_holds_has_the_axis_of_runs(run):
     assert run.seeds.tolist() == [5000, 5001]
     assert run.returns.shape == (2,)
