@@ -1,8 +1,9 @@
 """MinAtar on the device (gymnax): images of 10 x 10 cells, learned from rollouts without a replay.
 
-Kinds: `GAME` (IQ-Learn) and `GAME_bc` from one demonstrated episode, and `GAME_expert`, PQN on the true
-reward, which recorded it. `python -m experiments.tables.images` runs them all. Sizes of rollouts, passes and
-rates are those of PQN's authors for MinAtar (Gallici et al. 2024).
+Kinds: `GAME` (IQ-Learn), `GAME_sqil` and `GAME_bc` from one demonstrated episode, and `GAME_expert`, PQN on
+the true reward, which recorded it. Breakout's demonstrations come with the library; of the other games an
+expert is trained first, as `python -m experiments.tables.images` does. Sizes of rollouts, passes and rates
+are those of PQN's authors for MinAtar (Gallici et al. 2024).
 
 These games hardly draw anything, so a greedy policy plays one episode or two again and again: policies are
 judged by what they draw (`eval_sampled`).
@@ -16,16 +17,19 @@ from iqlearn_jax.config.presets import stable_q
 
 
 class Game(NamedTuple):
-    """A game's name in gymnax, and the updates of its expert, of 4,096 steps each."""
+    """A game's name in gymnax, updates of its expert and of imitators, of 4,096 steps each, and their γ."""
 
     env_id: str
-    expert_updates: int = 1000
+    expert_updates: int
+    updates: int = 240
+    gamma: float = 0.99
+    demos: str = ""
 
 
 GAMES = {
-    "asterix": Game("Asterix-MinAtar"),
-    "breakout": Game("Breakout-MinAtar", 1200),
-    "freeway": Game("Freeway-MinAtar"),
+    "asterix": Game("Asterix-MinAtar", 800),
+    "breakout": Game("Breakout-MinAtar", 1200, 720, 0.9, "bundled:Breakout-MinAtar"),
+    "freeway": Game("Freeway-MinAtar", 500),
     "spaceinvaders": Game("SpaceInvaders-MinAtar", 720),
 }
 
@@ -58,15 +62,33 @@ def rollouts(game, updates):
     return config
 
 
-def online(game):
-    """IQ-Learn, a million steps.
-
-    Rewards are a tenth of the usual (`alpha`), so values reach at most 20. The target network is the critic
-    of before each rollout. What both are worth: docs/methods/pqn.md.
-    """
-    config = stable_q(rollouts(game, updates=240))
+def imitator(game):
+    """What learns from demonstrations by acting; its target network is the critic of before each rollout."""
+    config = rollouts(game, GAMES[game].updates)
+    config.demos.path = GAMES[game].demos
+    config.gamma = GAMES[game].gamma
+    config.target_network = True
     config.target_period = 1
+    config.terminal = "absorbing"
+    return config
+
+
+def online(game):
+    """IQ-Learn.
+
+    Rewards are a tenth of the usual (`alpha`), so values reach at most 20 at γ = 0.99. What that, the target
+    network and γ are worth: docs/methods/pqn.md.
+    """
+    config = stable_q(imitator(game))
     config.alpha = 0.05
+    return config
+
+
+def sqil(game):
+    """SQIL. Its rewards, 0 and 1, are 2.5 times as far apart as IQ-Learn's, so its temperature is, too."""
+    config = imitator(game)
+    config.method = "sqil"
+    config.temperature = 0.025
     return config
 
 
@@ -74,6 +96,7 @@ def bc(game):
     """Behavioural cloning."""
     config = sizes(game)
     config.method = "bc"
+    config.demos.path = GAMES[game].demos
     config.batch_size = 64
     config.critic_lr = 3e-4
     config.updates = 4000
@@ -93,5 +116,5 @@ def expert(game):
     return config
 
 
-KINDS = {"": online, "_bc": bc, "_expert": expert}
+KINDS = {"": online, "_sqil": sqil, "_bc": bc, "_expert": expert}
 CONFIGS = {f"{game}{kind}": partial(make, game) for game in GAMES for kind, make in KINDS.items()}

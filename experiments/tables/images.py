@@ -17,6 +17,7 @@ import numpy as np
 from experiments.lib.demonstrations import SHARED, own_demos
 from experiments.lib.markdown import run_table
 from experiments.lib.table import RUNS, Row, Table, main
+from iqlearn_jax.config.files import load_config
 from iqlearn_jax.data.convert.convert import convert
 from iqlearn_jax.data.sampling import take_rows
 from iqlearn_jax.data.save import save
@@ -56,21 +57,34 @@ def held_out_accuracy(folder: Path) -> str:
     return f"held-out action accuracy {float(np.concatenate(parts).mean()):.3f} on {len(hidden):,} steps"
 
 
-def minatar_rows(game: str) -> dict[str, Row]:
-    """IQ-Learn online beside behavioural cloning, each run from one of the same demonstrations."""
-    path, expert = FOLDER / f"{game}.npz", f"minatar:{game}_expert"
-    prepare = partial(own_demos, expert, path, EPISODES, True)  # recorded as it acts
-    own = Row("", changes={"demos.path": str(path)}, prepare=prepare, note="own expert")
+def minatar_rows(game: str, bundled: bool = False) -> dict[str, Row]:
+    """IQ-Learn and SQIL online beside behavioural cloning, each run from one of the same demonstrations."""
+    own = Row("")
+    if not bundled:
+        path, expert = FOLDER / f"{game}.npz", f"minatar:{game}_expert"
+        prepare = partial(own_demos, expert, path, EPISODES, True)  # recorded as it acts
+        own = Row("", changes={"demos.path": str(path)}, prepare=prepare)
+    acts = own._replace(note=f"{load_config(f'minatar:{game}').updates * 4096:,} steps", hours=HOURS)
     return {
-        game: own._replace(config=f"minatar:{game}", hours=HOURS),
+        game: acts._replace(config=f"minatar:{game}"),
+        f"{game}_sqil": acts._replace(config=f"minatar:{game}_sqil"),
         f"{game}_bc": own._replace(config=f"minatar:{game}_bc", hours=0.05),
+    }
+
+
+def from_all(rows: dict[str, Row]) -> dict[str, Row]:
+    """The same rows from all demonstrations of the file."""
+    return {
+        f"{name}_all": row._replace(changes=dict(row.changes) | {"demos.trajectories": "all"})
+        for name, row in rows.items()
     }
 
 
 PONG_DEMOS = {"demos.path": str(FOLDER / "pong.npz")}
 PONG_ROW = Row("", changes=PONG_DEMOS, prepare=pong_demos, finish=held_out_accuracy)
 ROWS = {
-    **minatar_rows("breakout"),
+    **minatar_rows("breakout", bundled=True),
+    **from_all(minatar_rows("breakout", bundled=True)),
     **minatar_rows("spaceinvaders"),
     **minatar_rows("asterix"),
     **minatar_rows("freeway"),
@@ -86,19 +100,20 @@ PREFACE = """# Learning from pixels
 
 MinAtar is gymnax's, without sticky actions; its experts are trained here by PQN. They play and are imitated
 as they draw: these games hardly draw anything, so a greedy policy plays one episode or two again and again. A
-run learns from one episode, drawn by its seed; IQ-Learn acts for 983,040 steps besides. Pong's demonstrations
-are shared files beside the checkout; their expert is recurrent, so an imitator that sees four frames cannot
-match it exactly. Final policies; a score is the interquartile mean over seeds of normalised returns (100
-episodes, of Pong 10 deterministic ones; 0 is the uniform policy, 1 the mean of all episodes of the file;
-nothing is clipped). In the figure who does not act is level at its last score. Settings were chosen on seed
-0; these seeds were run once. What else there is: `--list`.
+run learns from one episode, drawn by its seed, or from all 20. Pong's demonstrations are shared files beside
+the checkout; their expert is recurrent, so an imitator that sees four frames cannot match it exactly. Final
+policies; a score is the interquartile mean over seeds of normalised returns (100 episodes, of Pong 10
+deterministic ones; 0 is the uniform policy, 1 the mean of all episodes of the file; nothing is clipped). In
+the figure who does not act is level at its last score. Settings were chosen on seed 0; these seeds were run
+once. What else there is: `--list`.
 
 """
 PANELS = {
-    "MinAtar Breakout": ("breakout", "breakout_bc"),
-    "MinAtar Space Invaders": ("spaceinvaders", "spaceinvaders_bc"),
-    "MinAtar Asterix": ("asterix", "asterix_bc"),
-    "MinAtar Freeway": ("freeway", "freeway_bc"),
+    "Breakout, 1 episode": ("breakout", "breakout_sqil", "breakout_bc"),
+    "Breakout, 20 episodes": ("breakout_all", "breakout_sqil_all", "breakout_bc_all"),
+    "Space Invaders, 1 episode": ("spaceinvaders", "spaceinvaders_sqil", "spaceinvaders_bc"),
+    "Asterix, 1 episode": ("asterix", "asterix_sqil", "asterix_bc"),
+    "Freeway, 1 episode": ("freeway", "freeway_sqil", "freeway_bc"),
     "Pong": ("pong", "pong_offline", "pong_bc"),
 }
 TABLE = Table("tables.images", ROWS, PREFACE, run_table, PANELS)
