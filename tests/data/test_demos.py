@@ -400,7 +400,7 @@ def test_paths_to_be_stored(tmp_path, monkeypatch):
             InputError, match="unknown bundled demonstrations 'CartPol-v1'; did you mean CartPole-v1"
         ):
             use("bundled:CartPol-v1")
-    with pytest.raises(InputError, match="known: Acrobot-v1, CartPole-v1, Gridworld-8x8"):
+    with pytest.raises(InputError, match="known: Acrobot-v1, Breakout-MinAtar, CartPole-v1"):
         load("bundled:xyzzy")
     with pytest.raises(InputError, match="choose another path"):
         save("bundled:CartPole-v1", make_demos())
