@@ -82,6 +82,41 @@ def _updates_alone(problem: Problem):
     return lambda: many(state, keys)
 
 
+def pixel_loop() -> list[Row]:
+    """MinAtar's Breakout as its presets have it, one run: IQ-Learn beside PQN on the true reward."""
+    updates = 2
+    calls = {name: _chunks(f"minatar:{name}", updates) for name in ("breakout", "breakout_expert")}
+    times = alternate(calls, 7)
+    steps = updates * 128 * 32
+    rates = {name: steps / np.median(times[name]) for name in calls}
+    return [
+        row(
+            "pixels: IQ ÷ PQN on MinAtar",
+            times["breakout"] / times["breakout_expert"],
+            "time ratio",
+            at_most(1.3),
+            steps_per_second=rates["breakout"],
+            of_pqn=rates["breakout_expert"],
+        )
+    ]
+
+
+def _chunks(name: str, updates: int):
+    """A call of so many updates of a preset, one run, that goes on where the last one ended."""
+    config = load_config(name)
+    config.seeds = 1
+    config.log_every = config.eval_every = config.checkpoint_every = updates
+    problem = make_problem(config)
+    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
+    held = {"run": loop.init(*problem.inputs)}
+
+    def chunk():
+        held["run"], metrics = loop.chunk(hparams, rows, demo_indices, held["run"])
+        return metrics
+
+    return chunk
+
+
 def host_loop(demos: str) -> list[Row]:
     """gymnasium's Hopper: share of the time outside the compiled update.
 

@@ -40,6 +40,7 @@ def groups(demos: Path) -> dict[str, Callable[[], list[Row]]]:
         "products": updates.against_matrix_products,
         "runs": updates.many_runs,
         "loop": loops.device_loop,
+        "pixels": loops.pixel_loop,
         **(host if demos.exists() else {}),
         "replay": storage.replay,
         "compile": storage.compilation,

@@ -29,9 +29,12 @@ def _export(arguments: list[str]) -> int:
 def _inspect(arguments: list[str]) -> int:
     parser = Parser("iqlearn reward inspect", description=COMMANDS["inspect"].help)
     parser.add_argument("file", type=Path)
+    add_import(parser)
     options = parser.parse_args(arguments)
     from iqlearn_jax.cli.describe import describe_reward
+    from iqlearn_jax.config.files import import_modules
 
+    import_modules(options.modules)
     print(describe_reward(options.file))
     return 0
 

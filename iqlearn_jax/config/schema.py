@@ -29,6 +29,7 @@ class Key(NamedTuple):
       of_method: whether only the methods that name it read it.
       feeds: the feeds with which it is read; () for all.
       words: numbers that may be written as words.
+      needs: another key and the value without which this one is not read.
     """
 
     default: Any
@@ -40,16 +41,21 @@ class Key(NamedTuple):
     of_method: bool = False
     feeds: tuple[str, ...] = ()
     words: Mapping[str, int] = MappingProxyType({})
+    needs: tuple[str, Any] | None = None
 
 
 def _static(default: Any, meaning: str, low: float | None = None, **more: Any) -> Key:
     return Key(default, meaning, low, of_method=True, **more)
 
 
-def _traced(default: float, meaning: str, low: float | None = 0.0, high: float | None = None) -> Key:
-    return Key(default, meaning, low, high, traced=True, of_method=True)
+def _traced(
+    default: float, meaning: str, low: float | None = 0.0, high: float | None = None, **more: Any
+) -> Key:
+    return Key(default, meaning, low, high, traced=True, of_method=True, **more)
 
 
+WITH_TARGET = ("target_network", True)
+WITH_LEARNED_TEMPERATURE = ("learn_temperature", True)
 BEFORE = {"policy_class": "sac"}  # what folders mean that were made before there was such a key
 
 KEYS: dict[str, Key] = {
@@ -82,7 +88,7 @@ KEYS: dict[str, Key] = {
     "regularize": _static("expert", "φ over expert rows (eq. 12), or χ² over both kinds (authors, online)", choices=("expert", "both")),
     "value_term": _static("expert", "estimator of (1−γ)E[V(s0)]: v0, v0_all (authors), expert, mixture, policy (online)", choices=("v0", "v0_all", "expert", "mixture", "policy")),
     "terminal": _static("zero", "value after an end: zero (authors), absorbing (learned), bounded (LS-IQ)", choices=("zero", "absorbing", "bounded")),
-    "absorbing_entropy": _static(False, "adds τ log|A| to the absorbing state's value"),
+    "absorbing_entropy": _static(False, "adds τ log|A| to the absorbing state's value", needs=("terminal", "absorbing")),
     "clip_targets": _static(False, "next values clipped to the range that the divergence allows"),
     "state_only": _static(False, "demonstrations without actions"),
     "infer_actions": _static(False, "state_only: actions from an inverse model instead of the policy"),
@@ -100,15 +106,15 @@ KEYS: dict[str, Key] = {
     "layer_norm": _static(False, "layer normalisation in the critics"),
     "critics": _static(1, "critics of an ensemble, whose smallest value counts", 1),
     "target_network": _static(False, "value successors by a slowly moved copy of the critic"),
-    "target_period": _static(0, "0: the copy moves by target_rate at each update; k: replaced every k", 0),
-    "target_rate": _traced(0.005, "share of the critic that enters the copy at each update", 0.0, 1.0),
+    "target_period": _static(0, "0: the copy moves by target_rate at each update; k: replaced every k", 0, needs=WITH_TARGET),
+    "target_rate": _traced(0.005, "share of the critic that enters the copy at each update", 0.0, 1.0, needs=WITH_TARGET),
     "learn_temperature": _static(False, "adapt τ until the policy's entropy is target_entropy"),
     "excess_entropy": _static(False, "learn_temperature: values count only the entropy above target_entropy"),
-    "target_entropy": _traced(0.0, "nats", None),
+    "target_entropy": _traced(0.0, "nats", None, needs=WITH_LEARNED_TEMPERATURE),
     "critic_lr": _traced(1e-4, "learning rate of critics, and of networks that score discrete actions"),
     "actor_lr": _traced(3e-4, "learning rate of the actor"),
     "anchor": _traced(0.0, "weight of the actor's squared distance to the expert's actions, times mean|Q|"),
-    "temperature_lr": _traced(3e-4, "learning rate of log τ"),
+    "temperature_lr": _traced(3e-4, "learning rate of log τ", needs=WITH_LEARNED_TEMPERATURE),
     "discriminator_lr": _traced(1e-3, "learning rate of discriminators, learned rewards and inverse models"),
     "weight_decay": _traced(0.0, "decoupled decay of the weights (AdamW)"),
     "lr_decay": Key(0.0, "share of the updates, the last ones, over which learning rates fall to 0", 0.0, 1.0, traced=True),

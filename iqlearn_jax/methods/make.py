@@ -80,6 +80,13 @@ def check_keys(config, names: Iterable[str]) -> None:
         if row.feeds and config.feed not in row.feeds:
             remedy = " or ".join(f"--config.feed={feed}" for feed in row.feeds)
             raise InputError(f"{setting}, but config.feed '{config.feed}' does not read it; set {remedy}")
+        if row.needs and any(value != row.default for value in values):
+            other, wanted = row.needs
+            require(
+                config[other] == wanted,
+                f"{setting}, but nothing reads it while config.{other} is {config[other]!r}; "
+                f"set --config.{other}={wanted}",
+            )
 
 
 def check_values(config, entry: MethodEntry) -> None:

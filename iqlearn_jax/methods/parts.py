@@ -15,6 +15,8 @@ from iqlearn_jax.methods.method import MethodEntry, quadratic
 from iqlearn_jax.nets import Network
 from iqlearn_jax.types import EnvSpec
 
+TRIAL_STEPS = 4
+
 
 def make_parts(config, spec: EnvSpec, entry: MethodEntry, networks: Any, optimizer: Any) -> Parts:
     """What the method is built of. Arguments as `make_method`.
@@ -104,9 +106,12 @@ def check_optimizer(optimizer: Any) -> None:
         f"optimizer is a {type(optimizer).__name__}; expected an optax transformation such as "
         "optax.scale_by_rms()",
     )
-    step, _ = optimizer.update(jnp.ones(1), optimizer.init(jnp.ones(1)), jnp.ones(1))
+    ones, state, steps = jnp.ones(1), optimizer.init(jnp.ones(1)), []
+    for _ in range(TRIAL_STEPS):  # of a schedule that begins at 0, the first says nothing
+        step, state = optimizer.update(ones, state, ones)
+        steps.append(float(step[0]))
     require(
-        not step[0] < 0,
-        f"optimizer makes a step of {step[0]:.3g} of a gradient of 1; expected the direction alone, e.g. "
+        sum(steps) >= 0,
+        f"optimizer makes a step of {min(steps):.3g} of a gradient of 1; expected the direction alone, e.g. "
         "optax.scale_by_adam() instead of optax.adam(rate): rates are config keys",
     )

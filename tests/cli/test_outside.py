@@ -103,6 +103,12 @@ def test_every_command_finds_what_a_module_registers(tmp_path):
     iqlearn("reward", "export", run, "--run=1", "--out=reward.npz")
     iqlearn("report", tmp_path / "run", "--out=page")
     module = f"--import={tmp_path / 'mine.py'}"
+    assert "lazy_bc" in iqlearn("policy", "inspect", "policy.npz", module)
+    assert "lazy_bc" in iqlearn("reward", "inspect", "reward.npz", module)
+    iqlearn("evaluate", "--policy=policy.npz", "--env=outside-walk", "--episodes=2", module)
+    assert "the doctor knows the metrics of iq only" in iqlearn("doctor", run, code=2)
+    grid = ("--grid=laziness=0.1,0.2", f"--workdir={tmp_path / 'sweep'}", "--import=mine")
+    assert "laziness" in iqlearn("sweep", *train[1:], *grid, cwd=tmp_path)
     assert "lazy_bc" in iqlearn("list", "methods", module)
     assert "outside-walk" in iqlearn("list", "envs", module)
     assert "laziness" in iqlearn("list", "keys", "--method=lazy_bc", module)

@@ -185,6 +185,13 @@ def test_unknown_methods_list_near_ones():
             "config.online.num_envs is 1, but config.feed 'demos' .*--config.feed=replay or",
         ),
         ({"feed": "rollout", "method": "ppo"}, ["online.capacity"], "'rollout' .*--config.feed=replay$"),
+        ({"target_rate": 0.1}, ["target_rate"], "while config.target_network is False; set .*=True$"),
+        (
+            {"grid__temperature_lr": (0.1,)},
+            ["grid.temperature_lr"],
+            "while config.learn_temperature is False",
+        ),
+        ({"absorbing_entropy": True}, ["absorbing_entropy"], "'zero'; set --config.terminal=absorbing$"),
         ({}, ["alhpa"], "unknown config key 'alhpa'; did you mean .*alpha"),
     ],
 )
@@ -196,7 +203,8 @@ def test_keys_that_nothing_reads_are_refused(changes, names, message):
 
 def test_keys_that_are_read_are_not():
     check_keys(configure(method="bc", feed="demos"), ["critic_lr", "grid.critic_lr", "seeds", "demos.path"])
-    check_keys(configure(method="rl", feed="replay"), ["online.num_envs", "reward_path", "target_rate"])
+    config = configure(method="rl", feed="replay", target_network=True, target_rate=0.1)
+    check_keys(config, ["online.num_envs", "reward_path", "target_rate", "target_entropy"])
 
 
 # Methods of one's own -------------------------------------------------------------------------------------

@@ -168,6 +168,12 @@ class Wide(nn.Module):
         ),
         ({"method": "lstd_mu"}, DISCRETE, {"optimizer": RMS}, "optimizer is given, but method 'lstd_mu'"),
         ({}, DISCRETE, {"optimizer": optax.adam(0.1)}, r"step of -0.1 .*scale_by_adam\(\) instead of"),
+        (
+            {},
+            DISCRETE,
+            {"optimizer": optax.adam(optax.warmup_constant_schedule(0.0, 0.1, 100))},
+            r"step of -0.00\d .*scale_by_adam\(\) instead of",
+        ),
         ({}, DISCRETE, {"optimizer": "adam"}, "optimizer is a str; expected an optax transformation"),
     ],
 )
