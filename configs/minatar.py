@@ -99,7 +99,8 @@ def bc(game):
     config.demos.path = GAMES[game].demos
     config.batch_size = 64
     config.critic_lr = 3e-4
-    config.updates = 4000
+    config.updates = 16_000
+    config.eval_every = config.checkpoint_every = 4000
     return config
 
 

@@ -100,6 +100,8 @@ class EnvSpec(NamedTuple):
         fault = order_fault(self.obs_shape, self.obs_dtype)
         if fault is None and len(self.obs_shape) not in (0, 1, 3):
             fault = "a vector [D] or an image [H, W, C] expected"
+        if fault is None and len(self.obs_shape) == 3:
+            fault = size_fault(self.obs_shape)
         if fault is not None:
             return (
                 f"observations of {self.id} have shape {list(self.obs_shape)}: {fault}; change them in a "
@@ -119,6 +121,22 @@ class EnvSpec(NamedTuple):
     def absolute(self, obs: np.ndarray) -> np.ndarray:
         """The inverse of `relative`, in float64 where there is an origin."""
         return obs if self.obs_origin is None else obs.astype(np.float64) + self.obs_origin
+
+
+def conv_layers(width: int) -> tuple[tuple[int, int, int], ...]:
+    """(features, size, stride) of the layers that encode images of that width."""
+    return ((16, 3, 1),) if width < 36 else ((32, 8, 4), (64, 4, 2), (64, 3, 1))
+
+
+def size_fault(shape: Sequence[int]) -> str | None:
+    """What is wrong with images [H, W, C] of which the encoder's layers would leave nothing, else None."""
+    sides = tuple(shape[:2])
+    for _, size, stride in conv_layers(shape[1]):
+        sides = tuple((length - size) // stride + 1 for length in sides)
+    if min(*sides, shape[2]) >= 1:
+        return None
+    least = "3 x 3, up to 35 wide" if shape[1] < 36 else "36 x 36"
+    return f"they leave the encoder no features; [H, W, C] of at least {least} expected"
 
 
 def order_fault(shape: Sequence[int], dtype: Any) -> str | None:

@@ -60,7 +60,7 @@ def seeds(row: Mapping[str, Any]) -> str:
 
 def _cells(row: Mapping[str, Any]) -> tuple:
     demos, every = row["demos"], row["subsample"]
-    given = f"{demos} demonstration{'' if demos == 1 else 's'}"
+    given = f"{demos or 'all'} demonstration{'' if demos == 1 else 's'}"
     thinned = f"every {every}th step" if every > 1 else ""
     setting = ", ".join(filter(None, (row["setting"], given, thinned, row["note"])))
     return row["task"], row["label"], setting, seeds(row), score(row), f"{min(row['normalized']):.3f}"

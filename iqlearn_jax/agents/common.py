@@ -12,7 +12,6 @@ from flax import struct
 from iqlearn_jax.config.values import require, values_of
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.nets import QNetwork
-from iqlearn_jax.nets.networks import require_features
 from iqlearn_jax.types import EnvSpec, Hparams, Metrics
 
 ADAM = optax.scale_by_adam()
@@ -138,8 +137,6 @@ def check_observations(spec: EnvSpec) -> None:
     """
     if spec.obs_fault is not None:  # as `iqlearn demos validate --env` says
         raise InputError(spec.obs_fault)
-    if len(spec.obs_shape) == 3:
-        require_features(spec.obs_shape)
 
 
 def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:

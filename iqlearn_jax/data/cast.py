@@ -12,10 +12,10 @@ from iqlearn_jax.data.suspect import lost_in_float32, warn
 def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str, np.ndarray]:
     """Casts to the format's dtypes where that keeps the numbers; validation judges what cannot be cast.
 
-    float64 becomes float32 (with a warning where neighbours in a column of observations become equal), but
-    vectors stay of which that would lose much (`data.origin`). Integers become int32 (uint8 states stay),
-    flags of 0 and 1 bool, states of bools float32. Integer actions [N, 1] become [N] and real ones [N]
-    become [N, 1]. Rewards that are all NaN are left out: not known.
+    float64 becomes float32 (with a warning where neighbours in a column of observations or actions become
+    equal), but vectors stay of which that would lose much (`data.origin`). Integers become int32 (uint8
+    states stay), flags of 0 and 1 bool, states of bools float32. Integer actions [N, 1] become [N] and real
+    ones [N] become [N, 1]. Rewards that are all NaN are left out: not known.
 
     Raises:
       InputError: integers beyond int32, or flags other than 0 and 1.
@@ -43,13 +43,16 @@ def cast(arrays: Mapping[str, np.ndarray], source: Source = "demos") -> dict[str
 def _needs_float64(obs: np.ndarray | None) -> bool:
     if obs is None or obs.ndim != 2 or not len(obs) or obs.dtype != np.float64:
         return False
+    if not (np.abs(obs) <= np.finfo(np.float32).max).all():  # validation refuses these
+        return False
     return find_origin([obs]) is not None
 
 
 def _floats(array: np.ndarray, field: str, source: Source) -> np.ndarray:
-    if field == "observations":
+    if field in ("observations", "actions"):
         warn(source, lost_in_float32(array, field))
-    return array.astype(np.float32, copy=False) if array.dtype.kind in "biuf" else array
+    with np.errstate(over="ignore"):  # what float32 cannot hold is infinite then, which validation refuses
+        return array.astype(np.float32, copy=False) if array.dtype.kind in "biuf" else array
 
 
 def _all_nan(array: np.ndarray) -> bool:

@@ -53,24 +53,39 @@ def _with_ends(arrays: Arrays, source: Source) -> Arrays:
 
 
 def _with_successors(arrays: Arrays, source: Source) -> tuple[Arrays, dict[str, Any]]:
-    """The next step's observation inside episodes; the last step of each has none and is dropped."""
     for name, array in arrays.items():
         if array.ndim == 0 or len(array) != len(arrays["terminals"]):
             expected = f"{len(arrays['terminals'])} rows as in terminals"
             raise problem(source, name, expected, str(list(array.shape)), "every field has one row per step")
     if arrays["terminals"].size:
         check_last_step(arrays, source)
-    ends = arrays["terminals"] | arrays["truncations"]
-    kept = np.flatnonzero(~ends)
+    shorter, notes = with_successors(arrays, "give next_observations", source)
+    return shorter, {"format": "arrays"} | notes
+
+
+def with_successors(arrays: Arrays, remedy: str, source: Source) -> tuple[Arrays, dict[str, Any]]:
+    """The next step's observation inside episodes, where nobody recorded successors.
+
+    The last step of an episode that is cut has none and is dropped; the one before is cut then. Behind a true
+    end nothing is valued: that step stays, and its own observation stands for the successor.
+
+    Args:
+      arrays: fields of the format but `next_observations`, the last step an end.
+    Returns:
+      the arrays, and notes for `metadata["conversion"]`.
+    Raises:
+      InputError: no step is left.
+    """
+    observations, terminals = arrays["observations"], arrays["terminals"]
+    cut = arrays["truncations"] & ~terminals
+    kept = np.flatnonzero(~cut)
     if not kept.size:
-        remedy = "give next_observations"
-        raise problem(source, "observations", "an episode of two steps or more", "none", remedy)
+        expected = "an episode of two steps or more"
+        raise problem(source, "observations, next_observations", expected, "none", remedy)
+    ended = terminals[kept]
+    following = np.where(ended, kept, np.minimum(kept + 1, len(cut) - 1))
     shorter = {name: array[kept] for name, array in arrays.items()}
-    shorter["next_observations"] = arrays["observations"][kept + 1]
-    shorter["terminals"], shorter["truncations"] = np.zeros(len(kept), bool), ends[kept + 1]
-    return shorter, {
-        "format": "arrays",
-        "next_observations": "the next step's observation; the last step of each episode was dropped",
-        "dropped_steps": int(ends.sum()),
-        "dropped_terminals": int(arrays["terminals"].sum()),
-    }
+    shorter["next_observations"] = observations[following]
+    shorter["terminals"], shorter["truncations"] = ended, ~ended & cut[following]
+    text = "the next step's observation; the last step of each episode that is cut was dropped"
+    return shorter, {"next_observations": text, "dropped_steps": int(cut.sum())}

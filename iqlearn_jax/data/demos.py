@@ -34,7 +34,8 @@ class Demos:
         in its units; None for observation-only use.
       rewards: [N] float32 true reward, for reports only; None where it is not known, as are zeros throughout.
       next_observations: [N, *obs] the true successor, also at the end of an episode. If left out, it is the
-        next step's observation, and the last step of each episode, whose successor is unknown, is dropped.
+        next step's observation; the last step of an episode that is cut, whose successor is unknown, is
+        dropped.
       terminals: [N] bool, true end of the task. A step that is also truncated counts as terminated.
       truncations: [N] bool, cut by time. One of the two may be left out: then the last step is an end.
       metadata: schema_version, env, policy, returns, digest and what conversion did; {} in foreign files.

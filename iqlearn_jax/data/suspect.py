@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from absl import logging
 
+from iqlearn_jax.data.origin import find_origin
 from iqlearn_jax.types import EnvSpec
 
 Arrays = Mapping[str, Any]
@@ -156,7 +157,18 @@ def negative_actions(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str | 
     )
 
 
+def lost_digits(arrays: Arrays, ends: Ends, spec: EnvSpec | None) -> str | None:
+    """Columns in float64 that learning, in float32, will see less of, also when an origin is subtracted."""
+    observations = arrays["observations"]
+    if observations.dtype != np.float64 or observations.ndim != 2:
+        return None
+    origin = find_origin([observations])
+    lines = lost_in_float32(observations if origin is None else observations - origin, "observations")
+    return lines[0] if lines else None
+
+
 RULES: tuple[Rule, ...] = (
+    lost_digits,
     negative_actions,
     next_start,
     own_successor,

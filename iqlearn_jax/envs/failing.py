@@ -85,6 +85,26 @@ def watching(watch: Watch, name: str) -> Iterator[None]:
         signal.signal(_ALARM, before)
 
 
+@contextmanager
+def asked(name: str, where: str) -> Iterator[None]:
+    """One thing that a simulator is asked for outside of the loops, watched as `watching` does.
+
+    Args:
+      where: as `failed`.
+    Raises:
+      SimulatorError: it failed, or did not come back.
+    """
+    watch = Watch()
+    with watching(watch, name):
+        watch.begin()
+        try:
+            yield
+        except FAILURES as error:
+            raise failed(name, where, error) from error
+        finally:
+            watch.end()
+
+
 def _watch(watch: Watch, name: str, over: threading.Event, waiting: int) -> None:
     told = False
     while not over.wait(min(PATIENCE / 4, 5.0)):

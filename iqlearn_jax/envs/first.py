@@ -3,13 +3,14 @@
 import re
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 from absl import logging
 
-from iqlearn_jax.envs.failing import FAILURES, failed
-from iqlearn_jax.errors import InputError
+from iqlearn_jax.envs.failing import Hung, asked
+from iqlearn_jax.errors import InputError, SimulatorError
 from iqlearn_jax.types import EnvSpec
 
 MASK = "action_mask"
@@ -25,7 +26,7 @@ def check_first(spec: EnvSpec, env: Any) -> None:
       env: a new one, with its own observations and actions; afterwards it is in any state.
     Raises:
       InputError: names the environment, what it returned and what was expected.
-      SimulatorError: it raised.
+      SimulatorError: it raised, or did not come back.
     """
     from gymnasium.utils import passive_env_checker as gymnasiums
 
@@ -45,10 +46,8 @@ def check_first(spec: EnvSpec, env: Any) -> None:
 
 
 def _asked(spec: EnvSpec, what: str, ask: Callable[[], Any]) -> Any:
-    try:
+    with asked(spec.id, f"at its first {what}"):
         return ask()
-    except FAILURES as error:
-        raise failed(spec.id, f"at its first {what}", error) from error
 
 
 def _unpacked(spec: EnvSpec, what: str, result: Any, count: int, expected: str) -> tuple:
@@ -125,23 +124,29 @@ def _mask(spec: EnvSpec, info: Any) -> np.ndarray | None:
 def _check_mask(spec: EnvSpec, env: Any) -> None:
     """Refuses an environment that does not take the actions that its mask forbids."""
     for seed in range(TRIES):
-        mask = _mask(spec, env.reset(seed=seed)[1])
+        mask = _mask(spec, _asked(spec, "resets", partial(env.reset, seed=seed))[1])
         if mask is None or mask.all():
             continue
-        action = own_action(spec, int(np.argmin(mask)))
-        try:
-            env.step(action)
-        except FAILURES as error:
-            said = " ".join(f"{type(error).__name__}: {error}".split())[:120]
-            raise InputError(
-                f"environment '{spec.id}' refuses actions that info['{MASK}'] forbids ({said}); no method "
-                "here reads masks: let a wrapper (--config.env.wrappers) allow for that"
-            ) from error
+        _try_forbidden(spec, env, own_action(spec, int(np.argmin(mask))))
         break
     logging.warning(
         "environment '%s' gives info['%s'], which nothing here reads: policies may choose what it forbids",
         spec.id, MASK,
     )  # fmt: skip
+
+
+def _try_forbidden(spec: EnvSpec, env: Any, action: Any) -> None:
+    try:
+        _asked(spec, "masked action", lambda: env.step(action))
+    except SimulatorError as error:
+        cause = error.__cause__
+        if isinstance(cause, Hung):
+            raise
+        said = " ".join(f"{type(cause).__name__}: {cause}".split())[:120]
+        raise InputError(
+            f"environment '{spec.id}' refuses actions that info['{MASK}'] forbids ({said}); no method "
+            "here reads masks: let a wrapper (--config.env.wrappers) allow for that"
+        ) from error
 
 
 def _tell(spec: EnvSpec, noted: list) -> None:

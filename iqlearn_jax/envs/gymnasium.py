@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax import errors
-from iqlearn_jax.envs.failing import FAILURES, failed
+from iqlearn_jax.envs.failing import FAILURES, asked, failed
 from iqlearn_jax.envs.first import check_first
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.spaces import DEFAULT_MAX_STEPS, FRAMES, in_terms_of, is_atari, spec_from_spaces
@@ -58,7 +58,9 @@ def open_gymnasium(
       InputError: a package is not installed, keyword arguments that it does not take, or as `open_host`.
     """
     make = partial(_make, env_id, entry, kwargs)
-    return open_host(env_id, "gymnasium", make, wrappers, limit or entry.max_episode_steps, first=make())
+    with asked(env_id, "when it was made"):
+        first = make()
+    return open_host(env_id, "gymnasium", make, wrappers, limit or entry.max_episode_steps, first)
 
 
 def open_host(
@@ -78,7 +80,8 @@ def open_host(
     Raises:
       InputError: unusable spaces, or an environment that does not keep to them or to gymnasium's interface.
     """
-    first = _wrap(first, wrappers)
+    with asked(name, "when it was wrapped"):
+        first = _wrap(first, wrappers)
     limit = limit or _time_limit(first) or DEFAULT_MAX_STEPS
     spec = spec_from_spaces(first.observation_space, first.action_space, name, limit)
     check_first(spec, first)

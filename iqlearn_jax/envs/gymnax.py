@@ -14,7 +14,9 @@ import numpy as np
 
 from iqlearn_jax import errors
 from iqlearn_jax.envs.api import Environment, Step
+from iqlearn_jax.envs.failing import asked
 from iqlearn_jax.envs.spaces import DEFAULT_MAX_STEPS
+from iqlearn_jax.envs.traced import check_traced
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
@@ -68,7 +70,8 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Enviro
         time limit, which `terminated` must not report.
       name: None for `env.name`.
     Raises:
-      InputError: an object without these functions.
+      InputError: an object without these functions, or whose steps differ from its resets.
+      SimulatorError: one of them raised.
     """
     if not is_gymnax(env):
         raise InputError(
@@ -78,7 +81,9 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Enviro
     minatar = str(getattr(env, "name", "")).endswith("-MinAtar")
     limit = MINATAR_MAX_STEPS if minatar else int(getattr(params, "max_steps_in_episode", DEFAULT_MAX_STEPS))
     name = name or str(getattr(env, "name", type(env).__name__))
-    return _convert(env, params, name, limit, _as_image if minatar else lambda obs: obs)
+    made = _convert(env, params, name, limit, _as_image if minatar else lambda obs: obs)
+    check_traced(made)
+    return made
 
 
 def _convert(env: Any, params: Any, name: str, limit: int, picture: Callable) -> Environment:
@@ -88,7 +93,8 @@ def _convert(env: Any, params: Any, name: str, limit: int, picture: Callable) ->
 
     # gymnax mixes Python numbers into its states: everything is cast to the dtypes of a reset, so that
     # the state is a stable scan carry.
-    template = jax.eval_shape(fresh, jax.random.key(0))
+    with asked(name, "when its reset was traced"):
+        template = jax.eval_shape(fresh, jax.random.key(0))
     spec = _spec(name, env.action_space(params), jax.eval_shape(picture, template[1]), limit)
 
     def reset(key: jax.Array) -> tuple[Any, jax.Array]:
@@ -98,8 +104,7 @@ def _convert(env: Any, params: Any, name: str, limit: int, picture: Callable) ->
     def step(state: Any, action: jax.Array, key: jax.Array) -> Step:
         obs, state, reward, terminated, _ = env.step_env(key, state, action, params)
         state, obs = _cast((state, obs), template)
-        reward = jnp.asarray(reward, jnp.float32).reshape(())
-        return Step(state, picture(obs), reward, jnp.asarray(terminated, bool).reshape(()))
+        return Step(state, picture(obs), _number(reward, jnp.float32), _number(terminated, bool))
 
     return Environment(spec, reset, step)
 
@@ -129,5 +134,14 @@ def _as_image(obs: jax.Array) -> jax.Array:
     return jnp.round(255.0 * obs).astype(jnp.uint8)
 
 
+def _number(value: Any, dtype: Any) -> jax.Array:
+    """[], also of an array of one number; others stay as they are, to be refused."""
+    array = jnp.asarray(value, dtype)
+    return array.reshape(()) if array.size == 1 else array
+
+
 def _cast(tree: Any, template: Any) -> Any:
+    found: Any = jax.tree.structure(tree)
+    if found != jax.tree.structure(template):
+        return tree  # to be refused
     return jax.tree.map(lambda value, like: jnp.asarray(value, like.dtype), tree, template)

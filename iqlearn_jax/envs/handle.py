@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from iqlearn_jax.envs.api import Environment
+from iqlearn_jax.envs.failing import asked
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import EnvSpec
 
@@ -33,13 +34,14 @@ class EnvHandle:
 
         Raises:
           InputError: it has no host simulator, or `make` gives the same environment again.
+          SimulatorError: `make` raised, or did not come back.
         """
         if self.make is None:
             raise InputError(
                 f"environment '{self.spec.id}' (backend '{self.backend}') has no simulator on the host; open "
                 "it with env.backend=gymnasium, or register one with iqlearn_jax.register_env"
             )
-        envs = [self.make() for _ in range(count)]
+        envs = [_made(self.spec.id, self.make) for _ in range(count)]
         self._require_distinct(envs)
         return envs
 
@@ -64,3 +66,8 @@ class EnvHandle:
                 f"environment '{self.spec.id}': its factory returned the same environment twice; make a new "
                 "one at each call, e.g. register_env(name, lambda: Walk())"
             )
+
+
+def _made(name: str, make: Callable[[], Any]) -> Any:
+    with asked(name, "when it was made"):
+        return make()

@@ -1,11 +1,12 @@
 """Environments on the host: many single ones of gymnasium, stepped one after the other in Python."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 
 from iqlearn_jax.envs.episodes import HostEvaluation, evaluate_host
-from iqlearn_jax.envs.failing import FAILURES, Watch, failed
+from iqlearn_jax.envs.failing import FAILURES, Watch, failed, watching
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.rows import action_dtype, action_shape, as_actions, as_items, as_transition, check_shape
 from iqlearn_jax.envs.seeds import TRAIN, check_seeds, episode_seed
@@ -39,7 +40,7 @@ class HostEnvs:
           num_envs: E, environments per run.
         Raises:
           InputError: no host simulator, or unusable seeds or numbers.
-          SimulatorError: one could not be reset.
+          SimulatorError: one could not be made or reset, or did not come back.
         """
         seeds = check_seeds(seeds)
         if num_envs < 1:
@@ -55,8 +56,9 @@ class HostEnvs:
         self._actions = np.zeros((count, self.spec.max_episode_steps, *action_shape(self.spec)))
         self._actions = self._actions.astype(action_dtype(self.spec))
         self._obs = np.empty((count, *self.spec.obs_shape), self.spec.obs_dtype)
-        for i in range(count):
-            self._obs[i] = self._reset(i, 0)
+        with self._watched():
+            for i in range(count):
+                self._obs[i] = self._reset(i, 0)
 
     @property
     def obs(self) -> np.ndarray:
@@ -131,6 +133,7 @@ class HostEnvs:
         Raises:
           InputError: a state of other runs, numbers of environments or environment.
           RuntimeError: the replay ends elsewhere: the simulator is not deterministic.
+          SimulatorError: one of them failed, or did not come back.
         """
         here = self.state()
         for name, leaf in here.items():
@@ -143,14 +146,25 @@ class HostEnvs:
         self._episode, self._length = flat["episode"].copy(), flat["length"].copy()
         self._actions = flat["actions"].copy()
         lengths, self._obs = self._length.copy(), np.empty_like(flat["obs"])
-        for i in range(len(self._envs)):
-            self._obs[i] = self._reset(i, self._episode[i])
-            self._replay(i, lengths[i], flat["obs"][i])
+        with self._watched():
+            for i in range(len(self._envs)):
+                self._obs[i] = self._reset(i, self._episode[i])
+                self._replay(i, lengths[i], flat["obs"][i])
         self._length, self._obs = lengths, flat["obs"].copy()
         self._return, self._last_return = flat["episode_return"].copy(), flat["last_return"].copy()
 
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """For resets and replays outside of the loops, which watch for themselves."""
+        with watching(self.watch, self.spec.id):
+            try:
+                yield
+            finally:
+                self.watch.end()
+
     def _reset(self, i: int, episode: int) -> np.ndarray:
         """The first observation of an episode of environment number i."""
+        self.watch.begin()
         try:
             obs, _ = self._envs[i].reset(seed=episode_seed(TRAIN, *self._streams[i], int(episode)))
             return check_shape(self.spec, obs)
@@ -158,11 +172,14 @@ class HostEnvs:
             raise self._failed(i, episode, 0, error) from error
 
     def _replay(self, i: int, length: int, expected: np.ndarray) -> None:
+        actions, step = as_items(self.spec, self._actions[i, :length]), 0
         try:
-            for action in as_items(self.spec, self._actions[i, :length]):
-                self._obs[i] = self._envs[i].step(action)[0]
+            while step < length:
+                step += 1
+                self.watch.begin()
+                self._obs[i] = self._envs[i].step(actions[step - 1])[0]
         except FAILURES as error:
-            raise self._failed(i, self._episode[i], length, error) from error
+            raise self._failed(i, self._episode[i], step, error) from error
         if not np.array_equal(self._obs[i], expected, equal_nan=self._obs.dtype.kind == "f"):
             raise RuntimeError(
                 f"environment '{self.spec.id}' is not deterministic: replaying {length} actions ended at "

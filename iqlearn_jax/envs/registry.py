@@ -12,11 +12,12 @@ from typing import Any
 from iqlearn_jax import errors
 from iqlearn_jax.envs import gymnasium, gymnax
 from iqlearn_jax.envs.api import Environment
-from iqlearn_jax.envs.failing import FAILURES, failed
+from iqlearn_jax.envs.failing import asked
 from iqlearn_jax.envs.gridworld import EXAMPLES, is_gridworld, make_gridworld
 from iqlearn_jax.envs.gymnax import from_gymnax
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.spaces import spec_from_spaces
+from iqlearn_jax.envs.traced import check_traced
 from iqlearn_jax.errors import Catalogue, InputError
 from iqlearn_jax.types import EnvSpec
 
@@ -70,7 +71,9 @@ def open_by_name(
         time limit with every backend; only factories that name it receive it.
       wrappers: gymnasium wrappers, innermost first, each "module:Name"; on the host only.
     Raises:
-      InputError: unknown name or backend, a package not installed, unusable spaces, arguments or wrappers.
+      InputError: unknown name or backend, a package not installed, unusable spaces, arguments or wrappers,
+        or an environment that does not keep to what it declares.
+      SimulatorError: it failed when it was made or tried.
     """
     backend = resolve_backend(env_id, backend)
     entry, classes = _entry(env_id, backend), tuple(map(_import_wrapper, wrappers))
@@ -189,6 +192,8 @@ def _open(env_id: str, backend: str, entry: tuple, kwargs: dict[str, Any], wrapp
             f"env.wrappers are gymnasium's, but '{env_id}' is simulated on the device (backend "
             f"'{backend}'); leave them out, or set env.backend=gymnasium where it has '{env_id}' too"
         )
+    if handle.device is not None:
+        check_traced(handle.device)
     return handle if limit is None else _limited(handle, limit)
 
 
@@ -236,10 +241,8 @@ def _call(name: str, factory: Callable[..., Any], kwargs: dict[str, Any]) -> Any
         raise InputError(f"environment '{name}' with env.kwargs {kwargs}: {error}") from error
     except ValueError:  # no signature to be had
         pass
-    try:
+    with asked(name, "when it was made"):
         return factory(**kwargs)
-    except FAILURES as error:
-        raise failed(name, "when it was made", error) from error
 
 
 def _takes(factory: Callable[..., Any], argument: str) -> bool:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from iqlearn_jax.errors import InputError
+from iqlearn_jax.types import conv_layers, size_fault
 
 LOG_STD_MIN, LOG_STD_MAX = -5.0, 2.0
 
@@ -78,28 +79,6 @@ def patches(x: jax.Array, size: int, stride: int) -> jax.Array:
     return jnp.concatenate(parts, axis=-1)
 
 
-def conv_layers(width: int) -> tuple[tuple[int, int, int], ...]:
-    """(features, size, stride) of the encoder's layers, for images of that width."""
-    return ((16, 3, 1),) if width < 36 else ((32, 8, 4), (64, 4, 2), (64, 3, 1))
-
-
-def require_features(shape: tuple[int, ...]) -> None:
-    """Refuses images [H, W, C] of which the encoder's layers would leave nothing.
-
-    Raises:
-      InputError: names the shape and the smallest that there may be.
-    """
-    sides = shape[:2]
-    for _, size, stride in conv_layers(shape[1]):
-        sides = tuple((length - size) // stride + 1 for length in sides)
-    if min(*sides, shape[2]) < 1:
-        least = "3 x 3, up to 35 wide" if shape[1] < 36 else "36 x 36"
-        raise InputError(
-            f"images of shape {list(shape)} leave the encoder no features; [H, W, C] expected, of at least "
-            f"{least}: is it the order of the axes? Small tables may be flattened in a wrapper instead"
-        )
-
-
 class ConvEncoder(nn.Module):
     """Nature CNN (Mnih et al. 2015) for 84 x 84 frames; one 3 x 3 layer for MinAtar's 10 x 10 grids.
 
@@ -108,7 +87,8 @@ class ConvEncoder(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        require_features(x.shape[-3:])
+        if (fault := size_fault(x.shape[-3:])) is not None:
+            raise InputError(f"images of shape {list(x.shape[-3:])}: {fault}")
         for features, size, stride in conv_layers(x.shape[-2]):
             x = nn.relu(Conv(features, size, stride)(x))
         return x.reshape(*x.shape[:-3], -1)

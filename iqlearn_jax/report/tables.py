@@ -71,10 +71,13 @@ def interval_text(value: float | None, interval: Sequence[float] | None, digits:
 
 
 def demos_text(trajectories: int | None, subsample: int | None, transitions: int | None = None) -> str:
-    """`1 demonstration (500 transitions)`, `10 demonstrations, every 20th step (250 transitions)`."""
-    if trajectories is None:
+    """`1 demonstration (500 transitions)`, `10 demonstrations, every 20th step (250 transitions)`.
+
+    Without demonstrations a dash; in folders of early versions 0 trajectories of some transitions are all.
+    """
+    if trajectories is None or (trajectories == 0 and transitions == 0):
         return "–"
-    text = f"{trajectories} demonstration{'' if trajectories == 1 else 's'}"
+    text = f"{trajectories or 'all'} demonstration{'' if trajectories == 1 else 's'}"
     if subsample and subsample > 1:
         text += f", every {_ordinal(subsample)} step"
     return text if transitions is None else f"{text} ({transitions:,} transitions)"

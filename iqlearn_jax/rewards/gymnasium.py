@@ -61,11 +61,10 @@ class GymnasiumRewardWrapper(gymnasium.Wrapper, gymnasium.utils.RecordConstructo
         """
         if self._obs is None:
             raise InputError("step before reset: call reset() first")
-        chosen = copy.copy(action)  # some environments write into what they get
-        obs, true, terminated, truncated, info = self.env.step(action)
+        given = copy.copy(action)  # some environments write into what they get
+        obs, true, terminated, truncated, info = self.env.step(given)
         following = self._flat(obs)
-        if self._spec.spaces is not None:
-            chosen = self._spec.spaces.flat_actions(chosen)
+        chosen = action if self._spec.spaces is None else self._spec.spaces.flat_actions(action)
         reward = float(self._reward(self._obs, chosen, following, terminated))
         self._obs = following
         return obs, reward, terminated, truncated, info | {TRUE_REWARD: float(true)}

@@ -12,9 +12,8 @@ import numpy as np
 from iqlearn_jax.data.sampling import NORMALIZATION
 from iqlearn_jax.envs.facts import spec_to_json
 from iqlearn_jax.methods.function_file import Arrays
-from iqlearn_jax.nets.networks import conv_layers
 from iqlearn_jax.trained.numpy_policy import NumpyPolicy
-from iqlearn_jax.types import EnvSpec
+from iqlearn_jax.types import EnvSpec, conv_layers
 
 MEAN, STD, WHITEN = (f"hparams/{name}" for name in NORMALIZATION)
 EPSILON = 1e-6  # flax's, of a layer normalisation

@@ -167,11 +167,11 @@ def scores(problem: Problem, returns: np.ndarray) -> dict[str, Any]:
 def demo_facts(problem: Problem) -> dict[str, Any]:
     """Which demonstrations the runs saw."""
     demo_indices, config = problem.demo_indices, problem.config
-    if demo_indices is None:
+    if demo_indices is None or problem.demos is None:
         return {"demos": None, "demo_trajectories": 0, "demo_subsample": 1, "demo_transitions": 0}
     return {
         "demos": config.demos.path,
-        "demo_trajectories": config.demos.trajectories,
+        "demo_trajectories": config.demos.trajectories or problem.demos.num_episodes,
         "demo_subsample": config.demos.subsample,
         "demo_transitions": int(np.mean(problem.placement.get(demo_indices.count))),
     }

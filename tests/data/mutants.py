@@ -6,10 +6,20 @@ import struct
 import zipfile
 from collections.abc import Callable
 
+import numpy as np
+
 NUMBERS = (-1, 0, 1, 2**31 - 1, 2**62)
 EXTREME = [struct.pack("<q", number)[:size] for number in NUMBERS for size in (1, 2, 4, 8)]
 FLOATS = (float("inf"), float("nan"), 1e-320)
 ODD = (None, True, -1, 0, 10**30, *FLOATS, "", "x" * 999, "\x1b[2J", [], {}, [[]], {"a": 1})
+DATA_SETS = (
+    *(
+        {"data": value}
+        for value in (*NUMBERS, *FLOATS, True, "text", [[1], [2]], [], [1j], [[np.nan] * 4] * 8)
+    ),
+    *({"shape": shape, "dtype": "f4"} for shape in (None, (0, 4), (8, 0), (8, 4), (8, 1), (5, 2, 2))),
+    *({"shape": (rows, 4), "dtype": "f4", "chunks": (1000, 4)} for rows in (10**6, 10**9, 10**15)),
+)  # of an HDF5 file
 LONGEST = 200  # bytes that are cut out, put in or copied
 
 
@@ -90,6 +100,28 @@ def in_json(rng, data: bytes) -> bytes:
     else:
         node[key] = ODD[rng.integers(len(ODD))]
     return json.dumps(content).encode() + line_break + rest
+
+
+def in_table(rng, data: bytes) -> bytes:
+    """One entry of a table is another text."""
+    lines = [line.split(b",") for line in data.split(b"\n")]
+    line = lines[rng.integers(len(lines))]
+    line[rng.integers(len(line))] = str(ODD[rng.integers(len(ODD))]).encode()
+    return b"\n".join(b",".join(line) for line in lines)
+
+
+def in_hdf5(rng, data: bytes) -> bytes:
+    """A data set is another one, or gone; the file is whole."""
+    import h5py
+
+    file, names = io.BytesIO(data), []
+    with h5py.File(file, "a") as content:
+        content.visititems(lambda name, item: names.append(name) if hasattr(item, "dtype") else None)
+        name = names[rng.integers(len(names))]
+        del content[name]
+        if rng.random() < 0.8:
+            content.create_dataset(name, **DATA_SETS[rng.integers(len(DATA_SETS))])
+    return file.getvalue()
 
 
 def mutant(rng, data: bytes, knowing: Callable | None) -> bytes:

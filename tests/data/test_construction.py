@@ -64,14 +64,17 @@ def test_successors_are_the_next_observations_inside_episodes():
     arrays = arrays_of(whole)
     del arrays["next_observations"]
     demos = Demos(**arrays, metadata={"conversion": ["before"]})
-    kept = [0, 1, 2, 3, 6, 7]
-    for name in ("observations", "actions", "rewards", "next_observations"):
+    kept = [0, 1, 2, 3, 4, 5, 6, 7]
+    for name in ("observations", "actions", "rewards", "terminals"):
         np.testing.assert_array_equal(getattr(demos, name), getattr(whole, name)[kept])
-    assert demos.episode_lengths.tolist() == [4, 2]
-    assert not demos.terminals.any()  # what ended the task was the step that is dropped
+    expected = whole.next_observations[kept]
+    expected[[4, 5]] = whole.observations[[4, 5]]  # behind a true end nothing is valued
+    np.testing.assert_array_equal(demos.next_observations, expected)
+    assert demos.episode_lengths.tolist() == [5, 1, 2]
+    assert demos.truncations.tolist() == [False] * 7 + [True]
     assert demos.metadata["conversion"][0] == "before"
     note = demos.metadata["conversion"][1]
-    assert (note["dropped_steps"], note["dropped_terminals"]) == (3, 2)
+    assert note["dropped_steps"] == 1
 
 
 @pytest.mark.parametrize(
@@ -85,7 +88,10 @@ def test_successors_are_the_next_observations_inside_episodes():
         (without("terminals", truncations=["a"] * 8), "truncations: expected dtype bool"),
         (without("next_observations", actions=[1]), "actions: expected 8 rows as in terminals"),
         (without("next_observations", truncations=[False] * 8), "the last step to end its episode"),
-        (without("next_observations", terminals=[True] * 8), "an episode of two steps or more"),
+        (
+            without("next_observations", terminals=[False] * 8, truncations=[True] * 8),
+            "an episode of two steps or more",
+        ),
         ({"observations": [], "terminals": []}, "an episode of two steps or more"),
         (
             {"observations": None, "terminals": [True]},

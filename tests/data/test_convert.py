@@ -209,7 +209,7 @@ def test_minari_round_trip(tmp_path, monkeypatch, refused):
 
 @pytest.mark.parametrize("count", [10**9, -1, "2", 1.5, None, True])
 def test_minari_with_more_episodes_than_its_storage_holds(count, tmp_path, refused):
-    spaces = {"observation_space": "{}", "action_space": "{}"}
+    spaces = {"observation_space": "{}", "action_space": "{}", "data_format": "hdf5"}
     (tmp_path / "metadata.json").write_text(json.dumps(spaces | {"total_episodes": count}))
     (tmp_path / "main_data.hdf5").write_bytes(bytes(1000))
     message = refused("convert", tmp_path, tmp_path / "o.npz")
@@ -218,8 +218,8 @@ def test_minari_with_more_episodes_than_its_storage_holds(count, tmp_path, refus
 
 def test_minari_missing(tmp_path, monkeypatch, refused):
     assert "metadata.json" in refused("convert", tmp_path, tmp_path / "o.npz")
-    spaces = {"observation_space": "{}", "action_space": "{}"}
-    (tmp_path / "metadata.json").write_text(json.dumps(spaces))
+    stored = {"observation_space": "{}", "action_space": "{}", "data_format": "hdf5", "total_episodes": 0}
+    (tmp_path / "metadata.json").write_text(json.dumps(stored))
     monkeypatch.setitem(sys.modules, "minari", None)
     assert "the packages to read it" in refused("convert", tmp_path, tmp_path / "o.npz")
 

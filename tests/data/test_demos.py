@@ -122,6 +122,13 @@ def test_images_in_another_order_are_refused(shape, order, tmp_path, refused):
     assert spec.obs_fault is not None and f"[H, W, C] expected, looks like {order}; " in spec.obs_fault
 
 
+def test_images_too_small_for_the_encoder_are_refused_as_in_training():
+    states = np.zeros((8, 2, 2, 5), np.uint8)
+    demos = from_arrays(arrays_of(make_demos()) | dict.fromkeys(STATES, states), {})
+    with pytest.raises(InputError, match=r"shape \[2, 2, 5\]: they leave the encoder no features"):
+        validate(demos, SPEC._replace(obs_shape=(2, 2, 5), obs_dtype=np.uint8))
+
+
 def test_tables_of_numbers_are_no_images():
     states = np.zeros((8, 4, 11), np.float32)
     validate(from_arrays(arrays_of(make_demos()) | dict.fromkeys(STATES, states), {}))

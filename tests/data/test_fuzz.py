@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -32,7 +33,10 @@ from iqlearn_jax.runs.manifest import damage, write_manifest
 from iqlearn_jax.runs.provenance import last_start
 from tests.common import spec_of
 from tests.data.made_up import arrays_of, assert_same, make_demos
-from tests.data.mutants import in_archive, in_json, mutant
+from tests.data.mutants import in_archive, in_hdf5, in_json, in_table, mutant
+from tests.data.test_convert import minari_folder
+from tests.data.test_convert_sizes import d3rlpy, imitation_of, lerobot_of
+from tests.data.test_layouts import cs285, d4rl, robomimic, table
 from tests.data.test_pickles import trajectories
 from tests.report.synthetic import write_run
 
@@ -47,6 +51,7 @@ class Loader(NamedTuple):
       path: of the whole file.
       load: (path) -> what was read; of pickles and JSON any content of the right kind is correct.
       knowing: damages the file without its layout noticing, or None.
+      source: what `load` is given and messages name, where that is a folder; None for the file.
       same: raises unless what was read is what was written, or valid where that cannot be known.
     """
 
@@ -54,6 +59,7 @@ class Loader(NamedTuple):
     load: Callable[[Path], Any]
     knowing: Callable | None
     same: Callable[[Any], None] = lambda loaded: None
+    source: Path | None = None
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +82,33 @@ def _loaders(folder):
         path = folder / f"authors{protocol}.pkl"
         path.write_bytes(pickle.dumps(trajectories(demos if protocol else steps), protocol))
         yield path.name, Loader(path, convert, None, validate)
+    yield from _of_other_layouts(folder, demos, steps)
     yield from _of_a_run(folder)
+
+
+def _of_other_layouts(folder, demos, steps):
+    (folder / "episodes.pkl").write_bytes(pickle.dumps(cs285(steps)))
+    np.save(folder / "episodes.npy", np.array(cs285(steps), object), allow_pickle=True)
+    for name in ("episodes.pkl", "episodes.npy"):
+        yield name, Loader(folder / name, convert, None, validate)
+    yield "table", Loader(table(folder / "steps.csv", demos), convert, in_table, validate)
+    if find_spec("h5py"):
+        import h5py
+
+        yield "d4rl", Loader(d4rl(h5py, folder / "d4rl.hdf5", steps), convert, in_hdf5, validate)
+        yield "robomimic", Loader(robomimic(h5py, folder / "low.hdf5", steps), convert, in_hdf5, validate)
+        yield "d3rlpy", Loader(d3rlpy(h5py, folder / "d3rlpy.h5"), convert, in_hdf5, validate)
+    if find_spec("pyarrow"):
+        robot, rollouts = lerobot_of(folder / "robot", steps), imitation_of(folder / "rollouts", demos)
+        for file in (robot / "data" / "chunk-000" / "file-000.parquet", robot / "meta" / "info.json"):
+            knowing = in_json if file.suffix == ".json" else None
+            yield file.name, Loader(file, convert, knowing, validate, robot)
+        yield "arrow", Loader(rollouts / "a.arrow", convert, None, validate, rollouts)
+    if find_spec("minari") and find_spec("h5py"):
+        with pytest.MonkeyPatch.context() as patch:
+            _, stored = minari_folder(folder, patch)
+        for name, knowing in (("main_data.hdf5", in_hdf5), ("metadata.json", in_json)):
+            yield name, Loader(stored / "data" / name, convert, knowing, validate, stored)
 
 
 def _of_a_run(folder):
@@ -145,9 +177,10 @@ def outcome(loader: Loader, content: bytes) -> str:
     begun = time.monotonic()
     try:
         loader.path.write_bytes(content)
-        loaded = loader.load(loader.path)
+        loaded = loader.load(loader.source or loader.path)
     except InputError as error:
-        clear = "\n" not in str(error) and (loader.path.name in str(error) or "config" in str(error))
+        named = (loader.source or loader.path).name in str(error) or "config" in str(error)
+        clear = "\n" not in str(error) and named
         kind = "refused" if clear else f"an unclear error: {error}"
     except Exception as error:
         kind = f"{type(error).__name__}: {error}"
@@ -183,6 +216,7 @@ def peak() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**10 if sys.platform == "linux" else 2**20)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:minari")
 @pytest.mark.parametrize(
     ("mutants", "seed"),
     [(300, 0), pytest.param(10_000, 1, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])],

@@ -159,7 +159,7 @@ def test_episodes_of_one_step_have_no_successors():
     del arrays["y"]
     names = {field: key for field, key in NAMES.items() if key != "y"}
     assert convert(arrays, map=names, lengths="n").episode_lengths.tolist() == [6]
-    with pytest.raises(InputError, match="expected successors, or an episode of two steps or more"):
+    with pytest.raises(InputError, match="expected an episode of two steps or more"):
         convert(arrays | {"n": [1] * 9}, map=names, lengths="n")
 
 

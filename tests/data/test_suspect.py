@@ -266,6 +266,18 @@ def test_what_the_cast_loses_is_said(caplog):
     assert "demos: observations: float32 cannot tell neighbours apart: column 1 (100 values" in one(texts)
 
 
+def test_what_a_file_in_float64_will_lose_is_said(tmp_path, capsys):
+    """Written by hand in the format: nothing casts it before training does."""
+    time = 1.7e9 + 86400 * np.repeat(np.arange(10), 10) + 0.05 * np.tile(np.arange(10), 10)
+    ends = np.arange(100) % 10 == 9
+    now, after = (np.c_[np.zeros(100), x] for x in (time, time + 0.05))
+    arrays = {"actions": np.zeros(100, np.int32), "terminals": np.zeros(100, bool), "truncations": ends}
+    np.savez(tmp_path / "a.npz", observations=now, next_observations=after, **arrays)
+    for command in ("inspect", "validate"):
+        assert main(["demos", command, str(tmp_path / "a.npz")]) == 0
+        assert "float32 cannot tell neighbours apart: column 1" in capsys.readouterr().err
+
+
 def test_the_commands_say_it(tmp_path, capsys):
     path = tmp_path / "a.npz"
     save(path, episodes(DONE, (6, 6, 6)))

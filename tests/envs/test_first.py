@@ -1,5 +1,10 @@
 """One reset and one step before anything is learned: what an environment returns is what it declares."""
 
+import ast
+import dataclasses
+import re
+from types import SimpleNamespace
+
 import gymnasium
 import numpy as np
 import pytest
@@ -10,6 +15,7 @@ from iqlearn_jax.cli.main import main
 from iqlearn_jax.envs.host import HostEnvs, evaluate_host
 from iqlearn_jax.envs.registry import ENVIRONMENTS, open_by_name, register_env
 from iqlearn_jax.errors import InputError, SimulatorError
+from iqlearn_jax.training import console
 
 
 class Plain(gymnasium.Env):
@@ -207,6 +213,28 @@ def test_time_limits_of_wrappers_are_known():
     register_env("limited", lambda: gymnasium.wrappers.TimeLimit(Plain(), 4))
     assert limited.spec is None and open_by_name("limited").spec.max_episode_steps == 4
     assert open_by_name("limited", kwargs={"max_episode_steps": 2}).spec.max_episode_steps == 2
+
+
+def environment_text(handle):
+    device = handle.device
+    return console.environment_text(
+        SimpleNamespace(spec=handle.spec, handle=handle, env=device, has_simulator=True)
+    )
+
+
+def test_an_environment_without_a_time_limit_is_said_to_be_cut():
+    register_env("plain", Plain)
+    unlimited = open_by_name("plain")
+    text = environment_text(unlimited)
+    assert text.startswith(
+        "plain on registered (host); it states no time limit: episodes are cut after 27,000"
+    )
+    said = re.search(r'--config.env.kwargs="(.*)"', text)[1].replace("N", "6")
+    limited = open_by_name("plain", kwargs=ast.literal_eval(said))  # as it advises
+    assert limited.spec.max_episode_steps == 6
+    assert environment_text(limited) == "plain on registered (host)"
+    atari = dataclasses.replace(unlimited, spec=unlimited.spec._replace(id="ALE/Pong-v5"))
+    assert "time limit" not in environment_text(atari)  # whose own limit that is
 
 
 def test_an_observation_that_is_not_finite_makes_its_episodes_return_unknown():

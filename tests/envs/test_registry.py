@@ -241,6 +241,23 @@ def test_a_class_that_is_registered_again_replaces_the_old_one(where):
     assert returns(first) == [steps] * 2  # who holds the old one keeps the old class
 
 
+def test_a_wrapper_that_is_edited_is_used_afresh(monkeypatch):
+    def opened(gain):
+        if gain is not None:
+            paid = {"reward": lambda self, reward: gain * reward}
+            cell = type("Paid", (gymnasium.RewardWrapper,), paid)
+            monkeypatch.setattr(sys.modules[__name__], "Paid", cell, raising=False)
+        return open_by_name("walk", wrappers=[f"{__name__}:Paid"])
+
+    register_env("walk", Walk)
+    first = opened(2.0)
+    assert opened(None) is first and returns(first) == [14.0] * 2
+    second = opened(5.0)
+    assert second is not first and returns(second) == [35.0] * 2
+    assert HostEnvs(second, [0], 1).step(np.zeros((1, 1), int)).reward == 5.0
+    assert returns(first) == [14.0] * 2  # who holds the old one keeps the old class
+
+
 def test_training_evaluation_and_random_play_use_the_class_of_now():
     config = made_up_config("rl", "replay", "edited", online__learning_starts=20)
     for gain in (1.0, 3.0):

@@ -41,6 +41,8 @@ def test_score_is_unknown_without_an_expert(tmp_path):
 
 def test_texts():
     assert demos_text(10, 20, 250) == "10 demonstrations, every 20th step (250 transitions)"
+    assert demos_text(0, 1, 250) == "all demonstrations (250 transitions)"  # as folders of early versions say
+    assert demos_text(0, 1, 0) == demos_text(None, None) == "–"
     assert [demos_text(1, n) for n in (1, 2, 3, 11, 21)] == [
         "1 demonstration",
         "1 demonstration, every 2nd step",

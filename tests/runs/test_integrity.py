@@ -12,7 +12,7 @@ from iqlearn_jax.cli import main as cli
 from iqlearn_jax.errors import InputError, StorageError
 from iqlearn_jax.report.read import read_run
 from iqlearn_jax.runs.files import write_arrays, write_json
-from iqlearn_jax.runs.folder import RunFolder, read_config, read_normalization
+from iqlearn_jax.runs.folder import RunFolder, read_config, read_normalization, read_spec
 from iqlearn_jax.runs.history import read_history
 from iqlearn_jax.runs.manifest import read_manifest
 from iqlearn_jax.training.reopen import load_run
@@ -83,14 +83,17 @@ def test_folders_without_digests_are_read_as_they_are(whole, parts):
 
 @pytest.mark.parametrize("share", [0.05, 0.3, 0.6, 0.9])
 def test_a_flipped_bit_in_an_array_file_is_named_everywhere(parts, share):
-    path = parts / "normalization.npz"
+    path, whole = parts / "normalization.npz", read_normalization(parts)
     content = bytearray(path.read_bytes())
     content[int(share * len(content))] ^= 0x10
     path.write_bytes(content)
     try:
-        read_normalization(parts)
+        arrays = read_normalization(parts)
     except InputError as error:
         assert f"{path}: missing or damaged (" in str(error)
+    else:  # a bit that says nothing, of a time stamp say
+        assert arrays.keys() == whole.keys()
+        assert all(np.array_equal(arrays[name], whole[name]) for name in whole)
 
 
 def test_edited_rewards_are_refused_by_the_report(parts):
@@ -178,8 +181,10 @@ def test_damaged_json_is_one_line(parts, capsys, name, content):
         (parts / name).write_bytes(content)
     code = cli.main(["train", f"--workdir={parts}", "--resume"])
     said = capsys.readouterr().err
-    if name == "spec.json":  # not read where the environment can be opened
-        return
+    if name == "spec.json":
+        with pytest.raises(InputError, match=r"spec\.json: [^\n]*$"):
+            read_spec(parts)
+        return  # training does not read it where the environment can be opened
     assert code == 2
     assert said.count("error: ") == 1 and said.splitlines()[-1].startswith("error: ")
     assert f"{name}: " in said and "unforeseen" not in said

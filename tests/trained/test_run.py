@@ -32,6 +32,13 @@ def run():
     return iq.train("walk", demos_of("walk"), updates=8, temperature=0.1, progress=False, **SMALL)
 
 
+def test_all_demonstrations_are_counted():
+    demos, config = demos_of("walk"), SMALL | {"demos__trajectories": "all"}
+    summary = iq.train("walk", demos, updates=4, progress=False, **config).summary
+    assert summary["demo_trajectories"] == demos.num_episodes
+    assert summary["demo_transitions"] == len(demos)
+
+
 def test_what_one_holds_is_said_in_a_line(run):
     assert repr(run) == "Run(iq on walk, 2 runs, 8 updates)"
     assert repr(run.policy(seed=1)) == "Policy(iq on made-up, seed 5001, 8 updates)"

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
+from iqlearn_jax.data.complete import with_successors
 from iqlearn_jax.data.convert.columns import Column, Recording, rows_of_episodes, take
 from iqlearn_jax.data.convert.episodes import Ends, find_ends
 from iqlearn_jax.data.convert.names import BOUNDARIES, FLAGS, USUAL, find, no_column
@@ -30,8 +31,8 @@ def assemble(
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """Reads the chosen episodes.
 
-    Where a file has no successors, they are the next observations of the episode; then the last step of each
-    episode has none and is dropped, unless the file holds T + 1 observations for T steps.
+    Where a file has no successors, they are the next observations of the episode, see `with_successors`,
+    unless the file holds T + 1 observations for T steps.
 
     Returns:
       the arrays of the format, dtypes as found, and notes on what was done.
@@ -42,6 +43,7 @@ def assemble(
     for name in ("observations",) if choice.observation_only else ("observations", "actions"):
         if name not in found:
             raise no_column(recording, name, recording.known.get(name, USUAL[name][0]), source)
+    _check_width(found, source)
     found, breaks = _by_environment(found, source)
     ends = find_ends(found, recording, breaks, source)
     one_more = _check_rows(found, ends, int(ends.lengths.sum()), source)
@@ -51,9 +53,17 @@ def assemble(
     if len(kept) < len(ends.lengths):
         notes["kept_episodes"] = f"{len(kept)} of {len(ends.lengths)}"
     if "next_observations" not in found and not one_more:
-        fields, dropped = _derive(fields, ends.lengths[kept], ends.terminated[kept], source)
+        fields, dropped = with_successors(fields, "name them: --map next_observations=KEY", source)
         notes |= dropped
     return fields, {name: value for name, value in notes.items() if value or value is None}
+
+
+def _check_width(found: Mapping[str, Column], source: Source) -> None:
+    """Refuses rows of nothing: a few bytes of file could declare any number of them."""
+    for name, column in found.items():
+        if 0 in column.shape[1:]:
+            actual, remedy = f"shape {list(column.shape)}", "store what was seen and done"
+            raise problem(source, name, "at least one number in each step", actual, remedy)
 
 
 def _by_environment(found: dict[str, Column], source: Source) -> tuple[dict[str, Column], np.ndarray]:
@@ -161,28 +171,3 @@ def _state_axes(states: np.ndarray) -> np.ndarray:
     if states.dtype.kind in "iu" and states.dtype != np.uint8 and states.ndim == 2 and states.shape[1] == 1:
         return states[:, 0]
     return states
-
-
-def _derive(
-    fields: dict[str, np.ndarray], lengths: np.ndarray, terminated: np.ndarray, source: Source
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    last = np.cumsum(lengths) - 1
-    if (lengths < 2).all():
-        remedy = "name them: --map next_observations=KEY"
-        raise problem(
-            source, "next_observations", "successors, or an episode of two steps or more", "none", remedy
-        )
-    shorter = {name: np.delete(array, last, axis=0) for name, array in fields.items()}
-    following = np.delete(fields["observations"], last - lengths + 1, axis=0)
-    ends = np.zeros(len(fields["terminals"]), bool)
-    ends[last[lengths > 1] - 1] = True
-    ends = np.delete(ends, last)
-    return shorter | {
-        "next_observations": following,
-        "terminals": np.zeros_like(ends),
-        "truncations": ends,
-    }, {
-        "next_observations": "the next step's observation; the last step of each episode was dropped",
-        "dropped_steps": len(last),
-        "dropped_terminals": int(terminated.sum()),
-    }

@@ -42,8 +42,8 @@ def convert(
 
     Layouts: the table of docs/demonstrations.md. Whatever has other names is read with `map` and the
     arguments that say where episodes end. Numbers are cast to float32 / int32 / bool where that keeps them.
-    Successors that a file lacks are the next observations of their episodes; the last step of each is dropped
-    then. What looks wrong in the result is warned of (`data.suspect`).
+    Successors that a file lacks are the next observations of their episodes; the last step of one that is cut
+    is dropped then. What looks wrong in the result is warned of (`data.suspect`).
 
     Args:
       source: file, "bundled:NAME", folder of a Minari or LeRobot data set, id of a local Minari data set; or
@@ -105,11 +105,7 @@ def _decided(record: Mapping[str, Any]) -> list[str]:
     """What a file did not say and was decided, a line each."""
     lines = []
     if record.get("dropped_steps"):
-        lost = record.get("dropped_terminals")
-        and_so = f"; {lost} of these ended the task, which is not known any more" if lost else ""
-        lines.append(
-            f"no successors: the last step of each of {record['dropped_steps']} episodes is dropped{and_so}"
-        )
+        lines.append(f"no successors: the last step of {record['dropped_steps']} cut episodes is dropped")
     if record.get("ends_without_reason"):
         lines.append(
             f"it does not say why episodes end: all {record['ends_without_reason']} ends are taken as cut by "

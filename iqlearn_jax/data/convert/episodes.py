@@ -12,6 +12,7 @@ from iqlearn_jax.data.convert.columns import NUMBERS, Column, Recording, rows_of
 from iqlearn_jax.data.convert.names import BOUNDARIES, FLAGS, listed
 
 REMEDY = "say where episodes end: --episode-starts=KEY, --episode-ends=KEY or --lengths=KEY"
+LARGEST = 2.0**53  # of whole numbers that any type holds exactly
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,7 @@ def _last_is_open(found: Mapping[str, Column]) -> bool:
 
 def _whole_numbers(array: np.ndarray, name: str, source: Source) -> np.ndarray:
     flat = array.reshape(-1)
-    whole = flat.dtype.kind in NUMBERS and bool((np.isfinite(flat) & (flat == np.floor(flat))).all())
+    whole = flat.dtype.kind in NUMBERS and bool(((abs(flat) < LARGEST) & (flat == np.floor(flat))).all())
     if array.size != len(array) or not whole:
         actual = f"{array.dtype} {list(array.shape)}"
         raise problem(source, name, "a list of whole numbers or flags", actual, "name another column")

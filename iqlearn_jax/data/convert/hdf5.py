@@ -1,6 +1,7 @@
 """HDF5 files: flat columns (D4RL, d3rlpy 1), a group for each episode (robomimic, ManiSkill), d3rlpy 2."""
 
 import json
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +10,13 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
-from iqlearn_jax.data.convert.columns import Recording, is_column, join_episodes, needs, reading
+from iqlearn_jax.data.convert.columns import NUMBERS, Recording, is_column, join_episodes, needs, reading
+from iqlearn_jax.data.convert.names import listed
+from iqlearn_jax.data.convert.sizes import check_unpacked, declared
 
 MAGIC = b"\x89HDF"
 AMPLIFICATION = 1100  # bytes in memory per byte of file; deflate reaches 1032
+NUMBERED = re.compile(r"^observations_\d+$")  # of d3rlpy
 EPISODE = re.compile(r"^(?:(data)/)?([^/]*?)(\d+)/(.+)$")
 
 
@@ -39,7 +43,7 @@ def open_hdf5(path: Source) -> Iterator[Recording]:
     """An HDF5 file of any keys; links to other files are not followed.
 
     Raises:
-      InputError: h5py is not installed, or a damaged file.
+      InputError: h5py is not installed, a damaged file, or one that declares more than its size allows.
     """
     try:
         import h5py  # optional
@@ -53,8 +57,9 @@ def open_hdf5(path: Source) -> Iterator[Recording]:
 
 def _recording(file: Any, datasets: dict[str, Any], path: Source) -> Recording:
     columns: dict[str, Any] = {name: Stored(d, path) for name, d in datasets.items() if _is_read(d)}
+    check_unpacked(sum(declared(datasets[name]) for name in columns), os.stat(path).st_size, path)
     if "num_episodes" in datasets and "observations_0" in columns:
-        return _d3rlpy(int(datasets["num_episodes"][()]), columns, datasets, path)
+        return _d3rlpy(columns, datasets, path)
     recording = _grouped(columns)
     if recording is None:
         unread = {name: f"{d.dtype} {d.shape}" for name, d in datasets.items() if name not in columns}
@@ -103,18 +108,38 @@ def _grouped(columns: dict[str, Any]) -> Recording | None:
     return recording
 
 
-def _d3rlpy(count: int, columns: dict[str, Any], datasets: dict[str, Any], path: Source) -> Recording:
+def _d3rlpy(columns: dict[str, Any], datasets: dict[str, Any], path: Source) -> Recording:
     """d3rlpy 2: `observations_3` and so on, `terminated_3` a scalar; no successors."""
     needed = ("observations", "actions", "rewards")
+    count = _number("num_episodes", datasets, path)
+    there = sum(NUMBERED.match(name) is not None for name in columns)
+    if count != int(count) or not 1 <= count <= there:
+        expected = f"1..{there}, as many as there are of observations_0, observations_1, ..."
+        actual = f"{count} beside {listed(datasets)}"
+        raise problem(path, "num_episodes", expected, actual, "copy or record it again")
+    count = int(count)
     missing = [f"{name}_{i}" for i in range(count) for name in needed if f"{name}_{i}" not in columns]
     if missing:
         remedy = "observations of several parts are not read: save them side by side"
-        raise problem(path, missing[0], "an array for each episode", "none", remedy)
+        actual = f"only {listed(columns)}"
+        raise problem(path, missing[0], f"an array for each of {count} episodes", actual, remedy)
     episodes = [{name: columns[f"{name}_{i}"] for name in needed} for i in range(count)]
     joined: dict[str, Any]
     joined, unread = join_episodes(episodes)
     rows = np.array([episode["actions"].shape[0] for episode in episodes])
     ended = np.zeros(int(rows.sum()), bool)
-    ended[np.cumsum(rows) - 1] = [bool(datasets[f"terminated_{i}"][()]) for i in range(count)]
+    ended[np.cumsum(rows) - 1] = [bool(_number(f"terminated_{i}", datasets, path)) for i in range(count)]
     joined["terminals"] = ended
     return Recording("d3rlpy hdf5", joined, unread=unread)
+
+
+def _number(name: str, datasets: dict[str, Any], path: Source) -> Any:
+    """A data set of one number, which is looked at before it is read."""
+    found = datasets.get(name)
+    if found is None:
+        actual = f"only {listed(datasets)}"
+    elif found.shape not in ((), (1,)) or found.dtype.kind not in NUMBERS:
+        actual = f"{found.dtype} {list(found.shape or ())} beside {listed(datasets)}"
+    else:
+        return found[()].item()
+    raise problem(path, name, "one number", actual, "copy or record it again")

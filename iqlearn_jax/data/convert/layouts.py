@@ -41,8 +41,8 @@ def open_source(source: Source | Arrays, max_episodes: int | None) -> AbstractCo
     if magic[:2] == b"PK":
         return open_npz(source, max_episodes)
     if magic[:4] == MAGIC:
-        beside = Path(source).with_name("metadata.json").is_file()
-        return nullcontext(read_minari(source, max_episodes)) if beside else open_hdf5(source)
+        of_minari = is_minari(Path(source).parent)
+        return nullcontext(read_minari(source, max_episodes)) if of_minari else open_hdf5(source)
     if magic == b"\x93NUMPY":
         return nullcontext(read_npy(source))
     ending = Path(source).suffix.lower()

@@ -10,9 +10,15 @@ from typing import Any
 import numpy as np
 
 from iqlearn_jax.data.checks import Source, problem
-from iqlearn_jax.data.convert.columns import Recording
+from iqlearn_jax.data.convert.arrow import check_file
+from iqlearn_jax.data.convert.columns import Recording, unlike
+from iqlearn_jax.data.convert.footer import unpacked_size
+from iqlearn_jax.data.convert.names import listed
+from iqlearn_jax.data.convert.sizes import check_unpacked, declared
 from iqlearn_jax.errors import InputError
 
+MUST = ("data_format", "total_episodes")  # keys without which Minari reads no metadata.json
+MOST_ENTRIES = 100_000  # of an observation as a vector, as for environments
 EPISODE_BYTES = 64  # fewer than the shortest episode takes in any storage
 
 
@@ -24,8 +30,19 @@ def local_folder(dataset_id: str) -> Path | None:
 
 
 def is_minari(folder: Source) -> bool:
-    """Whether a folder is a data set, or the data in one."""
-    return any(Path(folder, *inside, "metadata.json").is_file() for inside in ((), ("data",)))
+    """Whether a folder is a data set, or the data in one, by what its `metadata.json` holds."""
+    return any(_is_data(Path(folder, *inside)) for inside in ((), ("data",)))
+
+
+def _is_data(folder: Path) -> bool:
+    try:
+        metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        # a damaged one is Minari's where its storage lies beside it, so that the message names it
+        return (folder / "metadata.json").is_file() and any(
+            (folder / name).exists() for name in ("main_data.hdf5", "0")
+        )
+    return isinstance(metadata, dict) and all(key in metadata for key in MUST)
 
 
 def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
@@ -45,14 +62,15 @@ def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
     """
     folder = _data_folder(path)
     metadata = _metadata(folder, path)
-    _check_count(metadata, folder, path)
+    size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    _check_count(metadata, size, path)
     try:
         import minari  # heavy and optional: only who reads Minari pays for it
 
+        check_unpacked(_declared(folder, path), size, path)
         dataset = minari.MinariDataset(folder)
         count = dataset.total_episodes if max_episodes is None else min(max_episodes, dataset.total_episodes)
-        space = dataset.observation_space
-        episodes = [_episode(e, space, path) for e in dataset.iterate_episodes(np.arange(count))]
+        episodes = _episodes(dataset, count, size, path)
     except InputError:
         raise
     except ImportError as error:  # of minari, or of the storage that this data set needs
@@ -63,7 +81,7 @@ def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
         raise problem(path, "file", "a whole Minari data set", reason, "copy or record it again") from error
     if not episodes:
         raise problem(path, "file", "at least one episode", "zero episodes", "record at least one episode")
-    arrays = {key: np.concatenate([episode[key] for episode, _ in episodes]) for key in episodes[0][0]}
+    arrays = {key: _joined([episode[key] for episode, _ in episodes], key, path) for key in episodes[0][0]}
     notes: dict[str, Any] = {"dataset_id": metadata.get("dataset_id")}
     notes["open_ends"] = sum(is_open for _, is_open in episodes)
     recording = Recording("minari", dict(arrays), notes=notes)
@@ -78,10 +96,11 @@ def read_minari(path: Source, max_episodes: int | None = None) -> Recording:
 def _data_folder(path: Source) -> Path:
     folder = Path(path)
     for candidate in (folder, folder / "data", folder.parent):
-        if (candidate / "metadata.json").is_file():
+        if _is_data(candidate):
             return candidate
     remedy = "give the folder that holds data/metadata.json; download it first with 'minari download'"
-    raise problem(path, "file", "a Minari data set (metadata.json)", "none", remedy)
+    expected = f"a Minari data set (metadata.json with {', '.join(MUST)})"
+    raise problem(path, "file", expected, "none", remedy)
 
 
 def _metadata(folder: Path, path: Source) -> dict[str, Any]:
@@ -96,20 +115,53 @@ def _metadata(folder: Path, path: Source) -> dict[str, Any]:
             remedy = (
                 "save the data set again with a recent minari; its environment is not built to guess them"
             )
-            raise problem(path, f"metadata.json: {space}", "a stored space", "none", remedy)
+            actual = f"only {listed(metadata)}" if isinstance(metadata, dict) else type(metadata).__name__
+            raise problem(path, f"metadata.json: {space}", "a stored space", actual, remedy)
     return metadata
 
 
-def _check_count(metadata: dict[str, Any], folder: Path, path: Source) -> None:
+def _check_count(metadata: dict[str, Any], bytes_there: int, path: Source) -> None:
     """Refuses more episodes than the storage can hold; Minari lists their numbers before it looks."""
     count = metadata.get("total_episodes", 0)
-    bytes_there = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     most = bytes_there // EPISODE_BYTES
     if type(count) is not int or not 0 <= count <= most:
         expected = f"0..{most}, as {bytes_there} bytes can hold"
         raise problem(
             path, "metadata.json: total_episodes", expected, repr(count)[:40], "copy or record it again"
         )
+
+
+def _declared(folder: Path, path: Source) -> int:
+    """Bytes that the storage says its arrays become; no array is read."""
+    total = 0
+    main = folder / "main_data.hdf5"
+    if main.is_file():
+        import h5py
+
+        with h5py.File(main, "r") as file:
+            found: list[Any] = []
+            file.visititems(lambda name, item: found.append(item) if hasattr(item, "dtype") else None)
+            total += sum(map(declared, found))
+    for name in sorted(folder.glob("*/*.parquet")):
+        total += unpacked_size(name)
+    for name in sorted(folder.glob("*/*.arrow")):
+        check_file(name.read_bytes(), path)
+    return total
+
+
+def _one_hot_size(space: Any, path: Source) -> int:
+    """Entries of integers inside a Dict or Tuple space as indicators, of one step."""
+    from gymnasium import spaces
+
+    leaves = [leaf for keys, leaf in _leaves(space) if keys]
+    entries = sum(int(leaf.n) for leaf in leaves if isinstance(leaf, spaces.Discrete))
+    integers = [leaf.nvec for leaf in leaves if isinstance(leaf, spaces.MultiDiscrete)]
+    entries += sum(int(size) for sizes in integers for size in np.ravel(sizes))  # int64 would wrap round
+    if not 0 <= entries <= MOST_ENTRIES:
+        expected = f"at most {MOST_ENTRIES} entries of integers as one-hot vectors"
+        remedy = "record it again without this entry, or as numbers in a Box"
+        raise problem(path, "metadata.json: observation_space", expected, str(entries), remedy)
+    return entries
 
 
 def _leaves(space: Any, keys: tuple = ()) -> Iterator[tuple[tuple, Any]]:
@@ -136,10 +188,41 @@ def _parts(value: Any, space: Any, place: str, path: Source) -> dict[str, np.nda
         if not isinstance(part, np.ndarray) or part.dtype.kind not in "biuf":
             actual = f"{leaf} at '{name}'"[:120]
             raise problem(path, place, "arrays of numbers", actual, "record it again without this entry")
-        if isinstance(leaf, spaces.Discrete):  # one-hot, as FlattenObservation has it
-            part = part.reshape(-1, 1) == int(leaf.start) + np.arange(int(leaf.n))
+        if isinstance(leaf, spaces.Discrete | spaces.MultiDiscrete):
+            part = _one_hot(part, leaf, f"{place}, '{name}'", path)
         parts[name] = part.reshape(len(part), -1).astype(np.result_type(part, np.float32))
     return parts
+
+
+def _joined(parts: list[np.ndarray], name: str, path: Source) -> np.ndarray:
+    reason = unlike(parts)
+    if reason is not None:
+        raise problem(path, name, "rows of one shape in every episode", reason, "record it again")
+    return np.concatenate(parts)
+
+
+def _episodes(dataset: Any, count: int, size: int, path: Source) -> list[tuple[dict[str, np.ndarray], bool]]:
+    space, episodes, one_hot = dataset.observation_space, [], 0
+    width = _one_hot_size(space, path)
+    for episode in dataset.iterate_episodes(np.arange(count)):
+        one_hot += 4 * width * (len(episode.rewards) + 1)
+        check_unpacked(one_hot, size, path)
+        episodes.append(_episode(episode, space, path))
+    return episodes
+
+
+def _one_hot(part: np.ndarray, leaf: Any, place: str, path: Source) -> np.ndarray:
+    """[T, sum of sizes] bool of integers [T, ...], in the order of `envs.spaces` and FlattenObservation.
+
+    Raises:
+      InputError: other numbers than the space has.
+    """
+    sizes = np.ravel(leaf.nvec if hasattr(leaf, "nvec") else leaf.n)
+    digits = part.reshape(len(part), -1) - np.ravel(leaf.start)
+    if digits.shape[1] != len(sizes) or ((digits < 0) | (digits >= sizes)).any():
+        actual = f"{part.dtype} {list(part.shape)}, {part.min(initial=0)}..{part.max(initial=0)}"
+        raise problem(path, place, f"integers of {leaf}"[:120], actual, "record it again")
+    return np.concatenate([digits[:, [i]] == np.arange(n) for i, n in enumerate(sizes)], axis=1)
 
 
 def _episode(episode: Any, space: Any, path: Source) -> tuple[dict[str, np.ndarray], bool]:

@@ -86,10 +86,17 @@ def no_column(recording: Recording, field: str, name: str, source: Source) -> In
     remedy = f"name it: --map {field}=KEY" if field in MAPPED else "name one of them"
     for other in (name, recording.known.get(field), *(USUAL[field] if name in USUAL[field] else ())):
         if other in recording.unread:
-            return problem(source, other, "a column of numbers", recording.unread[other], remedy)
+            actual = f"{recording.unread[other]} beside {_held(recording)}"
+            return problem(source, other, "a column of numbers", actual, remedy)
     parts = [part for part in name.split("+") if not _keys(part, field, recording)]
     expected = f"a column '{parts[0] if parts else name}'"
-    return problem(source, field, expected, f"only {listed(recording.columns)}", remedy)
+    return problem(source, field, expected, f"only {_held(recording)}", remedy)
+
+
+def _held(recording: Recording) -> str:
+    """All keys of a file, for messages; those that are no numbers apart."""
+    others = f" (and, not as numbers, {listed(recording.unread)})" if recording.unread else ""
+    return listed(recording.columns) + others
 
 
 def listed(names: Iterable[str], most: int = 30) -> str:
