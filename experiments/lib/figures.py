@@ -60,7 +60,7 @@ def series_over_steps(rows: list[dict[str, Any]]) -> tuple[str, list[Series]]:
 
     Where some of the rows act, that is their environment steps; one that does not is level at its last score.
     """
-    steps = [np.asarray(row["curve"]["env_steps"], float) for row in rows]
+    steps = [_env_steps(row) for row in rows]
     curves = [normalized_curve(row).T for row in rows]
     longest = max(steps, key=lambda x: x[-1])
     if longest[-1] == 0:
@@ -72,6 +72,13 @@ def series_over_steps(rows: list[dict[str, Any]]) -> tuple[str, list[Series]]:
         Series(x, curve) if x[-1] > 0 else Series(ends, np.repeat(curve[:, -1:], 2, axis=1))
         for x, curve in zip(steps, curves, strict=True)
     ]
+
+
+def _env_steps(row: dict[str, Any]) -> np.ndarray:
+    """At each point of the curve; of old rows only the last number is known, so even steps up to it."""
+    updates = np.asarray(row["curve"]["updates"], float)
+    known = row["curve"].get("env_steps")
+    return updates / updates[-1] * row["env_steps"] if known is None else np.asarray(known, float)
 
 
 def _panel(ax, title: str, rows: list[dict[str, Any]], shared: list[str]) -> None:

@@ -23,3 +23,11 @@ def test_where_nobody_acts_it_is_updates():
     assert axis == "updates"
     np.testing.assert_allclose(np.asarray(curve[0]), [10, 20])
     np.testing.assert_allclose(np.asarray(curve[1]), [[0.3, 0.4]])
+
+
+def test_rows_that_know_their_last_step_alone_are_spread_evenly():
+    old = row(None, [[1], [2]]) | {"env_steps": 200}
+    del old["curve"]["env_steps"]
+    axis, (curve,) = series_over_steps([old])
+    assert axis == "env steps"
+    np.testing.assert_allclose(np.asarray(curve[0]), [100, 200])
