@@ -43,7 +43,7 @@ def make_gymnax(env_id: str, **kwargs: Any) -> Environment:
         env, params = gymnax.make(env_id, **kwargs)
     except TypeError as error:
         raise InputError(f"environment '{env_id}' with env.kwargs {kwargs}: {error}") from error
-    return from_gymnax(env, params, env_id)
+    return _converted(env, params, env_id)
 
 
 def installed() -> list[str]:
@@ -77,13 +77,18 @@ def from_gymnax(env: Any, params: Any = None, name: str | None = None) -> Enviro
         raise InputError(
             f"{type(env).__name__} is not in gymnax's style; expected reset_env, step_env, action_space"
         )
+    with asked(name or type(env).__name__, "when its reset was traced"):
+        made = _converted(env, params, name)
+    check_traced(made)
+    return made
+
+
+def _converted(env: Any, params: Any, name: str | None) -> Environment:
     params = env.default_params if params is None else params
     minatar = str(getattr(env, "name", "")).endswith("-MinAtar")
     limit = MINATAR_MAX_STEPS if minatar else int(getattr(params, "max_steps_in_episode", DEFAULT_MAX_STEPS))
     name = name or str(getattr(env, "name", type(env).__name__))
-    made = _convert(env, params, name, limit, _as_image if minatar else lambda obs: obs)
-    check_traced(made)
-    return made
+    return _convert(env, params, name, limit, _as_image if minatar else lambda obs: obs)
 
 
 def _convert(env: Any, params: Any, name: str, limit: int, picture: Callable) -> Environment:
@@ -93,8 +98,7 @@ def _convert(env: Any, params: Any, name: str, limit: int, picture: Callable) ->
 
     # gymnax mixes Python numbers into its states: everything is cast to the dtypes of a reset, so that
     # the state is a stable scan carry.
-    with asked(name, "when its reset was traced"):
-        template = jax.eval_shape(fresh, jax.random.key(0))
+    template = jax.eval_shape(fresh, jax.random.key(0))
     spec = _spec(name, env.action_space(params), jax.eval_shape(picture, template[1]), limit)
 
     def reset(key: jax.Array) -> tuple[Any, jax.Array]:

@@ -192,7 +192,7 @@ def _open(env_id: str, backend: str, entry: tuple, kwargs: dict[str, Any], wrapp
             f"env.wrappers are gymnasium's, but '{env_id}' is simulated on the device (backend "
             f"'{backend}'); leave them out, or set env.backend=gymnasium where it has '{env_id}' too"
         )
-    if handle.device is not None:
+    if handle.device is not None and backend == "registered":  # others are the suites' own
         check_traced(handle.device)
     return handle if limit is None else _limited(handle, limit)
 
