@@ -27,15 +27,7 @@ CHUNK = 50
 def device_loop() -> list[Row]:
     """A brax task on its cheapest backend, one environment step per update, beside the update alone."""
     problem = make_problem(_pendulum())
-    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
-    state = {"run": loop.init(*problem.inputs)}
-    alone = _updates_alone(problem)
-
-    def whole():
-        state["run"], metrics = loop.chunk(hparams, rows, demo_indices, state["run"])
-        return metrics
-
-    times = alternate({"loop": whole, "update": alone}, 7)
+    times = alternate({"loop": _chunks(problem), "update": _updates_alone(problem)}, 7)
     rate = CHUNK / np.median(times["loop"])
     return [
         row(
@@ -85,7 +77,7 @@ def _updates_alone(problem: Problem):
 def pixel_loop() -> list[Row]:
     """MinAtar's Breakout as its presets have it, one run: IQ-Learn beside PQN on the true reward."""
     updates = 2
-    calls = {name: _chunks(f"minatar:{name}", updates) for name in ("breakout", "breakout_expert")}
+    calls = {name: _preset(f"minatar:{name}", updates) for name in ("breakout", "breakout_expert")}
     times = alternate(calls, 7)
     steps = updates * 128 * 32
     rates = {name: steps / np.median(times[name]) for name in calls}
@@ -101,12 +93,16 @@ def pixel_loop() -> list[Row]:
     ]
 
 
-def _chunks(name: str, updates: int):
-    """A call of so many updates of a preset, one run, that goes on where the last one ended."""
+def _preset(name: str, updates: int):
+    """A call of so many updates of a preset, one run."""
     config = load_config(name)
     config.seeds = 1
     config.log_every = config.eval_every = config.checkpoint_every = updates
-    problem = make_problem(config)
+    return _chunks(make_problem(config))
+
+
+def _chunks(problem: Problem):
+    """A call of a chunk of the loop, which goes on where the last one ended."""
     loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
     held = {"run": loop.init(*problem.inputs)}
 
@@ -129,14 +125,7 @@ def host_loop(demos: str) -> list[Row]:
     config.log_every = config.eval_every = config.checkpoint_every = CHUNK
     config.snapshot_every = 0
     problem = make_problem(config)
-    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
-    held = {"run": loop.init(*problem.inputs)}
-
-    def whole():
-        held["run"], metrics = loop.chunk(hparams, rows, demo_indices, held["run"])
-        return metrics
-
-    times = alternate({"loop": whole, "update": _learning_alone(problem)}, 7)
+    times = alternate({"loop": _chunks(problem), "update": _learning_alone(problem)}, 7)
     return [
         row(
             "loop: gymnasium Hopper, outside update",
@@ -194,15 +183,7 @@ def _host_chunk(task: str, demos: str, capacity: int):
     config.online.update({"learning_starts": 300, "capacity": capacity})
     config.log_every = config.eval_every = config.checkpoint_every = CHUNK
     config.snapshot_every = 0
-    problem = make_problem(config)
-    loop, (hparams, _, rows, demo_indices) = make_loop(problem), problem.inputs
-    held = {"run": loop.init(*problem.inputs)}
-
-    def call():
-        held["run"], metrics = loop.chunk(hparams, rows, demo_indices, held["run"])
-        return metrics
-
-    return call
+    return _chunks(make_problem(config))
 
 
 def _learning_alone(problem: Problem):

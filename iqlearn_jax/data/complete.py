@@ -67,7 +67,8 @@ def with_successors(arrays: Arrays, remedy: str, source: Source) -> tuple[Arrays
     """The next step's observation inside episodes, where nobody recorded successors.
 
     The last step of an episode that is cut has none and is dropped; the one before is cut then. Behind a true
-    end nothing is valued: that step stays, and its own observation stands for the successor.
+    end nothing is valued: that step stays, and its own observation stands for the successor. (Who learns the
+    dynamics, `dsfn` and `max_entropy_dynamics`, sees a step that stays where it is.)
 
     Args:
       arrays: fields of the format but `next_observations`, the last step an end.
@@ -83,7 +84,7 @@ def with_successors(arrays: Arrays, remedy: str, source: Source) -> tuple[Arrays
         expected = "an episode of two steps or more"
         raise problem(source, "observations, next_observations", expected, "none", remedy)
     ended = terminals[kept]
-    following = np.where(ended, kept, np.minimum(kept + 1, len(cut) - 1))
+    following = kept + ~ended
     shorter = {name: array[kept] for name, array in arrays.items()}
     shorter["next_observations"] = observations[following]
     shorter["terminals"], shorter["truncations"] = ended, ~ended & cut[following]

@@ -196,7 +196,9 @@ def test_images_that_leave_the_encoder_nothing_are_refused_before_training(shape
     demos = iqlearn_jax.Demos(
         np.zeros((4, *shape), np.uint8), np.zeros(4, int), np.zeros(4), truncations=np.arange(4) == 3
     )
-    with pytest.raises(InputError, match=r"leave the encoder no features; .*of at least .* expected"):
+    with pytest.raises(
+        InputError, match=r"leave the encoder no features; \[H, W, C\] of at least .* expected; .*wrapper"
+    ):
         spaces = space, gymnasium.spaces.Discrete(2)
         iqlearn_jax.train(None, demos, "bc", spaces=spaces, workdir=tmp_path / "run", progress=False)
     assert not (tmp_path / "run").exists()
