@@ -10,9 +10,8 @@ import numpy as np
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.convert.arrow import numbers, numeric
 from iqlearn_jax.data.convert.columns import Pieces, Recording, needs, reading
-from iqlearn_jax.data.convert.footer import unpacked_size
 from iqlearn_jax.data.convert.names import listed
-from iqlearn_jax.data.convert.sizes import check_unpacked
+from iqlearn_jax.data.convert.sizes import check_unpacked, unpacked_size
 
 INFO = Path("meta", "info.json")
 NUMBERS = (

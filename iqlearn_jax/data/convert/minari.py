@@ -12,9 +12,8 @@ import numpy as np
 from iqlearn_jax.data.checks import Source, problem
 from iqlearn_jax.data.convert.arrow import check_file
 from iqlearn_jax.data.convert.columns import Recording, unlike
-from iqlearn_jax.data.convert.footer import unpacked_size
 from iqlearn_jax.data.convert.names import listed
-from iqlearn_jax.data.convert.sizes import check_unpacked, declared
+from iqlearn_jax.data.convert.sizes import check_unpacked, declared, unpacked_size
 from iqlearn_jax.errors import InputError
 
 MUST = ("data_format", "total_episodes")  # keys without which Minari reads no metadata.json
