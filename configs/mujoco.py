@@ -1,9 +1,10 @@
 """MuJoCo, as TASK_KIND: gymnasium's v5 on the host (needs the extra mujoco), or brax's task on the device.
 
-Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`; online with
-the same networks and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true reward. On the device,
-with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's observations of Ant and
-Humanoid leave out the contact forces. No demonstrations are bundled: name a file with --demos.
+Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`; `few`, online
+from few rows in 65,000 steps, and `few_dac`, DAC with the same anchor; online with the same networks and
+untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true reward. On the device, with five seeds: `mjx`,
+`mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's observations of Ant and Humanoid leave out the
+contact forces. No demonstrations are bundled: name a file with --demos.
 
 Departures from the papers, for all that imitate online except `paper`: learning rates fall linearly to 0 over
 the run (`lr_decay=0` keeps them constant), and the mean of the actors plays (`average_rate=1` lets the last
@@ -14,7 +15,7 @@ from functools import partial
 from typing import NamedTuple
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.config.presets import dice, imitation, on_policy, paper_sac, stable_sac
+from iqlearn_jax.config.presets import anchored, dice, imitation, on_policy, paper_sac, smooth_sac, stable_sac
 
 
 class Task(NamedTuple):
@@ -66,6 +67,25 @@ def acting(task, backend):
 def online(task, backend):
     """IQ-Learn, the stable preset."""
     return stable_sac(acting(task, backend))
+
+
+def few(config):
+    """What both have that learn from few rows: a fifth of the steps, and a mean over a fifth of the time."""
+    config.updates = 60_000
+    config.eval_every = 5_000
+    config.average_rate = 5e-4
+    config.snapshot_every = 0
+    return config
+
+
+def few_iq(task):
+    """IQ-Learn with a smooth reward and an anchor."""
+    return few(smooth_sac(acting(task, "gymnasium")))
+
+
+def few_dac(task):
+    """DAC with the same anchor; without one: `dac`."""
+    return few(anchored(imitator(task, "gymnasium", "dac")))
 
 
 def paper(task):
@@ -123,6 +143,8 @@ KINDS = {
     "paper": paper,
     "offline": partial(offline, method="iq"),
     "bc": partial(offline, method="bc"),
+    "few": few_iq,
+    "few_dac": few_dac,
     "dac": partial(imitator, backend="gymnasium", method="dac"),
     "sqil": partial(imitator, backend="gymnasium", method="sqil"),
     "value_dice": partial(value_dice, backend="gymnasium"),

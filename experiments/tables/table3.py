@@ -19,7 +19,10 @@ SETTINGS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # name -> tasks
     "whole": (TASKS, FEW),
     "every_20th": (("hopper",), {**FEW, "demos.subsample": 20}),
 }
+STEPS = {"seeds": 3, "first_seed": 6100, "eval_episodes": 100, "demos.subsample": 20}
 ONLINE = {
+    "hopper_few_iq": Row("mujoco:hopper_few", SHARED["hopper"], STEPS, hours=1.3),
+    "hopper_few_dac": Row("mujoco:hopper_few_dac", SHARED["hopper"], STEPS, hours=1.1),
     "hopper_iq": borrowed(control.TABLE, "hopper"),
     "halfcheetah_iq": borrowed(control.TABLE, "halfcheetah"),
     "hopper_dac": borrowed(table1.TABLE, "hopper_online_dac"),

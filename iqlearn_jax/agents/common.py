@@ -103,6 +103,9 @@ class Agent(NamedTuple):
       max_entropy: the largest entropy of a policy, in nats as V counts them: log|A|, the log-volume of the
         box, or that of a Gaussian in units of its own volume (`agents.gaussian_q`).
       optimizer: gives the directions of its networks' steps.
+      half_width: [A] half-widths of the box of continuous actions, None where they are discrete.
+      reward_of_input: (hparams, critic, network input, action) -> r(s,a) [B], the part of a split critic
+        (`agents.sac`) that is the reward; None elsewhere.
     """
 
     init: Callable
@@ -118,6 +121,8 @@ class Agent(NamedTuple):
     act: Callable
     max_entropy: float
     optimizer: optax.GradientTransformation
+    half_width: np.ndarray | None = None
+    reward_of_input: Callable | None = None
 
 
 class Learner(NamedTuple):

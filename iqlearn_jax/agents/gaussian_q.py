@@ -148,6 +148,7 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
         act=act,
         max_entropy=largest_entropy(config, size),
         optimizer=parts.optimizer,
+        half_width=0.5 * (high - low),
     )
 
 

@@ -32,18 +32,24 @@ def anchor_loss(q: jax.Array, distance: jax.Array) -> jax.Array:
     return jax.lax.stop_gradient(jnp.mean(jnp.abs(q))) * jnp.mean(jnp.square(distance))
 
 
-def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, anchored: bool = False) -> Agent:
+def make_sac(
+    config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, anchored: bool = False, split: bool = False
+) -> Agent:
     """SAC as a record of pure functions (see `Agent`). V(s) = min_e Q_e(s,a) − τ log π(a|s), a ~ π(s); with
     `excess_entropy` less τ·target_entropy.
 
     If `anchored`, the actor's loss has anchor·mean|Q|·‖mode π(s) − a‖² over the expert's rows besides,
     a mean over components in half-widths of the box: what TD3+BC (Fujimoto & Gu 2021) adds offline. No paper
     of imitation here has it; `config.anchor=0` is theirs.
+
+    If `split`, Q_e(s,a) = r(s,a) + f_e(s,a): a reward of its own, which all critics share, and what follows.
+    The critic's parameters are {"reward": ..., "future": those of the ensemble} then.
     """
     low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
     sizes: dict[str, Any] = {"hidden": tuple(config.hidden), "image": len(spec.obs_shape) == 3}
     member = Critic(layer_norm=config.layer_norm, **sizes) if parts.critic is None else parts.critic
     critic_net = Ensemble(member, config.critics)
+    reward_net = Critic(**sizes)
     actor_net = Actor(action_dim=low.size, **sizes) if parts.actor is None else parts.actor
     preprocess = make_preprocess(spec)
     middle, half = box(spec)
@@ -51,11 +57,21 @@ def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, anchored: boo
     def init(key, hparams):
         critic_key, actor_key = jax.random.split(key)
         obs = preprocess(hparams, jnp.zeros((1, *spec.obs_shape), spec.obs_dtype))
-        critic = critic_net.init(critic_key, obs, jnp.zeros((1, low.size)))
+        action = jnp.zeros((1, low.size))
+        critic = critic_net.init(critic_key, obs, action)
+        if split:
+            reward = reward_net.init(jax.random.fold_in(critic_key, 1), obs, action)
+            critic = {"reward": reward, "future": critic}
         return initial_state(critic, actor_net.init(actor_key, obs), hparams, parts.optimizer)
 
+    def reward_of_input(hparams, critic, x, action):
+        return reward_net.apply(critic["net"]["reward"], x, (action - middle) / half)
+
     def q_of_input(hparams, critic, x, action):
-        return critic_net.apply(critic["net"], x, (action - middle) / half)
+        if not split:
+            return critic_net.apply(critic["net"], x, (action - middle) / half)
+        future = critic_net.apply(critic["net"]["future"], x, (action - middle) / half)
+        return reward_of_input(hparams, critic, x, action) + future
 
     def q(hparams, critic, obs, action):
         return q_of_input(hparams, critic, preprocess(hparams, obs), action)
@@ -109,4 +125,6 @@ def make_sac(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, anchored: boo
         act=act,
         max_entropy=float(np.sum(np.log(high - low))),
         optimizer=parts.optimizer,
+        half_width=half,
+        reward_of_input=reward_of_input if split else None,
     )

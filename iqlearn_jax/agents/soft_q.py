@@ -109,12 +109,14 @@ def make_agent(
     parts: Parts = STANDARD_PARTS,
     policy_class: str = "sac",
     anchored: bool = False,
+    split: bool = False,
 ) -> Agent:
     """The off-policy agent that fits the action space: soft Q-learning if discrete, else the policy class.
 
     Args:
       policy_class: "gaussian_q" or "sac".
-      anchored: whether the actor stays near the expert's actions (`agents.sac`).
+      anchored: whether the actor stays near the expert's actions; split: whether the critic is a sum of its
+        reward and what follows (`agents.sac`).
     Raises:
       InputError: observations for which there is no network, `excess_entropy` under a fixed temperature.
     """
@@ -129,6 +131,11 @@ def make_agent(
             f"config.anchor is {config.anchor}; it holds an actor near the expert's actions, but here the "
             "policy is read off Q; set --config.anchor=0"
         )
+    if split and (spec.discrete or policy_class == "gaussian_q"):
+        raise InputError(
+            "config.split_critic is True, which SAC's critics of continuous actions can be, but here the "
+            "policy is read off Q; set --config.split_critic=False"
+        )
     if spec.discrete:
         return make_soft_q(config, spec, parts)
     if policy_class == "gaussian_q":
@@ -137,4 +144,4 @@ def make_agent(
         return make_gaussian_q(config, spec, parts)
     from iqlearn_jax.agents.sac import make_sac
 
-    return make_sac(config, spec, parts, anchored)
+    return make_sac(config, spec, parts, anchored, split)

@@ -1,7 +1,7 @@
 """Values that belong together on any task: a function changes the configuration it is given and returns it.
 
 The configurations that come with the library are made of these and of a task's sizes. `stable_sac` and
-`stable_q` are what they use for IQ-Learn online; docs/results/stability.md shows what each value is worth.
+`stable_q` are what they use for IQ-Learn online (`smooth_sac` from few rows); docs/results/stability.md shows what each value is worth.
 `paper_sac` is what the authors' code does.
 """
 
@@ -19,6 +19,24 @@ def stable_sac(config):
     config.regularize = "both"
     config.terminal = "bounded"
     config.clip_targets = True
+    return config
+
+
+def smooth_sac(config):
+    """IQ-Learn online with continuous actions from few rows: a split critic, whose reward is smooth between
+    learner and expert, and an actor near the demonstration, slowly moved. docs/research/12-a-smooth-reward.md
+    """
+    config = anchored(stable_sac(config))
+    config.split_critic = True
+    config.gradient_penalty = 20.0
+    config.temperature = 0.1
+    return config
+
+
+def anchored(config):
+    """An actor that is held near the demonstrated actions and moves slowly, for methods with a replay."""
+    config.anchor = 50.0
+    config.actor_lr = 5e-5
     return config
 
 

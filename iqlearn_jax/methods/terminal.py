@@ -34,9 +34,9 @@ def absorbing_entropy(learner: Learner):
     return state.temperature * (agent.max_entropy - entropy_floor(config, hparams))
 
 
-def absorbing_value(hparams, critic, entropy):
-    """V of the absorbing state, [] in reward units; θ = critic["absorbing"] is its reward."""
-    return (critic["absorbing"] + entropy) / (1.0 - hparams["gamma"])
+def absorbing_value(hparams, theta, entropy):
+    """V of the absorbing state, [] in reward units; θ is its reward, IQ-Learn's critic["absorbing"]."""
+    return (theta + entropy) / (1.0 - hparams["gamma"])
 
 
 def successor(treatment: str, hparams, rows: Transition, next_v, after_end=0.0, bound=None):
@@ -57,8 +57,8 @@ def successor(treatment: str, hparams, rows: Transition, next_v, after_end=0.0, 
 def tail(hparams, rows: Transition, critic, bootstrap, entropy) -> Tail:
     """The self-loop of the absorbing state, with the successor valued by `bootstrap` as everywhere."""
     gamma = hparams["gamma"]
-    value = absorbing_value(hparams, critic, entropy)
-    drop = value - gamma * absorbing_value(hparams, bootstrap, entropy)
+    value = absorbing_value(hparams, critic["absorbing"], entropy)
+    drop = value - gamma * absorbing_value(hparams, bootstrap["absorbing"], entropy)
     return Tail(reward=drop - entropy, drop=drop, weight=loop_weight(hparams, rows))
 
 

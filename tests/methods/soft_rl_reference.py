@@ -42,20 +42,24 @@ def row_by_row(table, rows, rewards, ends, absorbing):
     """(loss, gradient by the table, by θ) of the mean of (Q − r − γV')² (+ (θ − end)² at terminals).
 
     Args:
-      rewards, ends: [N] rewards of rows and after them; absorbing: whether θ/(1−γ) follows a terminal.
+      rewards: [N] of rows; ends: [N] after them, of which θ is learned, or [] where it is known: all values
+        are less by end/(1−γ) then.
+      absorbing: whether θ/(1−γ) follows a terminal.
     """
-    theta, count = 0.3, len(rewards)
+    known, count = np.ndim(ends) == 0, len(rewards)
+    theta, shift = (float(ends), ends / (1 - GAMMA)) if known and absorbing else (0.3, 0.0)
     loss, by_table, by_theta = 0.0, np.zeros_like(table), 0.0
     for s, a, after, ended, r, end in zip(
-        rows.obs, rows.action, rows.next_obs, rows.terminated, rewards, ends, strict=True
+        rows.obs, rows.action, rows.next_obs, rows.terminated, rewards, np.resize(ends, count), strict=True
     ):
         following = TAU * np.log(np.exp(table[after] / TAU).sum())
         if ended:
             following = theta / (1 - GAMMA) if absorbing else 0.0
-        gap = table[s, a] - r - GAMMA * following
+            following -= shift
+        gap = table[s, a] + shift - r - GAMMA * (following + shift)
         loss += gap**2 / count
         by_table[s, a] += 2 * gap / count
-        if ended and absorbing:
+        if ended and absorbing and not known:
             by_theta += 2 * (theta - end) / count
     return loss, by_table, by_theta
 
@@ -64,7 +68,7 @@ def check_update(made, hparams, state, table, batch, rewards, ends, absorbing):
     """One update's loss and gradients are the sums over both kinds of rows of `row_by_row`.
 
     Args:
-      rewards, ends: {"policy" or "expert": [N]} of the rows that the critic learns from.
+      rewards, ends: {"policy" or "expert": [N]} of the rows that the critic learns from, as `row_by_row`.
     """
     after, metrics = made.update(hparams, state, batch, jax.random.key(1))
     parts = [

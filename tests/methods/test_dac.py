@@ -66,7 +66,7 @@ def test_trained_log_odds_are_the_log_ratio_of_occupancies():
     np.testing.assert_allclose(actual, wanted, atol=0.03)
     assert np.abs(wanted).max() > 0.5
     share = np.log((30 / expert.obs.size) / (120 / policy.obs.size))
-    assert float(state.critic["absorbing"]) == pytest.approx(share, abs=0.05)
+    assert float(made.end_reward(hparams, state)) == pytest.approx(share, abs=0.05)
 
 
 CONTINUOUS = spec_of(obs_shape=(3,))
@@ -144,7 +144,7 @@ def test_the_critic_learns_from_the_learners_rows_and_the_discriminators_reward(
         odds = lambda logit: CLOSED[shape](1 / (1 + np.exp(-logit)))  # noqa: E731
         rows = batch.policy
         here = odds(weights[rows.obs] + weights[STATES + np.asarray(rows.action)] + bias)
-        end = np.full(5, odds(weights[-1] + bias))
+        end = odds(weights[-1] + bias)
         after = check_update(
             made, hparams, state, table, batch, {"policy": here}, {"policy": end}, treatment == "absorbing"
         )

@@ -108,7 +108,7 @@ def test_the_trained_reward_is_its_closed_form():
     actual = made.reward(hparams, state, rows_at(np.ones((STATES, ACTIONS), int)))
     np.testing.assert_allclose(actual, 1.2 * (p - q) / (p + q), atol=0.02)
     p, q = (e * loop / m for e, m in zip(ends, mass, strict=True))
-    assert float(state.critic["absorbing"]) == pytest.approx(1.2 * (p - q) / (p + q), abs=0.02)
+    assert float(made.end_reward(hparams, state)) == pytest.approx(1.2 * (p - q) / (p + q), abs=0.02)
 
 
 def optimum(transition, initial, expert, alpha):
@@ -201,7 +201,7 @@ def test_the_critic_learns_from_the_learners_rows_and_the_new_reward(treatment):
         weights, bias = np.float64(dense["kernel"])[:, 0], float(dense["bias"][0])
         rows = batch.policy
         rewards = {"policy": weights[rows.obs] + weights[STATES + np.asarray(rows.action)] + bias}
-        end = {"policy": np.full(5, weights[-1] + bias)}
+        end = {"policy": weights[-1] + bias}
         check_update(made, hparams, state, table, batch, rewards, end, treatment == "absorbing")
 
 

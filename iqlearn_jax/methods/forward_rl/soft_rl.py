@@ -1,12 +1,15 @@
 """One soft RL update on whatever rewards: plain RL, SQIL, AdRIL and DAC differ only in those.
 
 A terminal state is worth 0 (`config.terminal="zero"`) or what the absorbing state after it is worth
-("absorbing", Kostrikov et al. 2019, §4.2): θ/(1−γ), where θ = critic["absorbing"] follows the reward there.
-Rewards of 0 and more with "zero" make long episodes look good, negative ones short episodes.
+("absorbing", Kostrikov et al. 2019, §4.2): θ/(1−γ), θ being the reward there. Rewards of 0 and more with
+"zero" make long episodes look good, negative ones short episodes.
 
-Departure from DAC: the self-loop is not a row of the replay whose value is learned by bootstrapping. The
-state is one point, its value a closed form of θ, and the regression finds θ. There is no switch: both have
-the same fixed point.
+Departure from DAC: the self-loop is not a row of the replay whose value is learned by bootstrapping. Where
+the method knows θ, values are counted from the absorbing state's: an end is worth 0, rewards are r − θ. (By
+that constant no policy changes. But networks begin at 0, and with values as they are an end is worth −200 at
+once, of which the rest learns by and by: DAC on Hopper's 50 rows, anchored, had 1,026 after 20,000 updates
+in that way.) Where θ differs from row to row, its mean is regressed. No switch: all have the same fixed
+point.
 """
 
 import jax
@@ -37,7 +40,8 @@ def soft_rl_step(learner: Learner, rows, reward, key, weight=1.0, end_reward=Non
       rows: transitions [N]; the reward in them is not read.
       reward: [N] rewards to regress on.
       weight: [] or [N] of each squared error; their weighted mean is the loss.
-      end_reward: [] or [N] reward in the absorbing state after each row; None: terminals are worth 0.
+      end_reward: reward in the absorbing state: [] where it is known, [N] after each row, of which a mean is
+        learned; None: terminals are worth 0.
       expert: demonstrated transitions, near which an anchored actor stays.
     Returns:
       (state, metrics).
@@ -58,23 +62,26 @@ def bellman_loss(
 ) -> tuple[jax.Array, Metrics]:
     """E_w[(Q(s,a) − r − γV(s'))²], targets without gradient. Returns (loss [], metrics).
 
-    With `end_reward`, each terminal row adds (θ − end_reward)²: θ is the mean reward after terminals.
-    Arguments as `soft_rl_step`.
+    With an `end_reward` [] Q and V are counted from the absorbing state's value: rewards are r − end_reward,
+    V is 0 there. With an `end_reward` [N] each terminal row adds (θ − end_reward)², θ = critic["absorbing"]:
+    the mean reward after terminals. Arguments as `soft_rl_step`.
     """
     _, agent, hparams, state = learner
     next_v = agent.value(hparams, state, state.target_critic, rows.next_obs, key)
+    entropy, metrics, end_loss = terminal.absorbing_entropy(learner), {}, 0.0
     if end_reward is None:
         discount, next_v = terminal.successor("zero", hparams, rows, next_v)
+    elif jnp.ndim(end_reward) == 0:
+        discount, next_v = terminal.successor("zero", hparams, rows, next_v)
+        reward = reward - end_reward - entropy
+        metrics = {"rl/absorbing_reward": end_reward}
     else:
-        entropy = terminal.absorbing_entropy(learner)
-        after_end = terminal.absorbing_value(hparams, state.target_critic, entropy)
+        after_end = terminal.absorbing_value(hparams, state.target_critic["absorbing"], entropy)
         discount, next_v = terminal.successor("absorbing", hparams, rows, next_v, after_end)
-    target = reward + discount * next_v
+        gap = critic["absorbing"] - jax.lax.stop_gradient(end_reward)
+        end_loss = jnp.mean(weight * rows.terminated * jnp.square(gap))
+        metrics = {"rl/absorbing_reward": critic["absorbing"]}
+    target = jax.lax.stop_gradient(reward + discount * next_v)
     q = agent.q(hparams, critic, rows.obs, rows.action)
-    value = jnp.mean(weight * jnp.square(q - jax.lax.stop_gradient(target)))
-    metrics = {"rl/loss": value, "rl/q": jnp.mean(q)}
-    if end_reward is None:
-        return value, metrics
-    gap = critic["absorbing"] - jax.lax.stop_gradient(end_reward)
-    end_loss = jnp.mean(weight * rows.terminated * jnp.square(gap))
-    return value + end_loss, metrics | {"rl/absorbing_reward": critic["absorbing"]}
+    value = jnp.mean(weight * jnp.square(q - target))
+    return value + end_loss, metrics | {"rl/loss": value, "rl/q": jnp.mean(q)}

@@ -37,6 +37,19 @@ def value_bounds(config, agent, hparams, temperature):
     return lower * horizon, (upper + temperature * excess) * horizon
 
 
+def value_origin(config, hparams):
+    """What the critic's values are counted from, [] in reward units: with a split critic the least there is,
+    r_min/(1−γ), so that nothing is worth less than an end, which is 0; else 0.
+
+    A constant, by which no policy changes. But networks begin at 0, and counted from there an end is worth
+    −200 at once, of which the rest learns by and by.
+    """
+    if not config.split_critic:
+        return jnp.zeros(())
+    lower, _ = reward_bounds(config, hparams["alpha"])
+    return lower / (1.0 - hparams["gamma"])
+
+
 def end_reward(learner: Learner, as_expert: bool):
     """(1−γ)V after an end, [] in reward units: a bound, or θ + τH of the absorbing state."""
     config, _, hparams, state = learner

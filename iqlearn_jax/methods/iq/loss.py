@@ -15,7 +15,7 @@ from iqlearn_jax.agents.common import Learner, bootstrap_critic
 from iqlearn_jax.config.values import values_of
 from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.batches import with_next_rows
-from iqlearn_jax.methods.iq.bounds import reward_bounds, value_bounds
+from iqlearn_jax.methods.iq.bounds import reward_bounds, value_bounds, value_origin
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES, domain_penalty, guarded_phi
 from iqlearn_jax.ops.iq.objectives import (
     difference_value_term,
@@ -39,7 +39,7 @@ class Rewards(NamedTuple):
     reward: jax.Array  # [E, N] Q(s,a) − discount·V(s')
     q: jax.Array  # [E, N]
     v: jax.Array  # [N] V(s)
-    next_v: jax.Array  # [N] V(s'), terminals treated
+    next_v: jax.Array  # [N] V(s'), terminals treated; all three counted from `bounds.value_origin`
     discount: jax.Array  # [N] or []
     expert: jax.Array  # [N] 1 for the expert's rows, else 0
 
@@ -64,16 +64,18 @@ def reward_eq11(learner: Learner, critic, bootstrap, rows, expert, key) -> Rewar
     if without_actions(config):
         q = jnp.where(expert > 0, agent.expected_q(hparams, state, critic, rows.obs, expected_key), q)
     next_v = agent.value(hparams, state, bootstrap, rows.next_obs, next_key)
-    bounds = value_bounds(config, agent, hparams, state.temperature)
+    origin = value_origin(config, hparams)
+    bounds = tuple(x - origin for x in value_bounds(config, agent, hparams, state.temperature))
     if config.terminal == "bounded":
         lower, upper = reward_bounds(config, hparams["alpha"])
-        after_end = jnp.where(expert > 0, upper, lower) / (1.0 - hparams["gamma"])
+        after_end = jnp.where(expert > 0, upper, lower) / (1.0 - hparams["gamma"]) - origin
     else:
-        after_end = terminal.absorbing_value(hparams, bootstrap, terminal.absorbing_entropy(learner))
+        after_end = terminal.absorbing_value(hparams, bootstrap["absorbing"], terminal.absorbing_entropy(learner))
     discount, next_v = terminal.successor(
         config.terminal, hparams, rows, next_v, after_end, bounds if config.clip_targets else None
     )
-    return Rewards(inverse_bellman(q, next_v, discount), q, v, next_v, discount, expert)
+    reward = inverse_bellman(q, next_v, discount) + (1.0 - hparams["gamma"]) * origin
+    return Rewards(reward, q, v, next_v, discount, expert)
 
 
 def loss_eq9(phi: Phi, sample: Rewards, v0: jax.Array, gamma) -> tuple[jax.Array, jax.Array]:
@@ -125,16 +127,37 @@ def critic_loss(learner: Learner, critic, batch, key) -> tuple[jax.Array, dict[s
     bootstrap = bootstrap_critic(config, state, critic)
     sample = reward_eq11(learner, critic, bootstrap, rows, expert, reward_key)
     end = self_loop(learner, critic, bootstrap, rows)
-    loss, value_term = objective(learner, critic, batch.initial, sample, end, initial_key)
+    judged = own_rewards(learner, critic, rows, sample) if config.split_critic else sample
+    loss, value_term = objective(learner, critic, batch.initial, judged, end, initial_key)
     if config.next_actions:
         loss -= next_rows_gain(learner, critic, batch, sample, jax.random.fold_in(key, 3))
-    penalty = penalties(learner, critic, batch, sample, end, penalty_key)
-    metrics = diagnostics(sample, loss, value_term, learner_rows=batch.policy is not None) | {
+    penalty = penalties(learner, critic, batch, judged, end, penalty_key)
+    shown = judged._replace(q=sample.q, next_v=sample.next_v)
+    metrics = diagnostics(shown, loss, value_term, learner_rows=batch.policy is not None) | {
         "iq/absorbing_reward": critic["absorbing"],
         "iq/end_rate": jnp.mean(rows.terminated.astype(jnp.float32)),  # of the batch's rows
         "iq/penalty": penalty,
     }
+    if config.split_critic:
+        metrics["iq/future_loss"] = future_loss(sample, judged)
+        penalty += metrics["iq/future_loss"]
     return loss + penalty, metrics
+
+
+def own_rewards(learner: Learner, critic, rows, sample: Rewards) -> Rewards:
+    """The rows' rewards as a split critic holds them, r(s,a) itself, in the place of Q(s,a) − γV(s')."""
+    _, agent, hparams, _ = learner
+    own = agent.reward_of_input(hparams, critic, agent.preprocess(hparams, rows.obs), rows.action)[None]
+    return sample._replace(reward=own, q=own, next_v=jnp.zeros_like(sample.next_v))
+
+
+def future_loss(sample: Rewards, own: Rewards) -> jax.Array:
+    """Σ_e E[(f_e(s,a) − γV(s'))²], [], of a split critic, both kinds of rows half and half.
+
+    It is the square of Q − γV' − r, in which r cancels: only f learns by it.
+    """
+    weight = jnp.broadcast_to(half_and_half(sample.expert), sample.reward.shape)
+    return sample.reward.shape[0] * weighted_mean(jnp.square(sample.reward - own.reward), weight)
 
 
 def objective(learner: Learner, critic, initial, sample: Rewards, end: terminal.Tail, key):
@@ -224,23 +247,30 @@ def with_drawn_actions(learner: Learner, batch, key):
 
 
 def lipschitz_penalty(learner: Learner, critic, batch, key) -> jax.Array:
-    """E[(‖∇Q‖ − α)²] over network inputs (standardised obs, and the action if continuous), between expert
-    and policy samples; offline between pairs of expert samples. [] (Gulrajani et al. 2017; paper, §5.3)
+    """E[(‖∇Q‖ − α)²] over network inputs (standardised obs, and in half-widths of its box the action if
+    continuous), between expert and policy samples; offline between pairs of expert samples. [] (Gulrajani et al. 2017; paper, §5.3)
+
+    Of a split critic E[(‖∇r‖ − 2α)²]: there are 8α from the least reward to the largest, and they are not to
+    lie closer than four standard deviations of the inputs.
     """
-    _, agent, hparams, _ = learner
+    config, agent, hparams, _ = learner
     shuffle_key, mix_key = jax.random.split(key)
 
+    half = agent.half_width
+
     def inputs(rows):
-        return agent.preprocess(hparams, rows.obs), rows.action
+        return agent.preprocess(hparams, rows.obs), rows.action if half is None else rows.action / half
 
     def q(point):
         obs, action = jax.tree.map(lambda x: x[None], point)
-        return jnp.mean(agent.q_of_input(hparams, critic, obs, action))
+        fn = agent.reward_of_input if config.split_critic else agent.q_of_input
+        return jnp.mean(fn(hparams, critic, obs, action if half is None else action * half))
 
     expert = inputs(batch.expert)
     order = jax.random.permutation(shuffle_key, batch.expert.reward.shape[0])
     other = jax.tree.map(lambda x: x[order], expert) if batch.policy is None else inputs(batch.policy)
-    return gradient_penalty(q, expert, other, mix_key, target=hparams["alpha"])
+    target = 2.0 * hparams["alpha"] if config.split_critic else hparams["alpha"]
+    return gradient_penalty(q, expert, other, mix_key, target=target)
 
 
 def diagnostics(sample: Rewards, loss, value_term, learner_rows: bool) -> dict[str, jax.Array]:

@@ -35,9 +35,9 @@ from iqlearn_jax.agents.common import (
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.config.schema import FEEDS, ONLINE
 from iqlearn_jax.config.values import require, values_of
-from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward
+from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward, value_origin
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring
-from iqlearn_jax.methods.iq.loss import critic_loss, reward_eq11
+from iqlearn_jax.methods.iq.loss import critic_loss, own_rewards, reward_eq11
 from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry, quadratic
 from iqlearn_jax.methods.rollouts import PASSES, in_passes
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
@@ -46,7 +46,7 @@ from iqlearn_jax.types import join
 KEYS = DEMOS | AGENT_KEYS | POLICY_KEYS | {
     "divergence", "alpha", "phi_slope", "gradient_penalty", "regularize", "value_term", "gamma", "terminal",
     "absorbing_entropy", "clip_targets", "next_actions", "state_only", "infer_actions", "discriminator_lr",
-    "anchor", "data.path",
+    "split_critic", "anchor", "data.path",
 } | PASSES  # fmt: skip
 
 
@@ -63,7 +63,7 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         "config.absorbing_entropy gives the absorbing state the largest entropy that V may hold, and with "
         "policy class 'gaussian_q' V holds none but of widths; set --config.absorbing_entropy=False",
     )
-    agent = make_agent(config, spec, parts, policy_class(config), anchored(config))
+    agent = make_agent(config, spec, parts, policy_class(config), anchored(config), config.split_critic)
     as_expert = config.feed == "demos" or config.state_only  # decides the sign after a bounded terminal
 
     def update(hparams, state, batch, key):
@@ -82,10 +82,12 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         expert = jnp.full(transition.reward.shape, float(as_expert))
         learner = Learner(config, agent, hparams, state)
         sample = reward_eq11(learner, state.critic, state.critic, transition, expert, key)
+        if config.split_critic:
+            sample = own_rewards(learner, state.critic, transition, sample)
         return jnp.mean(sample.reward, axis=0)
 
     def value(hparams, state, obs, key):
-        return agent.value(hparams, state, state.critic, obs, key)
+        return agent.value(hparams, state, state.critic, obs, key) + value_origin(config, hparams)
 
     def after_end(hparams, state):
         return end_reward(Learner(config, agent, hparams, state), as_expert)
@@ -134,6 +136,18 @@ def check(config) -> None:
         "config.next_actions needs a value term over the expert's rows, where V(s'') cancels, and their "
         f"actions, but config.value_term is '{term}' and config.state_only {config.state_only}; set "
         "--config.value_term=expert and --config.state_only=False, or --config.next_actions=False",
+    )
+    require(
+        not config.split_critic or (term == "policy" and config.terminal == "bounded"),
+        "config.split_critic counts values from the least that an end can be worth, and its reward is judged "
+        f"on the learner's own rows, but config.terminal is '{config.terminal}' and config.value_term "
+        f"'{term}'; set --config.terminal=bounded and --config.value_term=policy, or "
+        "--config.split_critic=False",
+    )
+    require(
+        not config.split_critic or not config.state_only or config.infer_actions,
+        "config.split_critic has a reward of (s, a), but config.state_only is True; set "
+        "--config.split_critic=False, or --config.infer_actions=True",
     )
     require(
         config.terminal != "bounded" or are_bounded(config),

@@ -168,7 +168,7 @@ def ratios(game: Game, critic, actor, rows, key) -> Ratios:
     config, players, hparams, state = game
     nu = players.agent.q(hparams, critic, rows.obs, rows.action)[0]
     next_v = players.expected(hparams, state, critic, actor, rows.next_obs, key)
-    after_end = terminal.absorbing_value(hparams, critic, 0.0)
+    after_end = terminal.absorbing_value(hparams, critic["absorbing"], 0.0)
     discount, next_v = terminal.successor(config.terminal, hparams, rows, next_v, after_end)
     loop = terminal.tail(hparams, rows, critic, critic, 0.0)
     end = loop.reward if config.terminal == "absorbing" else jnp.zeros(())
