@@ -105,7 +105,7 @@ class Agent(NamedTuple):
       optimizer: gives the directions of its networks' steps.
       half_width: [A] half-widths of the box of continuous actions, None where they are discrete.
       reward_of_input: (hparams, critic, network input, action) -> r(s,a) [B], the part of a split critic
-        (`agents.sac`) that is the reward; None elsewhere.
+        (`make_sac`) that is the reward; None elsewhere.
     """
 
     init: Callable
@@ -156,14 +156,13 @@ def make_preprocess(spec: EnvSpec) -> Callable[[Hparams, jax.Array], jax.Array]:
 
 def make_q_network(config, spec: EnvSpec, outputs: int, **more):
     """The network with that many outputs that fits the observations; `more` as `QNetwork`."""
-    return QNetwork(
-        num_actions=outputs,
-        hidden=tuple(config.hidden),
-        image=len(spec.obs_shape) == 3,
-        num_states=spec.mdp.transition.shape[0] if spec.obs_shape == () else None,
-        layer_norm=config.layer_norm,
-        **more,
-    )
+    standard = {
+        "hidden": tuple(config.hidden),
+        "image": len(spec.obs_shape) == 3,
+        "num_states": spec.mdp.transition.shape[0] if spec.obs_shape == () else None,
+        "layer_norm": config.layer_norm,
+    }
+    return QNetwork(num_actions=outputs, **standard | more)
 
 
 def standardised(hparams: Hparams, obs: jax.Array) -> jax.Array:

@@ -29,21 +29,32 @@ def make_network(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Ensemb
     return Ensemble(member, config.critics)
 
 
-def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
-    """Soft Q-learning as a record of pure functions (see `Agent`)."""
+def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, split: bool = False) -> Agent:
+    """Soft Q-learning as a record of pure functions (see `Agent`); `split` as `agents.sac.make_sac`."""
     network = make_network(config, spec, parts)
+    reward_net = make_q_network(config, spec, spec.num_actions, layer_norm=False)
     preprocess = make_preprocess(spec)
 
     def init(key, hparams):
-        obs = jnp.zeros((1, *spec.obs_shape), spec.obs_dtype)
-        params = network.init(key, preprocess(hparams, obs))
+        x = preprocess(hparams, jnp.zeros((1, *spec.obs_shape), spec.obs_dtype))
+        params = network.init(key, x)
+        if split:
+            params = {"reward": reward_net.init(jax.random.fold_in(key, 1), x), "future": params}
         return initial_state(params, {}, hparams, parts.optimizer)
 
-    def all_q(hparams, critic, obs):  # [E, B, A]
-        return network.apply(critic["net"], preprocess(hparams, obs))
+    def table_of(critic, x):  # [E, B, A]
+        if not split:
+            return network.apply(critic["net"], x)
+        return reward_net.apply(critic["net"]["reward"], x) + network.apply(critic["net"]["future"], x)
+
+    def all_q(hparams, critic, obs):
+        return table_of(critic, preprocess(hparams, obs))
 
     def q_of_input(hparams, critic, x, action):
-        return _taken(network.apply(critic["net"], x), action)
+        return _taken(table_of(critic, x), action)
+
+    def reward_of_input(hparams, critic, x, action):
+        return _taken(reward_net.apply(critic["net"]["reward"], x), action)
 
     def q(hparams, critic, obs, action):
         return q_of_input(hparams, critic, preprocess(hparams, obs), action)
@@ -88,6 +99,7 @@ def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Agent:
         act=act,
         max_entropy=float(np.log(spec.num_actions)),
         optimizer=parts.optimizer,
+        reward_of_input=reward_of_input if split else None,
     )
 
 
@@ -116,7 +128,7 @@ def make_agent(
     Args:
       policy_class: "gaussian_q" or "sac".
       anchored: whether the actor stays near the expert's actions; split: whether the critic is a sum of its
-        reward and what follows (`agents.sac`).
+        reward and what follows (`agents.sac`), which that of "gaussian_q" is not.
     Raises:
       InputError: observations for which there is no network, `excess_entropy` under a fixed temperature.
     """
@@ -131,13 +143,8 @@ def make_agent(
             f"config.anchor is {config.anchor}; it holds an actor near the expert's actions, but here the "
             "policy is read off Q; set --config.anchor=0"
         )
-    if split and (spec.discrete or policy_class == "gaussian_q"):
-        raise InputError(
-            "config.split_critic is True, which SAC's critics of continuous actions can be, but here the "
-            "policy is read off Q; set --config.split_critic=False"
-        )
     if spec.discrete:
-        return make_soft_q(config, spec, parts)
+        return make_soft_q(config, spec, parts, split)
     if policy_class == "gaussian_q":
         from iqlearn_jax.agents.gaussian_q import make_gaussian_q
 

@@ -92,7 +92,7 @@ KEYS: dict[str, Key] = {
     "clip_targets": _static(False, "next values clipped to the range that the divergence allows"),
     "state_only": _static(False, "demonstrations without actions"),
     "infer_actions": _static(False, "state_only: actions from an inverse model instead of the policy"),
-    "split_critic": _static(False, "online, continuous actions: Q is the sum of its reward, whose slope gradient_penalty bounds, and of what follows"),
+    "split_critic": _static(False, "online: Q is the sum of its reward, whose slope gradient_penalty bounds, and of what follows"),
     "next_actions": _static(False, "learn from what the expert did next as well; value_term expert only"),
     "alpha": _traced(0.5, "weight of the divergence: χ²'s α, TV's R, W1's K; |r| ≤ 4α in max_entropy_deep", TINY),
     "phi_slope": _traced(100.0, "slope of φ at which it continues as a straight line; the paper's φ: 1e8", 1.0, 1e12),

@@ -30,56 +30,74 @@ def following(obs):
     return 3.0 + obs.sum(axis=-1)
 
 
-def reference(batch, weights):
+def outputs(spec, weights, rows):
+    """A linear network's value of each row [N], and the length of its slope [N].
+
+    Args:
+      weights: [6] of (observation, action in half-widths of the box, 1), or [4, A] of (observation, 1).
+    """
+    if spec.discrete:
+        taken = weights[:, rows.action].T
+        return (rows.obs * taken[:, :-1]).sum(-1) + taken[:, -1], np.linalg.norm(taken[:, :-1], axis=-1)
+    inputs = np.concatenate([rows.obs, (rows.action - MIDDLE) / HALF, np.ones((len(rows.obs), 1))], -1)
+    return inputs @ weights, np.full(len(inputs), np.linalg.norm(weights[:-1]))
+
+
+def reference(spec, batch, weights):
     """−J of the rewards, χ² over both kinds, the slopes' penalty and E[(f_e − γV' + r_min)²], in NumPy.
 
     Args:
-      weights: [E + 1, 6] of the reward (first) and of each f_e, all linear with a bias.
+      weights: [E + 1, ...] of the reward (first) and of each f_e, as in `outputs`.
     """
     own, squares = {}, {}
     for kind, rows in (("expert", batch.expert), ("policy", batch.policy)):
-        inputs = np.concatenate([rows.obs, (rows.action - MIDDLE) / HALF, np.ones((len(rows.obs), 1))], -1)
+        rows = jax.tree.map(np.asarray, rows)
         end = 8 * ALPHA / (1 - GAMMA) if kind == "expert" else 0.0  # of ±4α/(1−γ), counted from the lower
         after = np.where(rows.terminated, end, following(rows.next_obs))
-        own[kind] = inputs @ weights[0]
-        futures = inputs @ weights[1:].T
-        squares[kind] = np.mean((futures - GAMMA * after[:, None] - 4 * ALPHA) ** 2, axis=0).sum()
+        own[kind], slopes = outputs(spec, weights[0], rows)
+        futures = np.stack([outputs(spec, one, rows)[0] for one in weights[1:]])
+        squares[kind] = np.mean((futures - GAMMA * after - 4 * ALPHA) ** 2, axis=1).sum()
     chi2 = sum(np.mean(r**2) for r in own.values()) / 2 / (4 * ALPHA)
-    slope = WEIGHT * (np.linalg.norm(weights[0, :-1]) - 2 * ALPHA) ** 2
-    return own["policy"].mean() - own["expert"].mean() + chi2 + slope + sum(squares.values()) / 2
+    penalty = WEIGHT * np.mean((slopes - 2 * ALPHA) ** 2)
+    return own["policy"].mean() - own["expert"].mean() + chi2 + penalty + sum(squares.values()) / 2
 
 
-def linear(params, weights):
-    """A network without hidden layers that has the weights [..., 6]."""
-    kernel, bias = weights[..., :-1, None], weights[..., -1:]
-    assert jax.tree.map(jnp.shape, params)["params"]["Dense_0"]["bias"] == bias.shape
-    return {"params": {"Dense_0": {"kernel": kernel, "bias": bias}}}
+def linear(weights, batched):
+    """Parameters of a network without hidden layers that has the weights."""
+    weights = weights if batched else weights[None]
+    weights = weights if weights.ndim == 3 else weights[..., None]
+    dense = {"kernel": weights[:, :-1], "bias": weights[:, -1]}
+    return {"params": {"Dense_0": dense if batched else jax.tree.map(lambda x: x[0], dense)}}
 
 
 @pytest.mark.parametrize("critics", [1, 2])
-def test_loss_and_gradient_are_the_references(critics):
+@pytest.mark.parametrize("spec", [SPEC, spec_of(num_actions=3)], ids=["continuous", "discrete"])
+def test_loss_and_gradient_are_the_references(spec, critics):
     """Of the gradient, too: f learns nothing from J, r nothing from what follows."""
     with jax.enable_x64(True):
         config = configure(hidden=(), critics=critics, gradient_penalty=WEIGHT, **ONLINE)
-        agent = make_agent(config, SPEC, policy_class="sac", split=True)
+        agent = make_agent(config, spec, policy_class="sac", split=True)
         agent = agent._replace(value=lambda hparams, state, critic, obs, key: following(obs))
-        hparams = hyper(config, SPEC, jnp.float64)
+        hparams = hyper(config, spec, jnp.float64)
         state = agent.init(jax.random.key(0), hparams)
-        policy, expert = (random_rows(SPEC, size, size, 0.4) for size in (6, 6))
+        policy, expert = (random_rows(spec, 6, seed, 0.4) for seed in (6, 7))
+        if spec.discrete:  # so that no interpolated point takes another action
+            policy = policy.replace(action=expert.action)
         batch = jax.tree.map(jnp.asarray, Batch(policy=policy, expert=expert, initial=expert.obs))
 
         def loss(weights):
-            nets = state.critic["net"]
-            future = linear(nets["future"], weights[1:])
-            net = {"reward": linear(nets["reward"], weights[0]), "future": future}
+            net = {"reward": linear(weights[0], False), "future": linear(weights[1:], True)}
+            assert jax.tree.map(jnp.shape, net) == jax.tree.map(jnp.shape, state.critic["net"])
             learner = Learner(config, agent, hparams, state)
             return critic_loss(learner, state.critic | {"net": net}, batch, jax.random.key(1))[0]
 
-        weights = np.random.default_rng(0).normal(size=(critics + 1, 6))
+        shape = (critics + 1, 4, 3) if spec.discrete else (critics + 1, 6)
+        weights = np.random.default_rng(0).normal(size=shape)
         value, slope = jax.value_and_grad(loss)(jnp.asarray(weights))
     assert policy.terminated.any() and expert.terminated.any() and not policy.terminated.all()
-    np.testing.assert_allclose(value, reference(batch, weights), rtol=1e-6)
-    np.testing.assert_allclose(slope, gradient(partial(reference, batch), weights), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(value, reference(spec, batch, weights), rtol=1e-6)
+    wanted = gradient(partial(reference, spec, batch), weights)
+    np.testing.assert_allclose(slope, wanted, rtol=1e-4, atol=1e-5)
 
 
 def repeated(obs, next_obs, ended):
@@ -137,14 +155,9 @@ def test_rewards_are_the_closed_form_and_values_follow():
         ({"terminal": "zero"}, "config.terminal is 'zero'.*--config.terminal=bounded"),
         ({"value_term": "mixture"}, "'mixture'; set.*--config.value_term=policy"),
         ({"state_only": True}, "reward of .s, a..*--config.infer_actions=True"),
-        ({"policy_class": "gaussian_q"}, "read off Q; set --config.split_critic=False"),
+        ({"policy_class": "gaussian_q"}, "a parabola; set --config.policy_class=sac"),
     ],
 )
 def test_refused(changes, message):
     with pytest.raises(InputError, match=message):
         make_method(configure(**ONLINE | changes), SPEC)
-
-
-def test_discrete_actions_are_refused():
-    with pytest.raises(InputError, match="read off Q; set --config.split_critic=False"):
-        make_method(configure(**ONLINE), spec_of(num_actions=3))

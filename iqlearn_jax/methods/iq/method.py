@@ -145,6 +145,11 @@ def check(config) -> None:
         "--config.split_critic=False",
     )
     require(
+        not config.split_critic or config.policy_class != "gaussian_q",
+        "config.split_critic needs a critic of (s, a), but config.policy_class is 'gaussian_q', which is a "
+        "parabola; set --config.policy_class=sac, or --config.split_critic=False",
+    )
+    require(
         not config.split_critic or not config.state_only or config.infer_actions,
         "config.split_critic has a reward of (s, a), but config.state_only is True; set "
         "--config.split_critic=False, or --config.infer_actions=True",
