@@ -104,8 +104,6 @@ class Agent(NamedTuple):
         box, or that of a Gaussian in units of its own volume (`agents.gaussian_q`).
       optimizer: gives the directions of its networks' steps.
       half_width: [A] half-widths of the box of continuous actions, None where they are discrete.
-      reward_of_input: (hparams, critic, network input, action) -> r(s,a) [B], the part of a split critic
-        (`make_sac`) that is the reward; None elsewhere.
     """
 
     init: Callable
@@ -122,7 +120,6 @@ class Agent(NamedTuple):
     max_entropy: float
     optimizer: optax.GradientTransformation
     half_width: np.ndarray | None = None
-    reward_of_input: Callable | None = None
 
 
 class Learner(NamedTuple):
@@ -237,6 +234,11 @@ def replaced_if_due(config, critic, target, step):
     """The target after update number `step`: the critic at each `target_period`-th, else the old target."""
     due = step % config.target_period == 0
     return jax.tree.map(lambda new, old: jnp.where(due, new, old), critic, target)
+
+
+def reward_part(critic):
+    """The critic that is the reward alone of one that is split (`nets.Split`): its Q [1, B] is r(s,a)."""
+    return {"net": {"reward": critic["net"]["reward"]}}
 
 
 def bootstrap_critic(config, state: AgentState, critic):

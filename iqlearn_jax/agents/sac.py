@@ -18,7 +18,7 @@ from iqlearn_jax.agents.common import (
     make_preprocess,
     temperature_step,
 )
-from iqlearn_jax.nets import Actor, Critic, Ensemble, tanh_gaussian
+from iqlearn_jax.nets import Actor, Critic, Ensemble, Split, tanh_gaussian
 from iqlearn_jax.types import EnvSpec
 
 
@@ -43,13 +43,12 @@ def make_sac(
     of imitation here has it; `config.anchor=0` is theirs.
 
     If `split`, Q_e(s,a) = r(s,a) + f_e(s,a): a reward of its own, which all critics share, and what follows.
-    The critic's parameters are {"reward": ..., "future": those of the ensemble} then.
     """
     low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)
     sizes: dict[str, Any] = {"hidden": tuple(config.hidden), "image": len(spec.obs_shape) == 3}
     member = Critic(layer_norm=config.layer_norm, **sizes) if parts.critic is None else parts.critic
-    critic_net = Ensemble(member, config.critics)
-    reward_net = Critic(**sizes)
+    ensemble = Ensemble(member, config.critics)
+    critic_net = Split(Critic(**sizes), ensemble) if split else ensemble
     actor_net = Actor(action_dim=low.size, **sizes) if parts.actor is None else parts.actor
     preprocess = make_preprocess(spec)
     middle, half = box(spec)
@@ -57,21 +56,11 @@ def make_sac(
     def init(key, hparams):
         critic_key, actor_key = jax.random.split(key)
         obs = preprocess(hparams, jnp.zeros((1, *spec.obs_shape), spec.obs_dtype))
-        action = jnp.zeros((1, low.size))
-        critic = critic_net.init(critic_key, obs, action)
-        if split:
-            reward = reward_net.init(jax.random.fold_in(critic_key, 1), obs, action)
-            critic = {"reward": reward, "future": critic}
+        critic = critic_net.init(critic_key, obs, jnp.zeros((1, low.size)))
         return initial_state(critic, actor_net.init(actor_key, obs), hparams, parts.optimizer)
 
-    def reward_of_input(hparams, critic, x, action):
-        return reward_net.apply(critic["net"]["reward"], x, (action - middle) / half)
-
     def q_of_input(hparams, critic, x, action):
-        if not split:
-            return critic_net.apply(critic["net"], x, (action - middle) / half)
-        future = critic_net.apply(critic["net"]["future"], x, (action - middle) / half)
-        return reward_of_input(hparams, critic, x, action) + future
+        return critic_net.apply(critic["net"], x, (action - middle) / half)
 
     def q(hparams, critic, obs, action):
         return q_of_input(hparams, critic, preprocess(hparams, obs), action)
@@ -126,5 +115,4 @@ def make_sac(
         max_entropy=float(np.sum(np.log(high - low))),
         optimizer=parts.optimizer,
         half_width=half,
-        reward_of_input=reward_of_input if split else None,
     )

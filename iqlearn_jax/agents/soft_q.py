@@ -17,44 +17,38 @@ from iqlearn_jax.agents.common import (
     temperature_step,
 )
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.nets import Ensemble
+from iqlearn_jax.nets import Ensemble, Split
 from iqlearn_jax.ops.iq.objectives import expected_q as mean_of_q
 from iqlearn_jax.ops.iq.soft import entropy, log_policy, soft_value
 from iqlearn_jax.types import EnvSpec
 
 
-def make_network(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Ensemble:
-    """The Q-network that fits the observations, or the one that was given, `config.critics` side by side."""
+def make_network(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, split: bool = False):
+    """The Q-network that fits the observations, or the one that was given, `config.critics` side by side; if
+    `split`, beside a reward that they share.
+    """
     member = make_q_network(config, spec, spec.num_actions) if parts.critic is None else parts.critic
-    return Ensemble(member, config.critics)
+    ensemble = Ensemble(member, config.critics)
+    if not split:
+        return ensemble
+    return Split(make_q_network(config, spec, spec.num_actions, layer_norm=False), ensemble)
 
 
 def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, split: bool = False) -> Agent:
     """Soft Q-learning as a record of pure functions (see `Agent`); `split` as `agents.sac.make_sac`."""
-    network = make_network(config, spec, parts)
-    reward_net = make_q_network(config, spec, spec.num_actions, layer_norm=False)
+    network = make_network(config, spec, parts, split)
     preprocess = make_preprocess(spec)
 
     def init(key, hparams):
-        x = preprocess(hparams, jnp.zeros((1, *spec.obs_shape), spec.obs_dtype))
-        params = network.init(key, x)
-        if split:
-            params = {"reward": reward_net.init(jax.random.fold_in(key, 1), x), "future": params}
+        obs = jnp.zeros((1, *spec.obs_shape), spec.obs_dtype)
+        params = network.init(key, preprocess(hparams, obs))
         return initial_state(params, {}, hparams, parts.optimizer)
 
-    def table_of(critic, x):  # [E, B, A]
-        if not split:
-            return network.apply(critic["net"], x)
-        return reward_net.apply(critic["net"]["reward"], x) + network.apply(critic["net"]["future"], x)
-
-    def all_q(hparams, critic, obs):
-        return table_of(critic, preprocess(hparams, obs))
+    def all_q(hparams, critic, obs):  # [E, B, A]
+        return network.apply(critic["net"], preprocess(hparams, obs))
 
     def q_of_input(hparams, critic, x, action):
-        return _taken(table_of(critic, x), action)
-
-    def reward_of_input(hparams, critic, x, action):
-        return _taken(reward_net.apply(critic["net"]["reward"], x), action)
+        return _taken(network.apply(critic["net"], x), action)
 
     def q(hparams, critic, obs, action):
         return q_of_input(hparams, critic, preprocess(hparams, obs), action)
@@ -99,7 +93,6 @@ def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, split: boo
         act=act,
         max_entropy=float(np.log(spec.num_actions)),
         optimizer=parts.optimizer,
-        reward_of_input=reward_of_input if split else None,
     )
 
 

@@ -1,8 +1,8 @@
 """Values that belong together on any task: a function changes the configuration it is given and returns it.
 
 The configurations that come with the library are made of these and of a task's sizes. `stable_sac` and
-`stable_q` are what they use for IQ-Learn online (`smooth_sac` from few rows); docs/results/stability.md shows what each value is worth.
-`paper_sac` is what the authors' code does.
+`stable_q` are what they use for IQ-Learn online, `smooth_sac` from few rows; docs/results/stability.md shows
+what each value is worth. `paper_sac` is what the authors' code does.
 """
 
 

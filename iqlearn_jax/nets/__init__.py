@@ -7,7 +7,17 @@ from iqlearn_jax.nets.networks import (
     Network,
     QNetwork,
     QuadraticCritic,
+    Split,
     TransitionEncoder,
 )
 
-__all__ = ["Actor", "Critic", "Ensemble", "Network", "QNetwork", "QuadraticCritic", "TransitionEncoder"]
+__all__ = [
+    "Actor",
+    "Critic",
+    "Ensemble",
+    "Network",
+    "QNetwork",
+    "QuadraticCritic",
+    "Split",
+    "TransitionEncoder",
+]

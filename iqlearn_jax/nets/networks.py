@@ -226,3 +226,25 @@ class Ensemble(NamedTuple):
         members = (jax.tree.map(itemgetter(i), params) for i in range(self.size))
         outputs: list[Any] = [self.member.apply(member, *inputs) for member in members]
         return jnp.stack(outputs)
+
+
+class Split(NamedTuple):
+    """An ensemble whose members share a part of their outputs: the sum of a reward and of what follows.
+
+    Parameters are {"reward": the shared ones, "future": the ensemble's}.
+    """
+
+    reward: Network | nn.Module
+    future: Ensemble
+
+    def init(self, key: jax.Array, *inputs: jax.Array) -> Any:
+        """Parameters of both."""
+        reward = self.reward.init(jax.random.fold_in(key, 1), *inputs)
+        return {"reward": reward, "future": self.future.init(key, *inputs)}
+
+    def apply(self, params: Any, *inputs: jax.Array) -> jax.Array:
+        """Outputs of all members, [size, ...]; of parameters without "future" the reward, [1, ...]."""
+        output: Any = self.reward.apply(params["reward"], *inputs)
+        if "future" not in params:
+            return output[None]
+        return output + self.future.apply(params["future"], *inputs)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import Learner, bootstrap_critic
+from iqlearn_jax.agents.common import Learner, bootstrap_critic, reward_part
 from iqlearn_jax.config.values import values_of
 from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.batches import with_next_rows
@@ -70,7 +70,9 @@ def reward_eq11(learner: Learner, critic, bootstrap, rows, expert, key) -> Rewar
         lower, upper = reward_bounds(config, hparams["alpha"])
         after_end = jnp.where(expert > 0, upper, lower) / (1.0 - hparams["gamma"]) - origin
     else:
-        after_end = terminal.absorbing_value(hparams, bootstrap["absorbing"], terminal.absorbing_entropy(learner))
+        after_end = terminal.absorbing_value(
+            hparams, bootstrap["absorbing"], terminal.absorbing_entropy(learner)
+        )
     discount, next_v = terminal.successor(
         config.terminal, hparams, rows, next_v, after_end, bounds if config.clip_targets else None
     )
@@ -121,7 +123,7 @@ def _loss(phi: Phi, sample: Rewards, value_term: jax.Array) -> tuple[jax.Array, 
 
 def critic_loss(learner: Learner, critic, batch, key) -> tuple[jax.Array, dict[str, jax.Array]]:
     """−J(Q) on a batch, with the penalties that its divergence asks for. Returns (loss [], metrics)."""
-    config, _, _, state = learner
+    config, _, hparams, state = learner
     reward_key, initial_key, penalty_key = jax.random.split(key, 3)
     rows, expert = join(batch)
     bootstrap = bootstrap_critic(config, state, critic)
@@ -132,7 +134,8 @@ def critic_loss(learner: Learner, critic, batch, key) -> tuple[jax.Array, dict[s
     if config.next_actions:
         loss -= next_rows_gain(learner, critic, batch, sample, jax.random.fold_in(key, 3))
     penalty = penalties(learner, critic, batch, judged, end, penalty_key)
-    shown = judged._replace(q=sample.q, next_v=sample.next_v)
+    origin = value_origin(config, hparams)
+    shown = judged._replace(q=sample.q + origin, next_v=sample.next_v + origin)
     metrics = diagnostics(shown, loss, value_term, learner_rows=batch.policy is not None) | {
         "iq/absorbing_reward": critic["absorbing"],
         "iq/end_rate": jnp.mean(rows.terminated.astype(jnp.float32)),  # of the batch's rows
@@ -147,7 +150,7 @@ def critic_loss(learner: Learner, critic, batch, key) -> tuple[jax.Array, dict[s
 def own_rewards(learner: Learner, critic, rows, sample: Rewards) -> Rewards:
     """The rows' rewards as a split critic holds them, r(s,a) itself, in the place of Q(s,a) − γV(s')."""
     _, agent, hparams, _ = learner
-    own = agent.reward_of_input(hparams, critic, agent.preprocess(hparams, rows.obs), rows.action)[None]
+    own = agent.q(hparams, reward_part(critic), rows.obs, rows.action)
     return sample._replace(reward=own, q=own, next_v=jnp.zeros_like(sample.next_v))
 
 
@@ -248,7 +251,8 @@ def with_drawn_actions(learner: Learner, batch, key):
 
 def lipschitz_penalty(learner: Learner, critic, batch, key) -> jax.Array:
     """E[(‖∇Q‖ − α)²] over network inputs (standardised obs, and in half-widths of its box the action if
-    continuous), between expert and policy samples; offline between pairs of expert samples. [] (Gulrajani et al. 2017; paper, §5.3)
+    continuous), between expert and policy samples; offline between pairs of expert samples. []
+    (Gulrajani et al. 2017; paper, §5.3)
 
     Of a split critic E[(‖∇r‖ − 2α)²]: there are 8α from the least reward to the largest, and they are not to
     lie closer than four standard deviations of the inputs.
@@ -256,15 +260,14 @@ def lipschitz_penalty(learner: Learner, critic, batch, key) -> jax.Array:
     config, agent, hparams, _ = learner
     shuffle_key, mix_key = jax.random.split(key)
 
-    half = agent.half_width
+    half, judged = agent.half_width, reward_part(critic) if config.split_critic else critic
 
     def inputs(rows):
         return agent.preprocess(hparams, rows.obs), rows.action if half is None else rows.action / half
 
     def q(point):
         obs, action = jax.tree.map(lambda x: x[None], point)
-        fn = agent.reward_of_input if config.split_critic else agent.q_of_input
-        return jnp.mean(fn(hparams, critic, obs, action if half is None else action * half))
+        return jnp.mean(agent.q_of_input(hparams, judged, obs, action if half is None else action * half))
 
     expert = inputs(batch.expert)
     order = jax.random.permutation(shuffle_key, batch.expert.reward.shape[0])

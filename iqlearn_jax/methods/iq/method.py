@@ -31,13 +31,14 @@ from iqlearn_jax.agents.common import (
     critic_step,
     policy_class,
     require_differentiable,
+    reward_part,
 )
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.config.schema import FEEDS, ONLINE
 from iqlearn_jax.config.values import require, values_of
 from iqlearn_jax.methods.iq.bounds import are_bounded, end_reward, value_origin
 from iqlearn_jax.methods.iq.inverse_dynamics import inferring
-from iqlearn_jax.methods.iq.loss import critic_loss, own_rewards, reward_eq11
+from iqlearn_jax.methods.iq.loss import critic_loss, reward_eq11
 from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry, quadratic
 from iqlearn_jax.methods.rollouts import PASSES, in_passes
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
@@ -79,11 +80,11 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         return state, metrics | policy_metrics
 
     def reward(hparams, state, transition, key):
+        if config.split_critic:
+            return agent.q(hparams, reward_part(state.critic), transition.obs, transition.action)[0]
         expert = jnp.full(transition.reward.shape, float(as_expert))
         learner = Learner(config, agent, hparams, state)
         sample = reward_eq11(learner, state.critic, state.critic, transition, expert, key)
-        if config.split_critic:
-            sample = own_rewards(learner, state.critic, transition, sample)
         return jnp.mean(sample.reward, axis=0)
 
     def value(hparams, state, obs, key):
