@@ -75,7 +75,8 @@ def markdown(results: list[dict[str, Any]]) -> str:
     return with_legend(markdown_table(head, lines))
 
 
-TABLE = Table("tables.table3", ROWS, PREFACE, markdown)
+PANELS = {"Hopper, every 20th step": ("hopper_few_iq", "hopper_few_dac")}
+TABLE = Table("tables.table3", ROWS, PREFACE, markdown, PANELS)
 
 if __name__ == "__main__":
     main(TABLE, __doc__)
