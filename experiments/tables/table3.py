@@ -47,13 +47,13 @@ Interquartile means [95 % bootstrap over seeds] of final policies: of 100 episod
 demonstrations of ten; 0 is the uniform policy, 1 the mean of all episodes of the file; nothing is clipped.
 "paper" is its return over its expert's, online, MuJoCo v2, every 20th step: versions and settings differ.
 Online: 300,000 steps, from every 20th step 65,000, with an actor held near the demonstration, for IQ-Learn
-a split critic, too ([why](../research/12-a-smooth-reward.md)).
+a split critic and layer norm, too ([why](../research/12-a-smooth-reward.md)).
 
 **One whole demonstration does not separate the methods on three of the five tasks.** Cloning by regression,
 ten thousand updates of one small network, is at the expert's level on Hopper, HalfCheetah and Ant, and so is
 IQ-Learn. On Walker2d and Humanoid, where neither is, and on every 20th step of a demonstration (50 rows, the
 setting of the paper's own table) their intervals lie upon each other, too: offline, what IQ-Learn knows of
-the dynamics does not show in the returns here. What could separate methods is learning online.
+the dynamics does not show in the returns here. What separates methods is learning online from those 50 rows.
 
 """
 
