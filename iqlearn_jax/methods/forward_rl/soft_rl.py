@@ -68,7 +68,7 @@ def bellman_loss(
     """
     _, agent, hparams, state = learner
     next_v = agent.value(hparams, state, state.target_critic, rows.next_obs, key)
-    entropy, metrics, end_loss = terminal.absorbing_entropy(learner), {}, 0.0
+    entropy, metrics, end_loss = terminal.absorbing_entropy(learner), {}, jnp.zeros(())
     if end_reward is None:
         discount, next_v = terminal.successor("zero", hparams, rows, next_v)
     elif jnp.ndim(end_reward) == 0:
