@@ -68,15 +68,16 @@ def bellman_loss(
     """
     _, agent, hparams, state = learner
     next_v = agent.value(hparams, state, state.target_critic, rows.next_obs, key)
-    entropy, metrics, end_loss = terminal.absorbing_entropy(learner), {}, jnp.zeros(())
+    metrics, end_loss = {}, jnp.zeros(())
     if end_reward is None:
         discount, next_v = terminal.successor("zero", hparams, rows, next_v)
     elif jnp.ndim(end_reward) == 0:
         discount, next_v = terminal.successor("zero", hparams, rows, next_v)
-        reward = reward - end_reward - entropy
+        reward = reward - end_reward - terminal.absorbing_entropy(learner)
         metrics = {"rl/absorbing_reward": end_reward}
     else:
-        after_end = terminal.absorbing_value(hparams, state.target_critic["absorbing"], entropy)
+        theta, entropy = state.target_critic["absorbing"], terminal.absorbing_entropy(learner)
+        after_end = terminal.absorbing_value(hparams, theta, entropy)
         discount, next_v = terminal.successor("absorbing", hparams, rows, next_v, after_end)
         gap = critic["absorbing"] - jax.lax.stop_gradient(end_reward)
         end_loss = jnp.mean(weight * rows.terminated * jnp.square(gap))
