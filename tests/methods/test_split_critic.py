@@ -100,6 +100,27 @@ def test_loss_and_gradient_are_the_references(spec, critics):
     np.testing.assert_allclose(slope, wanted, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("target", [True, False])
+def test_the_reward_does_not_learn_from_what_follows(target):
+    """Other successors change f's gradient and no part of r's, though V(s') is made of both."""
+    config = configure(hidden=(8,), target_network=target, **ONLINE)
+    agent, hparams = make_agent(config, SPEC, policy_class="sac", split=True), hyper(config, SPEC)
+    state = agent.init(jax.random.key(0), hparams)
+    policy, expert = (random_rows(SPEC, 6, seed, 0.4) for seed in (6, 7))
+    batch = jax.tree.map(jnp.asarray, Batch(policy=policy, expert=expert, initial=expert.obs))
+    moved = batch.replace(policy=batch.policy.replace(next_obs=batch.policy.next_obs + 1.0))
+
+    def slopes(rows):
+        fn = lambda c: critic_loss(Learner(config, agent, hparams, state), c, rows, jax.random.key(1))[0]  # noqa: E731
+        return jax.grad(fn)(state.critic)["net"]
+
+    before, after = slopes(batch), slopes(moved)
+    for one, other in zip(*map(jax.tree.leaves, (before["reward"], after["reward"])), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-4)
+    gaps = jax.tree.map(lambda x, y: float(jnp.abs(x - y).max()), before["future"], after["future"])
+    assert max(jax.tree.leaves(gaps)) > 1e-2
+
+
 def repeated(obs, next_obs, ended):
     """Rows [N] at places on a line, the middle action."""
     obs, next_obs = (jnp.asarray(x, jnp.float32)[:, None] * jnp.ones(3) for x in (obs, next_obs))

@@ -127,6 +127,8 @@ def critic_loss(learner: Learner, critic, batch, key) -> tuple[jax.Array, dict[s
     reward_key, initial_key, penalty_key = jax.random.split(key, 3)
     rows, expert = join(batch)
     bootstrap = bootstrap_critic(config, state, critic)
+    if config.split_critic:  # f regresses on V(s'), with a target network or without
+        bootstrap = jax.lax.stop_gradient(bootstrap)
     sample = reward_eq11(learner, critic, bootstrap, rows, expert, reward_key)
     end = self_loop(learner, critic, bootstrap, rows)
     judged = own_rewards(learner, critic, rows, sample) if config.split_critic else sample
