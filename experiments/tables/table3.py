@@ -18,12 +18,25 @@ METHODS = {"iq": "offline", "bc": "bc"}  # method -> kind of configuration
 FEW = {"seeds": 5, "first_seed": 5000, "eval_every": 10_000, "eval_episodes": 100}
 SETTINGS: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {  # name -> tasks, changes
     "whole": (TASKS, FEW),
-    "every_20th": (("hopper",), {**FEW, "demos.subsample": 20}),
+    "every_20th": (("hopper", "halfcheetah", "walker2d", "ant"), {**FEW, "demos.subsample": 20}),
 }
-FEW_ONLINE = {"seeds": 3, "first_seed": 6100, "eval_episodes": 100, "demos.subsample": 20}
+ANCHORED = {"seeds": 3, "first_seed": 6100, "eval_episodes": 100}
+FEW_ONLINE = {**ANCHORED, "demos.subsample": 20}
+
+
+def anchored(task, changes):
+    """The rows of one task: IQ-Learn with a split critic, and DAC, both with an anchor."""
+    setting = "few" if "demos.subsample" in changes else "anchored"
+    return {
+        f"{task}_{setting}_iq": Row(f"mujoco:{task}_few", SHARED[task], changes, hours=1.1),
+        f"{task}_{setting}_dac": Row(f"mujoco:{task}_few_dac", SHARED[task], changes, hours=0.7),
+    }
+
+
 ONLINE = {
-    "hopper_few_iq": Row("mujoco:hopper_few", SHARED["hopper"], FEW_ONLINE, hours=1.1),
-    "hopper_few_dac": Row("mujoco:hopper_few_dac", SHARED["hopper"], FEW_ONLINE, hours=0.7),
+    **anchored("hopper", FEW_ONLINE),
+    **anchored("halfcheetah", FEW_ONLINE),
+    **anchored("walker2d", ANCHORED),
     "hopper_iq": borrowed(control.TABLE, "hopper"),
     "halfcheetah_iq": borrowed(control.TABLE, "halfcheetah"),
     "hopper_dac": borrowed(table1.TABLE, "hopper_online_dac"),
