@@ -3,40 +3,29 @@
     python -m experiments.tables.figure2 [--list] [--only=NAME,...]
 
 Runs of shared demonstrations are those of experiments/tables/table1.py (same folders, 20 seeds, settings
-found by experiments/tables/tuning.py). Rows from our own experts are added at 1 and 10: bundled
-demonstrations, and for LunarLander those of an expert that is trained first.
+found by experiments/tables/tuning.py). Rows of bundled demonstrations, by experts trained here, are added at
+1 and 10.
 """
 
 from collections.abc import Mapping
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 from experiments.lib.comparison import compare, verdicts
-from experiments.lib.demonstrations import SHARED, own_demos
+from experiments.lib.demonstrations import SHARED
 from experiments.lib.figures import write_scores
 from experiments.lib.markdown import markdown_table, score, with_legend
-from experiments.lib.table import RUNS, Row, Table, borrowed, main
-from experiments.tables.table1 import (
-    DEMOS,
-    FIGURE2,
-    FIRST_SEED,
-    OFFLINE_HOURS,
-    SETTINGS,
-    SLOWER,
-    label,
-    panels,
-)
+from experiments.lib.table import Row, Table, borrowed, main
+from experiments.tables.table1 import FIGURE2, FIRST_SEED, OFFLINE_HOURS, SETTINGS, SLOWER, label, panels
 from experiments.tables.table1 import TABLE as TABLE1
-from experiments.tables.tuning import CLASSIC, NEXT, searched
+from experiments.tables.tuning import CLASSIC, DEMOS, NEXT, searched
 
 OWN = {
-    "cartpole": Path("iqlearn_jax/data/bundled/CartPole-v1.npz"),
-    "acrobot": Path("iqlearn_jax/data/bundled/Acrobot-v1.npz"),
-    "lunarlander": RUNS / "figure2/lunarlander.npz",
+    "cartpole": "iqlearn_jax/data/bundled/CartPole-v1.npz",
+    "acrobot": "iqlearn_jax/data/bundled/Acrobot-v1.npz",
 }
-EXPERT, EXPERT_EPISODES, EXPERT_HOURS = "lunarlander:expert", 20, 0.5
+OWN_METHODS = ("iq", "iq_w1", "bc", "avril")
 PAPER = {  # returns at one subsampled demonstration, read off the plot (5 % of the axis)
     "cartpole": {"iq": 460, "iq_w1": 400, "avril": 380, "edm": 220, "bc": 170, "value_dice": 170},
     "acrobot": {"iq": -80, "edm": -125, "bc": -160, "avril": -300},
@@ -52,7 +41,7 @@ def shared_rows() -> dict[str, Row]:
         f"{task}_{setting}_{method}_{demos}"
         for task, setting, method, demos in product(CLASSIC, SETTINGS, FIGURE2, DEMOS)
     )
-    return {name: borrowed(TABLE1, name) for name in names}
+    return {name: borrowed(TABLE1, name) for name in names if name in TABLE1.rows}
 
 
 def next_rows() -> dict[str, Row]:
@@ -72,29 +61,18 @@ def next_rows() -> dict[str, Row]:
 
 def own_rows() -> dict[str, Row]:
     """The same from experts trained here."""
-    rows = {
+    return {
         f"own_{task}_{setting}_{method}_{demos}": Row(
             f"table1:{task}_{setting}_{method}",
             changes={
-                "demos.path": str(OWN[task]), "demos.trajectories": demos, "seeds": 20,
-                "first_seed": FIRST_SEED,
+                "demos.path": OWN[task], "demos.trajectories": demos, "seeds": 20, "first_seed": FIRST_SEED,
             },
             label=f"{label(method)}, own demonstrations",
-            prepare=partial(lacking, task, f"{task}_{setting}_{method}"),
-            hours=SLOWER[task] * OFFLINE_HOURS[method],
+            prepare=partial(searched, f"{task}_{setting}_{method}"),
+            hours=OFFLINE_HOURS[method],
         )
-        for task, setting, method, demos in product(OWN, SETTINGS, FIGURE2, (1, 10))
+        for task, setting, method, demos in product(OWN, SETTINGS, OWN_METHODS, (1, 10))
     }  # fmt: skip
-    first = "own_lunarlander_full_iq_1"  # trains the expert, too
-    return rows | {first: rows[first]._replace(hours=(rows[first].hours or 0.0) + EXPERT_HOURS)}
-
-
-def lacking(task: str, search: str, shared: Path) -> str:
-    """What a row of ours has not got: its search, or demonstrations, which are made unless they are there."""
-    if missing := searched(search, shared):
-        return missing
-    made_here = OWN[task].is_relative_to(RUNS)
-    return own_demos(EXPERT, OWN[task], EXPERT_EPISODES, False, shared) if made_here else ""
 
 
 PREFACE = """# Figure 2: offline, over numbers of demonstrations

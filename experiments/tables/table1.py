@@ -20,11 +20,10 @@ from experiments.lib.figures import write_scores
 from experiments.lib.markdown import markdown_table, run_table, score, with_legend
 from experiments.lib.table import Row, Table, borrowed, main
 from experiments.tables import control
-from experiments.tables.tuning import CLASSIC, OFFLINE, ONLINE, PENDULUM, SEARCHES, searched
+from experiments.tables.tuning import CLASSIC, DEMOS, NUMBERS, OFFLINE, ONLINE, PENDULUM, SEARCHES, searched
 from iqlearn_jax.report.read import method_name
 
 FIRST_SEED = 8000
-DEMOS = (1, 3, 7, 10, 15)
 SETTINGS = {"full": "whole demonstrations", "sparse": "every 20th step (CartPole) or 5th"}
 OFFLINE_HOURS = {  # one core, 10,000 updates, from the searches' and rows' times
     "iq": 0.01, "iq_w1": 0.04, "bc": 0.01, "regularized_bc": 0.01, "value_dice": 0.05, "avril": 0.02,
@@ -36,7 +35,6 @@ LABELS = {
 }  # fmt: skip
 DOUBLE = "inverted_double_pendulum"
 FIGURE2 = ("iq", "iq_w1", "bc", "edm", "avril", "value_dice")  # 20 seeds; figure2.py shows them, too
-HOPPER_HOURS = {"dac": 1.1, "sqil": 0.8, "value_dice": 1.0}  # hosts have no on-policy methods
 GRIDWORLD = ("offline", "bc", "max_entropy", "max_margin", "max_likelihood", "max_entropy_dynamics")
 
 
@@ -48,17 +46,16 @@ def label(method: str) -> str:
 def offline_rows() -> dict[str, Row]:
     """Classic control from demonstrations alone."""
     return {
-        f"{task}_{setting}_{method}_{demos}": Row(
-            f"table1:{task}_{setting}_{method}",
-            SHARED[task],
+        f"{where}_{method}_{demos}": Row(
+            f"table1:{where}_{method}",
+            SHARED[where.partition("_")[0]],
             {"demos.trajectories": demos, "seeds": 20 if method in FIGURE2 else 10},
             label=label(method),
-            hours=SLOWER[task] * OFFLINE_HOURS[method],
+            hours=SLOWER[where.partition("_")[0]] * OFFLINE_HOURS[method],
         )
-        for task in CLASSIC
-        for setting in SETTINGS
-        for method in OFFLINE
-        for demos in DEMOS
+        for where, methods in NUMBERS.items()
+        for method, numbers in methods.items()
+        for demos in numbers
     }
 
 
@@ -72,33 +69,23 @@ def online_rows() -> dict[str, Row]:
 
 
 def pendulum_rows() -> dict[str, Row]:
-    """Continuous control on the device, from one bundled demonstration. Five rows have seeds from 8100 on,
+    """Continuous control on the device, from one bundled demonstration. Two rows have seeds from 8100 on,
     since those from 8000 on had been looked at with former presets.
     """
-    hours = {"full": 0.1, "online": 0.4}
-    rows = {
-        f"{DOUBLE}_{setting}_{method}": Row(f"table1:{DOUBLE}_{setting}_{method}", hours=hours[setting])
-        for setting, methods in PENDULUM.items()
-        for method in methods
+    later = {"first_seed": FIRST_SEED + 100}
+    return {
+        f"{DOUBLE}_online_{method}": Row(
+            f"table1:{DOUBLE}_online_{method}", changes={} if method == "dac" else later, hours=0.4
+        )
+        for method in PENDULUM
     }
-    again = ("full_iq", "full_bc", "full_value_dice", "online_iq", "online_value_dice")
-    seeds = {"first_seed": FIRST_SEED + 100}
-    return rows | {f"{DOUBLE}_{name}": rows[f"{DOUBLE}_{name}"]._replace(changes=seeds) for name in again}
 
 
 def hopper_rows() -> dict[str, Row]:
     """Locomotion, online from one demonstration; IQ-Learn's row is that of control.py."""
-    others = {
-        f"hopper_online_{method}": Row(
-            f"mujoco:hopper_{method}",
-            SHARED["hopper"],
-            {"seeds": 2, **control.THIRD},
-            control.THIRD_NOTE,
-            hours=hours,
-        )
-        for method, hours in HOPPER_HOURS.items()
-    }
-    return {"hopper_online_iq": borrowed(control.TABLE, "hopper")} | others
+    changes = {"seeds": 2, **control.THIRD}
+    dac = Row("mujoco:hopper_dac", SHARED["hopper"], changes, control.THIRD_NOTE, hours=1.1)
+    return {"hopper_online_iq": borrowed(control.TABLE, "hopper"), "hopper_online_dac": dac}
 
 
 def gridworld_rows() -> dict[str, Row]:
@@ -118,7 +105,9 @@ ROWS = {
     for name, row in ROWS.items()
 }
 QUICK_NAMES = [f"gridworld_{name}" for name in GRIDWORLD]
-QUICK_NAMES += [f"cartpole_full_{method}_1" for method in OFFLINE]
+QUICK_NAMES += [f"cartpole_full_{method}_1" for method in NUMBERS["cartpole_full"]] + [
+    "cartpole_sparse_edm_1"
+]
 QUICK_NAMES += [f"cartpole_online_{method}" for method in ONLINE]
 PREFACE = """# Table 1
 
@@ -162,14 +151,12 @@ DIFFERENCES = """
   online, 2 on Hopper; on the double pendulum from 8100 on for IQ-Learn and ValueDICE.
 - **Two tasks were not searched.** The gridworld: configs/gridworld.py, 20,000 updates for IQ-Learn and
   cloning, 2,000 for those that know or model the process. Hopper: IQ-Learn has the preset that was
-  developed on it (seeds 6030 and 6031), the others their papers' settings, with falling rates and the mean of
-  the actors playing for all; one update to three steps.
+  developed on it (seeds 6030 and 6031), DAC its paper's settings, with falling rates and the mean of the
+  actors playing for both; one update to three steps.
 - **Inputs on the double pendulum.** IQ-Learn and ValueDICE have whitened inputs, falling rates and the mean
   of the actors, since both are better with them on tuning seeds; DAC learns nothing with them.
 - **Labels.** On thinned-out demonstrations AVRIL, LSTD-μ and the successor features see two actions to a
   row, the others one: their objectives read the expert's next action.
-- **The double pendulum offline** is left out: the presets of IQ-Learn and of cloning have changed since their
-  rows were run.
 - **Knowledge.** On the gridworld max_entropy and max_margin know the transition probabilities, the others
   demonstrations only. Its actions are drawn, as its expert's are; elsewhere the likeliest is taken.
 """
@@ -183,7 +170,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
     if write_scores("table1", panels(done, OFFLINE), DEMOS):
         page += "\n![Scores over demonstrations](../images/table1_scores.png)\n"
     page += ABOUT_OFFLINE + score_table(done, OFFLINE, OFFLINE_COLUMNS, pairs)
-    online = dict.fromkeys((*ONLINE, *PENDULUM["online"], *HOPPER_HOURS))
+    online = dict.fromkeys((*ONLINE, *PENDULUM))
     page += ABOUT_ONLINE + score_table(done, online, ONLINE_COLUMNS, ())
     page += "\n## Gridworld, 30 demonstrations\n\n"
     page += score_table(done, GRIDWORLD, {"score [95 %]": "gridworld_{}"}, ())

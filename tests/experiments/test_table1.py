@@ -49,10 +49,9 @@ def test_offline_methods_share_data_and_evaluation():
 
 
 def test_methods_on_the_pendulum_share_data_networks_and_evaluation():
-    for setting, methods in tuning.PENDULUM.items():
-        configs = [load_config(f"table1:{table1.DOUBLE}_{setting}_{m}") for m in methods]
-        for key in ("env", "demos", "normalize_obs", "hidden", "batch_size", "eval_episodes", "gamma"):
-            assert all(config[key] == configs[0][key] for config in configs), (setting, key)
+    configs = [load_config(f"table1:{table1.DOUBLE}_online_{method}") for method in tuning.PENDULUM]
+    for key in ("env", "demos", "normalize_obs", "hidden", "batch_size", "eval_episodes", "gamma"):
+        assert all(config[key] == configs[0][key] for config in configs), key
 
 
 def test_a_stopped_search_goes_on(monkeypatch, tmp_path):
