@@ -34,6 +34,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "raw_observations": {"normalize_obs": False},
     "no_target": {"target_network": False},
     "rates_fall": {"lr_decay": 1.0},
+    "split_critic": {"split_critic": True, "gradient_penalty": 20.0, "temperature": 0.1},
     "paper": AUTHORS,
 }
 PREFACE = """# What keeps continuous IQ-Learn from diverging

@@ -60,16 +60,21 @@ PENDULUM: dict[str, dict[str, tuple]] = {
     "value_dice": {"actor_lr": (1e-5, 3e-5), "gradient_penalty": (0.1, 10.0)},
 }
 WHOLE = ("iq", "iq_w1", "bc", "regularized_bc", "value_dice", "avril", "lstd_mu")
-FEW_DEMOS = dict.fromkeys(("edm", "lstd_mu"), (1, 3))  # EDM's chains take ten minutes a row
-NUMBERS: dict[str, dict[str, tuple[int, ...]]] = {  # of demonstrations, offline; what is not asked is no row
+Numbers = dict[str, tuple[int, ...]]
+FEW_DEMOS: Numbers = dict.fromkeys(("edm", "lstd_mu"), (1, 3))  # EDM's chains take ten minutes a row
+NUMBERS: dict[str, Numbers] = {  # of demonstrations, offline; what is not asked is no row
     "cartpole_full": dict.fromkeys((*WHOLE, "dsfn"), DEMOS),
     "acrobot_full": dict.fromkeys(WHOLE, DEMOS),
-    "lunarlander_full": dict.fromkeys(("iq", "bc"), DEMOS)
-    | dict.fromkeys(("regularized_bc", "avril", "lstd_mu"), (1,)),
-    "cartpole_sparse": dict.fromkeys(WHOLE[:-1], DEMOS) | FEW_DEMOS,
-    "acrobot_sparse": dict.fromkeys(WHOLE[:-1], DEMOS) | FEW_DEMOS,
-    "lunarlander_sparse": dict.fromkeys(("iq", "bc", "value_dice", "avril"), DEMOS)
-    | dict.fromkeys(("regularized_bc", "lstd_mu"), (1, 3)),
+    "lunarlander_full": {
+        **dict.fromkeys(("iq", "bc"), DEMOS),
+        **dict.fromkeys(("regularized_bc", "avril", "lstd_mu"), (1,)),
+    },
+    "cartpole_sparse": {**dict.fromkeys(WHOLE[:-1], DEMOS), **FEW_DEMOS},
+    "acrobot_sparse": {**dict.fromkeys(WHOLE[:-1], DEMOS), **FEW_DEMOS},
+    "lunarlander_sparse": {
+        **dict.fromkeys(("iq", "bc", "value_dice", "avril"), DEMOS),
+        **dict.fromkeys(("regularized_bc", "lstd_mu"), (1, 3)),
+    },
 }
 SEARCHES = (
     {
