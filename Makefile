@@ -92,8 +92,8 @@ format: .venv/installed
 	$(BIN)/ruff format .
 
 site: .venv/installed
-	$(BIN)/mkdocs build --quiet
-	@echo "build/site/index.html; to look at it, with search: $(BIN)/mkdocs serve"
+	$(BIN)/python -m mkdocs build --quiet
+	@echo "build/site/index.html; to look at it, with search: $(BIN)/python -m mkdocs serve"
 
 bench: .venv/installed
 	$(BIN)/python -m benchmarks.run

@@ -52,11 +52,13 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
-    """The built site's folder and its pages. MkDocs is strict: a page outside the navigation, a link or an
-    anchor that leads nowhere, and a docstring that cannot be read each end the build."""
+    """The built site's folder and its pages, by the command of `make site`. MkDocs is strict: a page outside
+    the navigation, a link or an anchor that leads nowhere, and a docstring that cannot be read each end the
+    build."""
     out = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", f"--site-dir={out}"]
-    env = os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    told = re.search(r"^site:.*\n\t\$\(BIN\)/python (.+)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    command = [sys.executable, *told[1].split(), f"--site-dir={out}"]
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}  # as in a user's shell
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stdout + done.stderr
     return out, {path: Reader(path.read_text("utf-8")) for path in out.rglob("*.html")}
