@@ -92,5 +92,6 @@ def formula(match: re.Match) -> str:
     """TeX as MathML, which browsers draw themselves."""
     from latex2mathml.converter import convert
 
-    block = match["block"] is not None
-    return convert(match["block"] or match["inline"], display="block" if block else "inline")
+    if match["block"]:
+        return convert(match["block"], display="block")
+    return f"<span>{convert(match['inline'])}</span>"  # at a line's start Markdown takes bare math for a block
