@@ -71,6 +71,7 @@ def online(task, backend):
 
 def few(config):
     """What both have that learn from few rows: a fifth of the steps, and a mean over a fifth of the time."""
+    config.layer_norm = True
     config.batch_size = 128  # of each kind; 50 rows are all there is of one
     config.updates = 60_000
     config.eval_every = 5_000

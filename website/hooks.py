@@ -94,4 +94,6 @@ def formula(match: re.Match) -> str:
 
     if match["block"]:
         return convert(match["block"], display="block")
-    return f"<span>{convert(match['inline'])}</span>"  # at a line's start Markdown takes bare math for a block
+    return (
+        f"<span>{convert(match['inline'])}</span>"  # at a line's start Markdown takes bare math for a block
+    )

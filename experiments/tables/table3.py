@@ -35,6 +35,13 @@ def anchored(task, changes):
 
 ONLINE = {
     **anchored("hopper", FEW_ONLINE),
+    "hopper_few_unnormed_dac": Row(
+        "mujoco:hopper_few_dac",
+        SHARED["hopper"],
+        {**FEW_ONLINE, "layer_norm": False},
+        label="DAC, no layer norm",
+        hours=0.7,
+    ),
     **anchored("halfcheetah", FEW_ONLINE),
     **anchored("walker2d", ANCHORED),
     "hopper_iq": borrowed(control.TABLE, "hopper"),

@@ -3,7 +3,7 @@
 from iqlearn_jax.config.schema import FEEDS, Key
 from iqlearn_jax.errors import Catalogue
 from iqlearn_jax.methods.catalogue import FORWARD_RL, METHODS, register_method
-from iqlearn_jax.methods.make import check_keys, make_method
+from iqlearn_jax.methods.make import check_keys, check_policy_keys, make_method
 from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Method",
     "MethodEntry",
     "check_keys",
+    "check_policy_keys",
     "make_method",
     "register_method",
 ]  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from iqlearn_jax.agents.common import AGENT_KEYS, POLICY_KEYS
 from iqlearn_jax.config.schema import KEYS
 from iqlearn_jax.config.values import check_value, require, traced_keys, value_of, values_of
 from iqlearn_jax.data.sampling import NORMALIZATION, identity_normalization
@@ -104,6 +105,37 @@ def check_values(config, entry: MethodEntry) -> None:
             not values,
             f"config.{name} is {values and values[0]}, but method '{config.method}' is defined for {default} "
             f"only; set --config.{name}={default}",
+        )
+
+
+def check_policy_keys(config, spec: EnvSpec) -> None:
+    """Refuses what only policies of another kind read; not of a grid, whose other methods may read it.
+
+    For new runs alone: folders and policies that hold such a value can still be read.
+
+    Raises:
+      InputError: names the key, its value and the kind of policy.
+    """
+    entry = METHODS[config.method]
+    if not entry.keys >= POLICY_KEYS and not entry.keys >= AGENT_KEYS:
+        return  # it has an actor of its own for all kinds of actions, or none
+    if spec.discrete:
+        kind, others = (
+            f"the actions of {spec.id} are discrete: the policy is read off Q",
+            POLICY_KEYS | {"actor_lr"},
+        )
+    elif quadratic(config, spec, entry):
+        kind, others = "policy class 'gaussian_q' learns at critic_lr", frozenset({"actor_lr"})
+    else:
+        kind, others = (
+            "policy class 'sac' has an actor, whose width is learned",
+            POLICY_KEYS - {"policy_class"},
+        )
+    for name in sorted(others & entry.keys):
+        default = KEYS[name].default
+        require(
+            config[name] == default or bool(config.grid.get(name)),
+            f"config.{name} is {config[name]!r}, but {kind}; set --config.{name}={default}",
         )
 
 

@@ -28,4 +28,5 @@ def make_method(
     config = base_config()
     apply_settings(config, name, settings)
     check(config)
+    methods.check_policy_keys(config, spec)
     return methods.make_method(config, spec, networks, optimizer)

@@ -29,7 +29,7 @@ from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.registry import DEVICE_BACKENDS, open_env, resolve_backend
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import Loop, RunState, make_hparams, make_offline, runs_of
-from iqlearn_jax.methods import FORWARD_RL, Method, make_method
+from iqlearn_jax.methods import FORWARD_RL, Method, check_policy_keys, make_method
 from iqlearn_jax.training import observations
 from iqlearn_jax.types import EnvSpec, Hparams
 
@@ -129,6 +129,8 @@ def make_problem(
         config = concrete(config)
         handle = open_env(config.env)
     check_inputs(config, handle)
+    if normalization is None:  # a new run
+        check_policy_keys(config, handle.spec)
     method = on_reward(config, handle.spec, make_method(config, handle.spec, networks, optimizer))
     demos, others = usable_demos(config, handle.spec, demos), usable_others(config, handle.spec)
     seeds, varied = runs_of(config)

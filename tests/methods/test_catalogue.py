@@ -9,7 +9,15 @@ from ml_collections import ConfigDict
 from iqlearn_jax.config.schema import KEYS, Key
 from iqlearn_jax.config.values import base_config, traced_keys
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.methods import METHODS, Method, catalogue, check_keys, make_method, register_method
+from iqlearn_jax.methods import (
+    METHODS,
+    Method,
+    catalogue,
+    check_keys,
+    check_policy_keys,
+    make_method,
+    register_method,
+)
 from iqlearn_jax.methods.method import DEMOS
 from iqlearn_jax.types import Batch, RoundTransition
 from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
@@ -205,6 +213,32 @@ def test_keys_that_are_read_are_not():
     check_keys(configure(method="bc", feed="demos"), ["critic_lr", "grid.critic_lr", "seeds", "demos.path"])
     config = configure(method="rl", feed="replay", target_network=True, target_rate=0.1)
     check_keys(config, ["online.num_envs", "reward_path", "target_rate", "target_entropy"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "spec", "message"),
+    [
+        (
+            {"actor_lr": 1e-3},
+            DISCRETE,
+            "config.actor_lr is 0.001, but .*read off Q; set --config.actor_lr=0.0003$",
+        ),
+        ({"method": "dac", "feed": "replay", "actor_lr": 1e-3}, DISCRETE, "config.actor_lr is 0.001"),
+        ({"policy_std": 0.1}, DISCRETE, "config.policy_std is 0.1, but the actions of .* are discrete"),
+        ({"actor_lr": 1e-3}, BOX, "config.actor_lr is 0.001, but policy class 'gaussian_q'"),
+        ({"policy_class": "sac", "learn_std": True}, BOX, "config.learn_std is True, but policy class 'sac'"),
+    ],
+)
+def test_keys_that_only_another_kind_of_policy_reads_are_refused(changes, spec, message):
+    with pytest.raises(InputError, match=message):
+        check_policy_keys(configure(**changes), spec)
+
+
+def test_keys_that_a_policy_reads_are_not():
+    check_policy_keys(configure(policy_class="sac", actor_lr=1e-3), BOX)
+    check_policy_keys(configure(policy_std=0.1, learn_std=True), BOX)
+    check_policy_keys(configure(method="ppo", feed="rollout", actor_lr=1e-3), DISCRETE)  # has an actor
+    check_policy_keys(configure(grid__actor_lr=(1e-3, 1e-4)), DISCRETE)  # for the grid's other methods
 
 
 # Methods of one's own -------------------------------------------------------------------------------------
