@@ -127,7 +127,6 @@ TASKS = {
         PENDULUM, dynamics="gravity 1.5 times as strong", steps=2_000_000, minutes=60
     ),
     "inverted_double_pendulum_likeness": Task(PENDULUM, at=LIKENESS),
-    "halfcheetah_mjx": Task("control/halfcheetah_mjx"),
 }
 
 
