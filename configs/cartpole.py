@@ -209,6 +209,7 @@ CONFIGS = {
     "sqil": partial(imitator, "sqil"),
     "adril": partial(imitator, "adril"),
     "dac": partial(imitator, "dac"),
+    "pwil": partial(imitator, "pwil"),
     "max_entropy_deep": partial(imitator, "max_entropy_deep"),
     "gail": partial(adversarial, "gail"),
     "airl": partial(adversarial, "airl"),

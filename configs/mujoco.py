@@ -1,8 +1,9 @@
 """MuJoCo, as TASK_KIND: gymnasium's v5 on the host (needs the extra mujoco), or brax's task on the device.
 
 Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`; `few`,
-online from few rows in 65,000 steps, and `few_dac`, DAC with the same anchor; online with the same networks
-and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true reward. On the device, with five seeds:
+online from few rows in 65,000 steps, and `few_dac`, `few_pwil`, DAC and PWIL with the same anchor; online
+with the networks of `online` and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true reward. On
+the device, with five seeds:
 `mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's observations of Ant and Humanoid leave
 out the contact forces. No demonstrations are bundled: name a file with --demos.
 
@@ -90,6 +91,11 @@ def few_dac(task):
     return few(anchored(imitator(task, "gymnasium", "dac")))
 
 
+def few_pwil(task):
+    """PWIL with the same anchor."""
+    return few(anchored(imitator(task, "gymnasium", "pwil")))
+
+
 def paper(task):
     """IQ-Learn, the authors' settings."""
     config = paper_sac(online(task, "gymnasium"), TASKS[task].paper_value_term)
@@ -147,6 +153,7 @@ KINDS = {
     "bc": partial(offline, method="bc"),
     "few": few_iq,
     "few_dac": few_dac,
+    "few_pwil": few_pwil,
     "dac": partial(imitator, backend="gymnasium", method="dac"),
     "sqil": partial(imitator, backend="gymnasium", method="sqil"),
     "value_dice": partial(value_dice, backend="gymnasium"),

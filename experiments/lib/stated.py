@@ -36,6 +36,7 @@ PROPERTIES = (
 NO_TABLE = {
     "edm": "its chains walk through continuous states; its loss reads no successor (docs/methods/edm.md)",
     "dsfn": "its features are networks of vectors; with one-hot ones it would be lstd_mu",
+    "pwil": "it measures distances, which states of a table do not have",
 }  # methods without a tabular form, and why
 LINEAR = "wᵀφ, ‖w‖ ≤ 1"
 ANY = "any r(s,a)"
@@ -64,6 +65,9 @@ STATED = {
     "adril": Stated(
         "in rounds: against all past policies", "fixed within a round", "within a round: yes",
         "Swamy et al. 2021",
+    ),
+    "pwil": Stated(
+        "no", "fixed by a greedy coupling with the demonstrations", RL_INSIDE, "Dadashi et al. 2021"
     ),
     "lstd_mu": Stated("no", LINEAR, RL_INSIDE, "Klein et al. 2011", "✓✓✓✗✗"),
     "dsfn": Stated("no", LINEAR, RL_INSIDE, "Lee et al. 2019", "✓✓✓✗✗"),

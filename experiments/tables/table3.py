@@ -25,11 +25,12 @@ FEW_ONLINE = {**ANCHORED, "demos.subsample": 20}
 
 
 def anchored(task, changes):
-    """The rows of one task: IQ-Learn with a split critic, and DAC, both with an anchor."""
+    """The rows of one task, all with an anchor: IQ-Learn with a split critic, DAC and PWIL."""
     setting = "few" if "demos.subsample" in changes else "anchored"
     return {
         f"{task}_{setting}_iq": Row(f"mujoco:{task}_few", SHARED[task], changes, hours=1.1),
-        f"{task}_{setting}_dac": Row(f"mujoco:{task}_few_dac", SHARED[task], changes, hours=0.7),
+        f"{task}_{setting}_dac": Row(f"mujoco:{task}_few_dac", SHARED[task], changes, hours=0.8),
+        f"{task}_{setting}_pwil": Row(f"mujoco:{task}_few_pwil", SHARED[task], changes, hours=0.6),
     }
 
 

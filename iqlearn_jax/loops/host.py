@@ -13,7 +13,14 @@ from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.host import HostEnvs
 from iqlearn_jax.errors import SimulatorError
 from iqlearn_jax.loops.loop import Loop, RunState, start_run
-from iqlearn_jax.loops.online import exploration_steps, in_round, make_learner, online_replay
+from iqlearn_jax.loops.online import (
+    exploration_steps,
+    in_round,
+    labelled,
+    make_learner,
+    online_replay,
+    start_labels,
+)
 from iqlearn_jax.loops.play import learner_policy
 from iqlearn_jax.methods import Method
 from iqlearn_jax.types import EnvSpec, Transition
@@ -25,9 +32,9 @@ class Compiled(NamedTuple):
     """What runs on the device between steps of the simulators, over all runs [R].
 
     Attributes:
-      begin: (hparams, seeds) -> run.
+      begin: (hparams, seeds, rows, demo_indices) -> run.
       act: (hparams, run, obs [R, E, ...]) -> actions [R, E, ...].
-      store: (run, transition [R, E, ...]) -> run.
+      store: (rows, demo_indices, run, transition [R, E, ...]) -> run.
       learn: (hparams, rows, demo_indices, run, transition, obs) -> (run, metrics, actions).
       explore: (seeds, number of the step) -> uniformly random actions.
     """
@@ -48,10 +55,11 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
     compiled = compile_host(config, method, envs.spec)
 
     def init(hparams, seeds, rows, demo_indices):
-        run = compiled.begin(hparams, seeds)
+        run = compiled.begin(hparams, seeds, rows, demo_indices)
         with watching(envs.watch, envs.spec.id):
             for number in range(exploration_steps(config)):
-                run = compiled.store(run, envs.step(np.asarray(compiled.explore(seeds, number))))
+                transition = envs.step(np.asarray(compiled.explore(seeds, number)))
+                run = compiled.store(rows, demo_indices, run, transition)
         return run.replace(env=envs.state())
 
     def chunk(hparams, rows, demo_indices, run):
@@ -66,7 +74,8 @@ def make_host(config, method: Method, envs: HostEnvs) -> Loop:
         return run.replace(env=envs.state()), jax.tree.map(lambda *x: np.mean(x, axis=0), *seen)
 
     def like(hparams, seeds, rows, demo_indices):
-        return jax.eval_shape(compiled.begin, hparams, seeds).replace(env=envs.state())
+        run = jax.eval_shape(compiled.begin, hparams, seeds, rows, demo_indices)
+        return run.replace(env=envs.state())
 
     def restore(run):
         envs.restore(jax.tree.map(np.asarray, run.env))
@@ -98,21 +107,24 @@ def compile_host(config, method: Method, spec: EnvSpec) -> Compiled:
     num_envs, replay = config.online.num_envs, online_replay(config, spec, rounds=method.round_updates > 0)
     learner = make_learner(config, method, replay)
 
-    def begin(hparams, seed):
+    def begin(hparams, seed, rows, demo_indices):
         init_key, _, run_key = jax.random.split(jax.random.key(seed), 3)
-        return start_run(method.init(init_key, hparams), run_key, replay.init())
+        state = start_labels(method, rows, demo_indices, method.init(init_key, hparams), num_envs)
+        return start_run(state, run_key, replay.init())
 
     def act(hparams, run, obs):
         act_key, _ = jax.random.split(jax.random.fold_in(run.key, run.updates))
         return learner_policy(config, method, spec, hparams, run.state)(obs, act_key)
 
-    def store(run, transition):
+    def store(rows, demo_indices, run, transition):
+        run, transition = labelled(method, rows, demo_indices, run, transition)
         ring = replay.add(run.replay, in_round(method, run, transition))
         return run.replace(replay=ring, env_steps=run.env_steps + num_envs)
 
     def learn(hparams, rows, demo_indices, run, transition, obs):  # and acts: calls are what takes the time
         _, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
-        run, metrics = learner(hparams, rows, demo_indices, store(run, transition), learn_key)
+        run = store(rows, demo_indices, run, transition)
+        run, metrics = learner(hparams, rows, demo_indices, run, learn_key)
         return run, metrics, act(hparams, run, obs)
 
     def explore(seed, number):
@@ -120,9 +132,9 @@ def compile_host(config, method: Method, spec: EnvSpec) -> Compiled:
         return random_actions(spec, jax.random.fold_in(explore_key, number), num_envs)
 
     return Compiled(
-        begin=jax.jit(vmap(begin)),
+        begin=jax.jit(vmap(begin, in_axes=(0, 0, None, 0))),
         act=jax.jit(vmap(act)),
-        store=jax.jit(vmap(store), donate_argnums=0),
+        store=jax.jit(vmap(store, in_axes=(None, 0, 0, 0)), donate_argnums=2),
         learn=jax.jit(vmap(learn, in_axes=(0, None, 0, 0, 0, 0)), donate_argnums=3),
         explore=jax.jit(vmap(explore, in_axes=(0, None))),
     )

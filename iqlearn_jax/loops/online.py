@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,8 +23,9 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
     replay = online_replay(config, env.spec, rounds=method.round_updates > 0)
     learn = make_learner(config, method, replay)
 
-    def collect(run, choose_action, key):
+    def collect(rows, demo_indices, run, choose_action, key):
         envs, transition, counts = step_envs(env, run.env, choose_action, key)
+        run, transition = labelled(method, rows, demo_indices, run, transition)
         run = run.replace(
             env=envs,
             replay=replay.add(run.replay, in_round(method, run, transition)),
@@ -35,17 +37,19 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
         init_key, env_key, run_key, explore_key = jax.random.split(jax.random.key(seed), 4)
         envs = jax.vmap(partial(start, env))(jax.random.split(env_key, online.num_envs))
         state = method.init(init_key, hparams)
+        state = start_labels(method, rows, demo_indices, state, online.num_envs)
         run = start_run(state, run_key, replay.init(), envs)
 
         def explore(run, number):
-            return collect(run, uniform_policy(env.spec), jax.random.fold_in(explore_key, number))[0], None
+            key = jax.random.fold_in(explore_key, number)
+            return collect(rows, demo_indices, run, uniform_policy(env.spec), key)[0], None
 
         return jax.lax.scan(explore, run, jnp.arange(exploration_steps(config)))[0]
 
     def step(hparams, rows, demo_indices, run):
         collect_key, learn_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
         act = learner_policy(config, method, env.spec, hparams, run.state)
-        run, counts = collect(run, act, collect_key)
+        run, counts = collect(rows, demo_indices, run, act, collect_key)
         run, metrics = learn(hparams, rows, demo_indices, run, learn_key)
         return run, metrics | counts
 
@@ -84,6 +88,19 @@ def in_round(method: Method, run: RunState, transition: Transition) -> Transitio
         return transition
     number = run.updates // method.round_updates
     return RoundTransition(**vars(transition), round=jnp.full(transition.reward.shape, number))
+
+
+def start_labels(method: Method, rows, demo_indices, state: Any, num_envs: int) -> Any:
+    """The method's state before the first step; it remembers episodes where the method labels them."""
+    return state if method.labels is None else method.labels.begin(rows, demo_indices, state, num_envs)
+
+
+def labelled(method: Method, rows, demo_indices, run: RunState, transition: Transition):
+    """The run and its transitions [num_envs] with the method's rewards, where it labels them."""
+    if method.labels is None:
+        return run, transition
+    state, reward = method.labels.label(rows, demo_indices, run.state, transition)
+    return run.replace(state=state), transition.replace(reward=reward)
 
 
 def exploration_steps(config) -> int:

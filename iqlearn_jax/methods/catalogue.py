@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from iqlearn_jax.config.schema import FEEDS, KEYS, Key
 from iqlearn_jax.errors import Catalogue, InputError, unknown
 from iqlearn_jax.methods.forward_rl import ppo, pqn, rl
-from iqlearn_jax.methods.imitation import adril, airl, asaf, dac, gail, max_entropy_deep, sqil
+from iqlearn_jax.methods.imitation import adril, airl, asaf, dac, gail, max_entropy_deep, pwil, sqil
 from iqlearn_jax.methods.iq import method as iq
 from iqlearn_jax.methods.method import DEMOS, Method, MethodEntry
 from iqlearn_jax.methods.offline import avril, bc, dsfn, edm, lstd_mu, regularized_bc, value_dice
@@ -27,6 +27,7 @@ METHODS: Catalogue[MethodEntry] = Catalogue(
         "sqil": sqil.ENTRY,
         "adril": adril.ENTRY,
         "dac": dac.ENTRY,
+        "pwil": pwil.ENTRY,
         "gail": gail.ENTRY,
         "airl": airl.ENTRY,
         "asaf": asaf.ENTRY,

@@ -20,6 +20,18 @@ def _unmade(**changes: Any) -> Hparams:
     raise TypeError("this method has no hyperparameters of its own: make it by iqlearn_jax.make_method")
 
 
+class Labels(NamedTuple):
+    """Rewards that depend on what an episode did before: given as it is lived, and kept in the replay.
+
+    Attributes:
+      begin: (rows, demo_indices, state, num_envs) -> state that remembers num_envs running episodes.
+      label: (rows, demo_indices, state, transition [E]) -> (state, reward [E]).
+    """
+
+    begin: Callable
+    label: Callable
+
+
 class Method(NamedTuple):
     """A method as pure functions; static choices went in when it was made.
 
@@ -37,6 +49,7 @@ class Method(NamedTuple):
       value: (hparams, state, obs [B, ...], key) -> V(s) [B]; None where no critic is watched by it.
       end_reward: (hparams, state) -> recovered reward [] of each step in the absorbing state after an end,
         where `reward` of a terminal row does not hold it; None where nothing follows an end.
+      labels: what rewards the learner's transitions before they are stored; None: nothing does.
       defaults: hyperparameters of one run at the configuration's values, observations as they are.
       hparams: (**changes) -> Hparams of one run as float32 arrays: `defaults` but for `changes`. Observations
         are standardised by `obs_mean` and `obs_std` [D]. InputError for an unknown name, with near ones.
@@ -51,6 +64,7 @@ class Method(NamedTuple):
     from_start: bool = False
     value: Callable | None = None
     end_reward: Callable | None = None
+    labels: Labels | None = None
     defaults: Mapping[str, np.ndarray] = MappingProxyType({})
     hparams: Callable[..., Hparams] = _unmade
 

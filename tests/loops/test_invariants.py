@@ -15,7 +15,7 @@ from tests.common import made_up_config, made_up_environments
 ENVS = ("walk", "bandit")
 FEEDS = {"iq": ("demos", "replay", "rollout"), "value_dice": ("demos", "replay")}
 FEEDS |= dict.fromkeys(("bc", "regularized_bc", "avril", "edm", "lstd_mu", "dsfn"), ("demos",))
-FEEDS |= dict.fromkeys(("rl", "adril", "max_entropy_deep"), ("replay",))
+FEEDS |= dict.fromkeys(("rl", "adril", "pwil", "max_entropy_deep"), ("replay",))
 FEEDS |= dict.fromkeys(("sqil", "dac"), ("replay", "rollout"))
 DISCRETE = ("regularized_bc", "avril", "edm", "lstd_mu", "dsfn", "pqn")  # refuse the bandit's actions
 ON_POLICY = ("ppo", "pqn", "gail", "airl", "asaf")
@@ -38,6 +38,7 @@ OPTIONS = {  # the fullest use of each method, so that nothing is left out by it
     "sqil": {"terminal": "absorbing", "target_network": True, "critics": 2, "learn_temperature": True},
     "adril": {"terminal": "absorbing", "target_network": True, "critics": 2, "round_updates": 2},
     "dac": {"terminal": "absorbing", "target_network": True, "critics": 2, "gradient_penalty": 10.0},
+    "pwil": {"target_network": True, "critics": 2},
     "max_entropy_deep": {"terminal": "absorbing", "target_network": True, "critics": 2},
     "regularized_bc": {},
     "value_dice": {"terminal": "absorbing", "gradient_penalty": 10.0, "value_term": "v0"},

@@ -129,6 +129,9 @@ def test_rollouts_find_exact_soft_values_whatever_lambda(monkeypatch, gae_lambda
             "sqil", "replay", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="sqil", marks=pytest.mark.slow
         ),
         pytest.param(
+            "pwil", "replay", {"actor_lr": 3e-3, "critic_lr": 3e-3}, id="pwil", marks=pytest.mark.slow
+        ),
+        pytest.param(
             "adril",
             "replay",
             {"actor_lr": 3e-3, "critic_lr": 3e-3, "round_updates": 300},
@@ -227,6 +230,7 @@ def test_the_walk_is_learned_from_demonstrations(changes):
         ("sqil", "replay", {"terminal": "absorbing", "gamma": 0.9}),  # with "zero" it learns to live on
         ("adril", "replay", {"round_updates": 300}),
         ("dac", "replay", {"terminal": "absorbing", "gradient_penalty": 1.0}),
+        ("pwil", "replay", {}),
         ("max_entropy_deep", "replay", {"terminal": "absorbing"}),
         ("ppo", "rollout", ON_POLICY),
         ("iq", "rollout", ON_POLICY | {"value_term": "policy", "regularize": "both", "terminal": "bounded"}),

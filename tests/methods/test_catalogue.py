@@ -43,6 +43,7 @@ SETTINGS = {
     "ppo": [(DISCRETE, ON_POLICY), (BOX, ON_POLICY)],
     "pqn": [(DISCRETE, ON_POLICY)],
     "sqil": [(DISCRETE, ONLINE | LEARNED), (BOX, ONLINE | {"terminal": "absorbing"}), (BOX, ON_POLICY)],
+    "pwil": [(DISCRETE, ONLINE | LEARNED), (BOX, ONLINE | {"reward_input": "state", "anchor": 1.0})],
     "adril": [(DISCRETE, ONLINE | LEARNED), (BOX, ONLINE | {"terminal": "absorbing"})],
     "dac": [
         (DISCRETE, ONLINE | LEARNED | {"gradient_penalty": 1.0}),

@@ -187,13 +187,14 @@ def test_matrix_observations_are_refused_or_give_one_value_per_row():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_records_are_complete(name):
-    online = dict.fromkeys(("rl", "sqil", "adril", "dac", "max_entropy_deep"), "replay")
+    online = dict.fromkeys(("rl", "sqil", "adril", "dac", "pwil", "max_entropy_deep"), "replay")
     online |= dict.fromkeys(("ppo", "pqn", "gail", "airl", "asaf"), "rollout")
     feed = online.get(name, "demos")
     method = make_method(configure(method=name, feed=feed), TABLE if name in TABULAR else SPEC)
     assert METHODS[name].feeds <= set(FEEDS)
     assert feed in METHODS[name].feeds
-    assert (method.reward is None) == (name in ("bc", "rl", "ppo", "pqn", "sqil", "adril", "edm", "asaf"))
+    without = ("bc", "rl", "ppo", "pqn", "sqil", "adril", "pwil", "edm", "asaf")
+    assert (method.reward is None) == (name in without)
 
 
 @pytest.mark.parametrize("name", ["lstd_mu", "dsfn"])

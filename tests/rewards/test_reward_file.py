@@ -17,7 +17,7 @@ from tests.rewards.made_rewards import CASES, asked, made
 
 FAST = ("iq, box", "iq, absorbing", "iq, whitened", "airl", "max_entropy")
 EVERY = [pytest.param(name, marks=[] if name in FAST else pytest.mark.slow) for name in CASES]
-NO_REWARD = {"bc", "edm", "rl", "ppo", "pqn", "sqil", "adril", "asaf"}
+NO_REWARD = {"bc", "edm", "rl", "ppo", "pqn", "sqil", "adril", "pwil", "asaf"}
 
 
 @pytest.fixture(scope="module")

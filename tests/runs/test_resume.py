@@ -34,6 +34,7 @@ CASES = [
     ("iq", "replay", "picture", {}),
     ("bc", "demos", "bandit", {}),
     ("adril", "replay", "walk", {"round_updates": 5}),
+    ("pwil", "replay", "walk", {}),
     ("dac", "replay", "walk", {"terminal": "absorbing", "gradient_penalty": 10.0}),
     ("max_entropy_deep", "replay", "walk", {"terminal": "absorbing"}),
     ("ppo", "rollout", "bandit", ROLLOUT),

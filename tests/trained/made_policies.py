@@ -43,6 +43,7 @@ CASES = {
     "sqil": (PUSH, REPLAYS | {"method": "sqil"}),
     "adril": (PUSH, REPLAYS | {"method": "adril"}),
     "dac, box": (BOX, REPLAYS | {"method": "dac"}),
+    "pwil": (PUSH, REPLAYS | {"method": "pwil"}),
     "gail": (PUSH, RUNS | {"method": "gail"}),
     "airl": (PUSH, RUNS | {"method": "airl"}),
     "asaf": (PUSH, RUNS | {"method": "asaf"}),
