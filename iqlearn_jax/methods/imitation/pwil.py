@@ -2,7 +2,7 @@
 
 Soft RL on a reward that is not learned. As an episode is lived, each of its T steps moves its share of weight
 to the demonstrated pairs (s, a) nearest to it that have weight left: a greedy coupling, whose cost c bounds
-the Wasserstein-1 distance of the two occupancies from above. The reward of a step (eq. 8) is
+the Wasserstein-1 distance of the two occupancies from above. The reward of a step (Algorithm 1) is
 
     r = 5 exp(−5 c / √(dim S + dim A)),   c = T Σ_j (what j takes) ‖(s, a) − (s_j, a_j)‖,
 
@@ -31,14 +31,14 @@ from iqlearn_jax.ops.baselines.coupling import transport
 from iqlearn_jax.types import EnvSpec, Transition, join
 
 KEYS = (IMITATION_KEYS - {"terminal", "absorbing_entropy"}) | {"reward_input"}
-LARGEST, SHARPNESS = 5.0, 5.0  # α and β of the paper's eq. 8
+LARGEST, SHARPNESS = 5.0, 5.0  # the paper's α and β
 CONSTANT = 1e-6  # a coordinate that varies less is not rescaled, as in the authors' code
 
 
 def make_pwil(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Method:
     """Soft RL on the coupling's rewards; a terminal is worth 0.
 
-    `config.reward_input="state"` couples states alone (the paper's §4.3, PWIL-state).
+    `config.reward_input="state"` couples states alone (the paper's PWIL-state).
 
     Raises:
       InputError: images, between which a distance means nothing.
