@@ -11,7 +11,7 @@ from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.doctor.doubts import doubts
 from iqlearn_jax.doctor.findings import Finding, sentence
 from iqlearn_jax.doctor.remedies import DIAGNOSES
-from iqlearn_jax.doctor.rules import WATCHED, Case, History, Symptom, make_case
+from iqlearn_jax.doctor.rules import UNLIKE, WATCHED, Case, History, Symptom, make_case
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs import history as runs_history
 from iqlearn_jax.runs.files import write_json
@@ -90,7 +90,17 @@ def examine(case: Case, history: History, findings: Findings) -> Findings:
     for kind, symptom in ((kind, symptom) for kind, symptoms in looks for symptom in symptoms):
         if (merged := _merge(case, kind, symptom, update, findings.get(kind))) is not None:
             findings[kind] = merged
-    return findings
+    return without_recovered(findings, history) if update >= case.config.updates else findings
+
+
+def without_recovered(findings: Findings, history: History) -> Findings:
+    """Without runs that had lost their policy and end like the demonstrations: it is the last one that counts."""
+    lost = findings.pop("policy_lost", None)
+    if lost is None:
+        return findings
+    again = history.evaluations()[-1] >= UNLIKE
+    still = [run for run in lost.runs if not again[run]]
+    return findings | {"policy_lost": lost._replace(runs=still)} if still else findings
 
 
 def _merge(case: Case, kind: str, symptom: Symptom, update: int, known: Finding | None) -> Finding | None:

@@ -163,6 +163,18 @@ def test_a_policy_is_lost_after_two_evaluations_or_at_the_end():
     assert diagnose(case_of(), healthy(eval__likeness=np.where(UP < 0.6, 0.4, 0.0))) == {}
 
 
+def test_a_policy_that_came_back_is_not_lost_at_the_end():
+    """Said while it is so; a run that ends like the demonstrations is named no longer, the others are."""
+    away = np.where((UP > 0.4) & (UP < 0.7), 0.05, 0.8)
+    likeness = np.stack([away, np.where(UP > 0.4, 0.05, 0.8), np.full_like(away, 0.8)], axis=1)
+    rows = healthy()
+    rows.metrics["eval/likeness"][:] = likeness
+    assert diagnose(case_of(), rows)["policy_lost"].runs == [1]
+    assert diagnose(case_of(), rows.upto(len(rows) - 1))["policy_lost"].runs == [0, 1]
+    rows.metrics["eval/likeness"][:, 1] = away
+    assert diagnose(case_of(), rows) == {}
+
+
 def test_a_burst_after_calm_is_no_explosion():
     """Gradients of 1 while learning, 0.001 once it is done, then 0.5: 500 times the median."""
     calm = np.r_[np.ones(3), np.full(14, 1e-3), np.full(3, 0.5)]
