@@ -94,7 +94,7 @@ def examine(case: Case, history: History, findings: Findings) -> Findings:
 
 
 def without_recovered(findings: Findings, history: History) -> Findings:
-    """Without runs that had lost their policy and end like the demonstrations: it is the last one that counts."""
+    """Without runs that had lost their policy and end like the demonstrations: the last policy counts."""
     lost = findings.pop("policy_lost", None)
     if lost is None:
         return findings
