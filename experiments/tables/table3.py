@@ -79,7 +79,7 @@ the dynamics does not show in the returns here. What separates methods is learni
 """
 
 
-COLUMN = {"dac": 1, "iq": 3}  # of PAPER
+COLUMN = {"dac": 1, "iq": 3}  # of PAPER, which has no other online method of these rows
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
@@ -89,7 +89,8 @@ def markdown(results: list[dict[str, Any]]) -> str:
         task, *_, method = row["name"].split("_")
         thinned = f", every {row['subsample']}th step" if row["subsample"] > 1 else ""
         setting = f"{'online' if row['name'] in ONLINE else 'offline'}, one demonstration{thinned}"
-        share = PAPER[task][COLUMN[method]] / PAPER[task][4] if row["name"] in ONLINE else None
+        online = row["name"] in ONLINE and method in COLUMN
+        share = PAPER[task][COLUMN[method]] / PAPER[task][4] if online else None
         theirs = "–" if share is None else f"{share:.2f}"
         lines.append((task, row["label"], setting, seeds(row), score(row), theirs))
     head = ("task", "method", "setting", "seeds", "score [95 %]", "paper")

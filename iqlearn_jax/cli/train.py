@@ -55,7 +55,7 @@ def main(arguments: list[str]) -> int:
     config, names = make_config(options, overrides)
     check_keys(config, names)
     try:
-        summary = train(config, options.workdir, options.resume, options.force)
+        summary = train(config, options.workdir, options.resume, options.force, names)
     except Stopped as stopped:
         return say_stopped(stopped.number, f"iqlearn train --workdir={options.workdir} --resume")
     print_summary(summary, options.workdir)

@@ -39,7 +39,7 @@ class Doctor:
         history = as_history(before)
         self._history, self._chunks = history, len(history)
         self._findings = diagnose(case, history)
-        self._said = {kind: len(finding.runs) for kind, finding in self._findings.items()}
+        self._said = {kind: set(finding.runs) for kind, finding in self._findings.items()}
 
     def see(self, update: int, metrics: dict[str, np.ndarray]) -> None:
         """Judges one more chunk of metrics [R]; says each new kind once and writes what changed."""
@@ -51,7 +51,7 @@ class Doctor:
             return
         new = [finding for kind, finding in findings.items() if kind not in self._said]
         warn_of_findings(new, self._runs)
-        self._said |= {finding.kind: len(finding.runs) for finding in new}
+        self._said |= {finding.kind: set(finding.runs) for finding in new}
         self._findings, self._written = findings, True
         if self._path is not None:
             write_json(self._path, as_content(findings, self._runs))
@@ -71,7 +71,7 @@ class Doctor:
         """Says again what has spread to further runs since it was first said."""
         if self._path is not None and not self._written and self._case.config.method in METHODS:
             write_json(self._path, as_content(self._findings, self._runs))
-        spread = [finding for kind, finding in self._findings.items() if len(finding.runs) > self._said[kind]]
+        spread = [finding for kind, finding in self._findings.items() if set(finding.runs) - self._said[kind]]
         warn_of_findings(spread, self._runs)
 
 
@@ -90,17 +90,20 @@ def examine(case: Case, history: History, findings: Findings) -> Findings:
     for kind, symptom in ((kind, symptom) for kind, symptoms in looks for symptom in symptoms):
         if (merged := _merge(case, kind, symptom, update, findings.get(kind))) is not None:
             findings[kind] = merged
-    return without_recovered(findings, history) if update >= case.config.updates else findings
+    if update >= case.config.updates and findings.pop("policy_lost", None) is not None:
+        findings |= still_lost(case, history)
+    return findings
 
 
-def without_recovered(findings: Findings, history: History) -> Findings:
-    """Without runs that had lost their policy and end like the demonstrations: the last policy counts."""
-    lost = findings.pop("policy_lost", None)
-    if lost is None:
-        return findings
+def still_lost(case: Case, history: History) -> Findings:
+    """`policy_lost` without runs that end like the demonstrations again: the last policy is what counts."""
+    kind, found = "policy_lost", None
     again = history.evaluations()[-1] >= UNLIKE
-    still = [run for run in lost.runs if not again[run]]
-    return findings | {"policy_lost": lost._replace(runs=still)} if still else findings
+    for chunks in range(1, len(history) + 1):
+        for symptom in DIAGNOSES[kind].rule(case, history.upto(chunks)):
+            still = symptom._replace(sick=symptom.sick & ~again)
+            found = _merge(case, kind, still, int(history.updates[chunks - 1]), found) or found
+    return {} if found is None else {kind: found}
 
 
 def _merge(case: Case, kind: str, symptom: Symptom, update: int, known: Finding | None) -> Finding | None:

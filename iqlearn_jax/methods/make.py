@@ -48,6 +48,11 @@ def make_method(config, spec: EnvSpec, networks: Any = None, optimizer: Any = No
     given = networks or optimizer is not None
     parts = (make_parts(config, spec, entry, networks, optimizer),) if given else ()
     method = entry.make(config, spec, *parts)
+    require(
+        method.labels is None or config.feed == "replay",
+        f"config.feed is '{config.feed}', but method '{config.method}' rewards transitions before a replay "
+        "stores them; set --config.feed=replay",
+    )
     if any(values_of(config, "lr_decay")):
         method = annealed(config, method)
     if any(rate != 1.0 for rate in values_of(config, "average_rate")):
@@ -108,11 +113,11 @@ def check_values(config, entry: MethodEntry) -> None:
         )
 
 
-def check_policy_keys(config, spec: EnvSpec) -> None:
-    """Refuses what only policies of another kind read; not of a grid, whose other methods may read it.
+def check_policy_keys(config, names: Iterable[str], spec: EnvSpec) -> None:
+    """Refuses keys that only policies of another kind read, as `check_keys` those of other methods.
 
-    For new runs alone: folders and policies that hold such a value can still be read.
-
+    Args:
+      names: dotted keys that were set on purpose; "grid.X" counts as X.
     Raises:
       InputError: names the key, its value and the kind of policy.
     """
@@ -120,10 +125,8 @@ def check_policy_keys(config, spec: EnvSpec) -> None:
     if not entry.keys >= POLICY_KEYS and not entry.keys >= AGENT_KEYS:
         return  # it has an actor of its own for all kinds of actions, or none
     if spec.discrete:
-        kind, others = (
-            f"the actions of {spec.id} are discrete: the policy is read off Q",
-            POLICY_KEYS | {"actor_lr"},
-        )
+        kind = f"the actions of {spec.id} are discrete: the policy is read off Q"
+        others = POLICY_KEYS | {"actor_lr"}
     elif quadratic(config, spec, entry):
         kind, others = "policy class 'gaussian_q' learns at critic_lr", frozenset({"actor_lr"})
     else:
@@ -131,12 +134,9 @@ def check_policy_keys(config, spec: EnvSpec) -> None:
             "policy class 'sac' has an actor, whose width is learned",
             POLICY_KEYS - {"policy_class"},
         )
-    for name in sorted(others & entry.keys):
-        default = KEYS[name].default
-        require(
-            config[name] == default or bool(config.grid.get(name)),
-            f"config.{name} is {config[name]!r}, but {kind}; set --config.{name}={default}",
-        )
+    for name in names:
+        if name.removeprefix("grid.") in others & entry.keys:
+            raise InputError(f"config.{name} is {value_of(config, name)!r}, but {kind}; leave it out")
 
 
 def default_leaves(config, spec: EnvSpec) -> dict[str, np.ndarray]:

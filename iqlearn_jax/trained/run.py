@@ -208,7 +208,8 @@ def train(
     """
     config, handle = _configure(config, env, spaces, demos, method, settings)
     memory = demos if isinstance(demos, Demos) else None
-    problem = make_problem(config, None, handle, memory, networks, optimizer)
+    named = dotted(settings)
+    problem = make_problem(config, None, handle, memory, networks, optimizer, named)
     if workdir is None:
         return _finished(Session(problem, None, callback, progress))
     from iqlearn_jax.training.train import claimed
@@ -272,9 +273,14 @@ def _configure(
     return _with_environment(config, env, spaces)
 
 
+def dotted(settings: Mapping[str, Any]) -> list[str]:
+    """Configuration keys as they are written in files: Python's keywords have two underscores for a dot."""
+    return [name.replace("__", ".") for name in settings]
+
+
 def apply_settings(config: Any, method: str | None, settings: Mapping[str, Any]) -> None:
     """The method and the settings that were asked for; unless one is named, a feed that the method has."""
-    names = [name.replace("__", ".") for name in settings]
+    names = dotted(settings)
     for name, value in zip(names, settings.values(), strict=True):
         assign(config, name, value)
     if method is not None:

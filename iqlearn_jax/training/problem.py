@@ -1,6 +1,7 @@
 """Everything that a configuration stands for: environment, demonstrations, method and loop, checked early."""
 
 import copy
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,6 +113,7 @@ def make_problem(
     demos: demos_lib.Demos | None = None,
     networks: Any = None,
     optimizer: Any = None,
+    named: Iterable[str] = (),
 ) -> Problem:
     """Loads and checks everything that training needs, before anything is compiled.
 
@@ -121,6 +123,7 @@ def make_problem(
       handle: an environment that is open already; None opens `config.env`.
       demos: demonstrations in memory; None reads `config.demos.path`.
       networks, optimizer: as `methods.make_method`.
+      named: dotted keys that were set on purpose, so that they should be read.
     Raises:
       InputError: whatever is wrong with the configuration, the environment or the demonstrations.
     """
@@ -129,8 +132,7 @@ def make_problem(
         config = concrete(config)
         handle = open_env(config.env)
     check_inputs(config, handle)
-    if normalization is None:  # a new run
-        check_policy_keys(config, handle.spec)
+    check_policy_keys(config, named, handle.spec)
     method = on_reward(config, handle.spec, make_method(config, handle.spec, networks, optimizer))
     demos, others = usable_demos(config, handle.spec, demos), usable_others(config, handle.spec)
     seeds, varied = runs_of(config)

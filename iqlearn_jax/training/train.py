@@ -2,7 +2,7 @@
 
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager, nullcontext
 from functools import cached_property, partial
 from pathlib import Path
@@ -254,13 +254,16 @@ def averages(metrics: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return metrics | {"train/return": total / ended}
 
 
-def train(config, workdir: Path, resume: bool = False, force: bool = False) -> dict[str, Any]:
+def train(
+    config, workdir: Path, resume: bool = False, force: bool = False, named: Iterable[str] = ()
+) -> dict[str, Any]:
     """Trains all runs of a configuration and leaves the files of docs/formats.md in `workdir`.
 
     Args:
       config: from `iqlearn_jax.config.base_config`.
       workdir: new folder, or with `resume` one whose training was stopped or is to go on for more updates.
       force: resumes with another configuration, code or demonstrations than the folder's, and records it.
+      named: dotted keys that were set on purpose; of a new run that would not read one, nothing begins.
     Returns:
       the content of `summary.json`.
     Raises:
@@ -273,7 +276,7 @@ def train(config, workdir: Path, resume: bool = False, force: bool = False) -> d
         read_config(workdir)  # no run there? then no lock is left there either
         with locked(workdir):
             return _resume(config, workdir, force)
-    problem = make_problem(config)  # before there is a folder: a refusal leaves nothing behind
+    problem = make_problem(config, named=named)  # before there is a folder: a refusal leaves nothing behind
     with claimed(problem, workdir) as folder:
         return _finished(Session(problem, folder), begin)
 

@@ -169,7 +169,9 @@ def test_a_policy_that_came_back_is_not_lost_at_the_end():
     likeness = np.stack([away, np.where(UP > 0.4, 0.05, 0.8), np.full_like(away, 0.8)], axis=1)
     rows = healthy()
     rows.metrics["eval/likeness"][:] = likeness
-    assert diagnose(case_of(), rows)["policy_lost"].runs == [1]
+    rows.metrics["eval/likeness"][:10, 1] = 0.8  # lost later than the other
+    finding = diagnose(case_of(), rows)["policy_lost"]
+    assert (finding.runs, finding.update) == ([1], 600)
     assert diagnose(case_of(), rows.upto(len(rows) - 1))["policy_lost"].runs == [0, 1]
     rows.metrics["eval/likeness"][:, 1] = away
     assert diagnose(case_of(), rows) == {}

@@ -217,29 +217,29 @@ def test_keys_that_are_read_are_not():
 
 
 @pytest.mark.parametrize(
-    ("changes", "spec", "message"),
+    ("changes", "name", "spec", "message"),
     [
         (
             {"actor_lr": 1e-3},
+            "actor_lr",
             DISCRETE,
-            "config.actor_lr is 0.001, but .*read off Q; set --config.actor_lr=0.0003$",
+            "config.actor_lr is 0.001, but .*read off Q; leave it out$",
         ),
-        ({"method": "dac", "feed": "replay", "actor_lr": 1e-3}, DISCRETE, "config.actor_lr is 0.001"),
-        ({"policy_std": 0.1}, DISCRETE, "config.policy_std is 0.1, but the actions of .* are discrete"),
-        ({"actor_lr": 1e-3}, BOX, "config.actor_lr is 0.001, but policy class 'gaussian_q'"),
-        ({"policy_class": "sac", "learn_std": True}, BOX, "config.learn_std is True, but policy class 'sac'"),
+        ({"method": "dac", "feed": "replay"}, "actor_lr", DISCRETE, "config.actor_lr is 0.0003"),
+        ({}, "grid.policy_std", DISCRETE, "config.grid.policy_std .* discrete"),
+        ({}, "actor_lr", BOX, "config.actor_lr is 0.0003, but policy class 'gaussian_q'"),
+        ({"policy_class": "sac"}, "learn_std", BOX, "config.learn_std is False, but policy class 'sac'"),
     ],
 )
-def test_keys_that_only_another_kind_of_policy_reads_are_refused(changes, spec, message):
+def test_keys_that_only_another_kind_of_policy_reads_are_refused(changes, name, spec, message):
     with pytest.raises(InputError, match=message):
-        check_policy_keys(configure(**changes), spec)
+        check_policy_keys(configure(**changes), ["seeds", name], spec)
 
 
 def test_keys_that_a_policy_reads_are_not():
-    check_policy_keys(configure(policy_class="sac", actor_lr=1e-3), BOX)
-    check_policy_keys(configure(policy_std=0.1, learn_std=True), BOX)
-    check_policy_keys(configure(method="ppo", feed="rollout", actor_lr=1e-3), DISCRETE)  # has an actor
-    check_policy_keys(configure(grid__actor_lr=(1e-3, 1e-4)), DISCRETE)  # for the grid's other methods
+    check_policy_keys(configure(policy_class="sac"), ["actor_lr", "policy_class", "critic_lr"], BOX)
+    check_policy_keys(configure(), ["policy_std", "grid.policy_std", "learn_std"], BOX)
+    check_policy_keys(configure(method="ppo", feed="rollout"), ["actor_lr"], DISCRETE)  # has an actor
 
 
 # Methods of one's own -------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.optimize import linear_sum_assignment
 
+import iqlearn_jax
 from iqlearn_jax.data.sampling import DemoIndices
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import make_method
@@ -57,11 +58,14 @@ def rows_of(obs, action, last=False):
     )  # fmt: skip
 
 
-def labeller(rows, indices, count=None, episodes=1, config=CONFIG, spec=SPEC, num_envs=1):
+def episodes_of(obs, action, last):
+    """Demonstrations whose episodes end in the steps `last`."""
+    return rows_of(obs, action, np.isin(np.arange(len(obs)), last))
+
+
+def labeller(rows, indices, count=None, starts=(0,), config=CONFIG, spec=SPEC, num_envs=1):
     """(label of one transition [E], the state before the first step)."""
-    chosen = DemoIndices(
-        jnp.asarray(indices), jnp.int32(count or len(indices)), jnp.zeros(episodes, jnp.int32)
-    )
+    chosen = DemoIndices(jnp.asarray(indices), jnp.int32(count or len(indices)), jnp.asarray(starts))
     labels, method = make_labels(config, spec), make_method(config, spec)
     state = method.init(jax.random.key(0), hyper(config, spec))
     state = labels.begin(rows, chosen, state, num_envs)
@@ -80,25 +84,26 @@ def lived(label, state, obs, action, ends_after=None):
 def test_rewards_are_those_of_the_coupling():
     """α exp(−β T c/√D) over pairs scaled by the demonstrations' spread; all weight spent, nothing is left."""
     rng = np.random.default_rng(0)
-    demo, demo_action = rng.normal(size=(4, 3)) * [1, 10, 0], rng.normal(size=(4, 2))
-    seen, seen_action = rng.normal(size=(9, 3)) * [1, 10, 0], rng.normal(size=(9, 2))
-    config = configure(method="pwil", feed="replay", demos__subsample=2)
-    label, state = labeller(rows_of(demo, demo_action), [2, 0, 3, 1, 2, 2], count=4, config=config)  # padded
+    units = np.array([1, 10, 0]), np.array([0, 0, 123.4])  # the last one is constant
+    demo, demo_action = rng.normal(size=(14, 3)) * units[0] + units[1], rng.normal(size=(14, 2))
+    seen, seen_action = rng.normal(size=(9, 3)) * units[0] + units[1], rng.normal(size=(9, 2))
+    rows = episodes_of(demo, demo_action, [3, 10, 13])
+    label, state = labeller(rows, [4, 10, 12, 11, 4, 4], count=4, starts=(4, 4))  # padded; of steps 4 to 10
     rewards = lived(label, state, seen, seen_action)
-    pairs, own = np.hstack([demo, demo_action])[[2, 0, 3, 1]], np.hstack([seen, seen_action])
+    pairs, own = np.hstack([demo, demo_action])[[4, 10, 12, 11]], np.hstack([seen, seen_action])
     spread = pairs.std(axis=0)
     spread[2] = 1.0  # constant
-    weights, expected = np.full(4, 8 / 4), []  # T = 8: four rows, one of two steps each
-    for pair in own[:8]:
+    weights, expected = np.full(4, 7 / 4), []  # T = 7 steps of four rows
+    for pair in own[:7]:
         weights, cost = algorithm_1(weights, np.linalg.norm((pairs - pair) / spread, axis=1))
         expected.append(5 * np.exp(-5 / np.sqrt(5) * cost))
-    np.testing.assert_allclose(rewards, [*expected, 0.0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(rewards, [*expected, 0.0, 0.0], rtol=1e-4, atol=1e-6)
 
 
 def test_demonstrated_episodes_have_the_largest_reward_and_the_next_begins_anew():
     rng = np.random.default_rng(1)
     obs, action = rng.normal(size=(6, 3)), rng.normal(size=(6, 2))
-    label, state = labeller(rows_of(obs, action), np.arange(6))
+    label, state = labeller(episodes_of(obs, action, [5]), np.arange(6))
     order = rng.permutation(6)
     twice = np.concatenate([order, order])
     np.testing.assert_allclose(lived(label, state, obs[twice], action[twice], 5), LARGEST, rtol=1e-5)
@@ -121,7 +126,7 @@ def test_environments_have_episodes_of_their_own_and_states_can_do_alone():
     rng = np.random.default_rng(3)
     obs, action = rng.normal(size=(5, 3)), rng.integers(0, 4, 5)
     config = configure(method="pwil", feed="replay", reward_input="state")
-    label, state = labeller(rows_of(obs, action), np.arange(5), config=config, spec=CUBE, num_envs=2)
+    label, state = labeller(episodes_of(obs, action, [4]), np.arange(5), config=config, spec=CUBE, num_envs=2)
     two = rows_of(obs[[0, 1]], (action[[0, 1]] + 1) % 4)  # other actions, which states do not tell
     state, reward = label(state, two)
     np.testing.assert_allclose(reward, LARGEST)
@@ -129,7 +134,7 @@ def test_environments_have_episodes_of_their_own_and_states_can_do_alone():
         [True] + [False] * 4,
         [False, True] + [False] * 3,
     ]
-    label, state = labeller(rows_of(obs, action), np.arange(5), spec=CUBE, num_envs=2)
+    label, state = labeller(episodes_of(obs, action, [4]), np.arange(5), spec=CUBE, num_envs=2)
     assert (label(state, two)[1] < LARGEST / 2).all()
 
 
@@ -152,3 +157,8 @@ def test_an_update_is_one_of_rl_on_both_kinds_of_rows(spec):
 def test_images_are_refused():
     with pytest.raises(InputError, match=r"method 'pwil' measures distances .*--config.method, e.g. sqil"):
         make_method(CONFIG, spec_of(obs_shape=(8, 8, 3), num_actions=2, obs_dtype=np.uint8))
+
+
+def test_loops_of_ones_own_give_no_such_rewards():
+    with pytest.raises(InputError, match=r"method 'pwil' rewards .* as they are lived"):
+        iqlearn_jax.make_method("pwil", SPEC, feed="replay")

@@ -1,18 +1,21 @@
 """PWIL: primal Wasserstein imitation learning (Dadashi, Hussenot, Geist & Pietquin 2021; arXiv 2006.04678).
 
 Soft RL on a reward that is not learned. As an episode is lived, each of its T steps moves its share of weight
-to the demonstrated pairs (s, a) nearest to it that have weight left: a greedy coupling, whose cost c bounds
-the Wasserstein-1 distance of the two occupancies from above. The reward of a step (Algorithm 1) is
+to the demonstrated pairs (s, a) nearest to it that have weight left (Algorithm 1): a greedy coupling, whose
+mean cost c bounds the Wasserstein-1 distance of the two occupancies from above in episodes of T steps. The
+reward of a step is
 
-    r = 5 exp(−5 c / √(dim S + dim A)),   c = T Σ_j (what j takes) ‖(s, a) − (s_j, a_j)‖,
+    r = 5 exp(−5 c / √D),   c = T Σ_j (what j takes) ‖(s, a) − (s_j, a_j)‖,
 
-0 once nothing is left: T is the mean length of the demonstrated episodes. It depends on what the episode did
-before, so that it is given where the environment steps, and kept in the replay.
+D = dim S + dim A, and 0 once nothing is left: T is the mean length of the demonstrated episodes. It depends
+on what the episode did before, so that it is given where the environment steps, and kept in the replay.
 
 Departures from the paper and its authors' code, each with the switch that restores their choice:
   the agent is the soft one of all methods here, theirs is D4PG: no switch;
   demonstrated rows, whose reward is the largest, 5, are half of each batch, where the authors put 50,000
     copies of them into the replay before training: no switch;
+  T is the demonstrations' mean length, in the paper the task's horizon: no switch (equal where experts last);
+  thinned-out demonstrations keep a last row that is terminal: no switch;
   the actor may be held near the demonstrations: `anchor=0`, the default.
 """
 
@@ -24,7 +27,7 @@ import jax.numpy as jnp
 from iqlearn_jax.agents.common import STANDARD_PARTS, AgentState, Learner, Parts, anchored
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.config.values import require
-from iqlearn_jax.data.sampling import DemoIndices, Rows, take_rows
+from iqlearn_jax.data.sampling import DemoIndices, take_rows
 from iqlearn_jax.methods.forward_rl.soft_rl import IMITATION_KEYS, soft_rl_step
 from iqlearn_jax.methods.method import Labels, Method, MethodEntry
 from iqlearn_jax.ops.baselines.coupling import transport
@@ -32,13 +35,13 @@ from iqlearn_jax.types import EnvSpec, Transition, join
 
 KEYS = (IMITATION_KEYS - {"terminal", "absorbing_entropy"}) | {"reward_input"}
 LARGEST, SHARPNESS = 5.0, 5.0  # the paper's α and β
-CONSTANT = 1e-6  # a coordinate that varies less is not rescaled, as in the authors' code
+CONSTANT, ROUNDING = 1e-6, 2.0**-20  # what varies less, or less than float32 rounds, is not rescaled
 
 
 def make_pwil(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Method:
     """Soft RL on the coupling's rewards; a terminal is worth 0.
 
-    `config.reward_input="state"` couples states alone (the paper's PWIL-state).
+    `config.reward_input="state"` couples states alone; demonstrated rows are still learned from with theirs.
 
     Raises:
       InputError: images, between which a distance means nothing.
@@ -78,19 +81,18 @@ class CoupledState(AgentState):
 def make_labels(config, spec: EnvSpec) -> Labels:
     """The rewards of the coupling."""
     pairs = config.reward_input == "state_action"
-    thinned = config.demos.subsample
 
-    def begin(rows: Rows, chosen: DemoIndices, state: CoupledState, num_envs: int) -> CoupledState:
+    def begin(rows: Transition, chosen: DemoIndices, state: CoupledState, num_envs: int) -> CoupledState:
         valid = jnp.arange(len(chosen.indices)) < chosen.count
         points = atoms(spec, pairs, take_rows(rows, chosen.indices))
+        mean = jnp.mean(points, axis=0, where=valid[:, None])
         spread = jnp.std(points, axis=0, where=valid[:, None])
-        steps = thinned / len(chosen.initial)  # of an episode for each row
-        full = jnp.where(valid, steps, 0.0)
-        scale = jnp.where(spread < CONSTANT, 1.0, spread)
+        scale = jnp.where(spread > jnp.maximum(CONSTANT, ROUNDING * jnp.abs(mean)), spread, 1.0)
+        full = jnp.where(valid, mean_length(rows, chosen) / chosen.count, 0.0)
         memory = {"full": full, "left": jnp.tile(full, (num_envs, 1)), "scale": scale}
         return state.replace(memory=memory)
 
-    def label(rows: Rows, chosen: DemoIndices, state: CoupledState, lived: Transition):
+    def label(rows: Transition, chosen: DemoIndices, state: CoupledState, lived: Transition):
         memory = state.memory
         points = atoms(spec, pairs, take_rows(rows, chosen.indices)) / memory["scale"]
         here = atoms(spec, pairs, lived) / memory["scale"]
@@ -102,6 +104,13 @@ def make_labels(config, spec: EnvSpec) -> Labels:
         return state.replace(memory=memory | {"left": left}), reward
 
     return Labels(begin, label)
+
+
+def mean_length(rows: Transition, chosen: DemoIndices) -> jax.Array:
+    """Mean number of steps of the chosen episodes. []"""
+    ends = rows.terminated | rows.truncated
+    later = jnp.arange(len(ends)) >= chosen.initial[:, None]
+    return jnp.mean(jnp.argmax(ends & later, axis=1) + 1.0 - chosen.initial)
 
 
 def atoms(spec: EnvSpec, pairs: bool, rows: Transition) -> jax.Array:
