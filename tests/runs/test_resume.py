@@ -234,12 +234,15 @@ def test_resuming_before_the_first_checkpoint_starts_anew(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-def test_snapshots_are_the_states_that_were_passed_and_survive_resuming(tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    ("method", "feed"), [("bc", "demos"), ("pwil", "replay")]
+)  # has more than init's state
+def test_snapshots_are_the_states_that_were_passed_and_survive_resuming(tmp_path, monkeypatch, method, feed):
     """A run stopped behind a snapshot comes by it again; each snapshot equals a shorter run's end."""
     monkeypatch.setattr("iqlearn_jax.training.summary.finish", lambda *_: {})
     changes = {"seeds": 2, "updates": 12, "checkpoint_every": 12, "snapshot_every": 4}
-    config = made_up_config("bc", "demos", "walk", **changes)
-    shorter = made_up_config("bc", "demos", "walk", **changes | {"updates": 4, "checkpoint_every": 4})
+    config = made_up_config(method, feed, "walk", **changes)
+    shorter = made_up_config(method, feed, "walk", **changes | {"updates": 4, "checkpoint_every": 4})
     with made_up_environments():
         train(shorter, tmp_path / "short")
         train(config, tmp_path / "whole")
