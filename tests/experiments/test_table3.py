@@ -1,0 +1,20 @@
+"""Table 3's page has a line for each row that may be run, and its configurations exist."""
+
+from experiments.tables import table3
+from iqlearn_jax.config.files import load_config
+
+
+def test_every_row_has_a_line_and_a_configuration(monkeypatch):
+    monkeypatch.chdir(table3.__file__.split("/experiments/")[0])
+    rows = []
+    for name, row in table3.ROWS.items():
+        subsample = row.changes.get("demos.subsample", 1)
+        rows.append(
+            {"name": name, "label": "a label", "subsample": subsample, "seeds": [1, 2], "settings": {},
+             "normalized_iqm": 0.5, "ci95": None}
+        )  # fmt: skip
+        assert load_config(row.config).method == name.rsplit("_", 1)[1]
+    _, _, *lines = table3.markdown(rows).splitlines()
+    assert len(lines) == len(table3.ROWS) <= 25
+    held = [line for line in lines if ", anchor |" in line]
+    assert len(held) == len(table3.HELD) and all("| online" in line for line in held)
