@@ -97,7 +97,12 @@ def markdown(results: list[dict[str, Any]]) -> str:
     return with_legend(markdown_table(head, lines))
 
 
-PANELS = {"Hopper, every 20th step": ("hopper_few_iq", "hopper_few_dac")}
+PANELS = {
+    "Hopper, every 20th step, anchor": (
+        "hopper_few_iq", "hopper_few_dac", "hopper_few_pwil", "hopper_few_unnormed_dac"
+    ),
+    "Walker2d, whole demonstration, anchor": ("walker2d_anchored_iq", "walker2d_anchored_dac"),
+}  # fmt: skip
 TABLE = Table("tables.table3", ROWS, PREFACE, markdown, PANELS)
 
 if __name__ == "__main__":
