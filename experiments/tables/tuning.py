@@ -65,16 +65,10 @@ FEW_DEMOS: Numbers = dict.fromkeys(("edm", "lstd_mu"), (1, 3))  # EDM's chains t
 NUMBERS: dict[str, Numbers] = {  # of demonstrations, offline; what is not asked is no row
     "cartpole_full": dict.fromkeys((*WHOLE, "dsfn"), DEMOS),
     "acrobot_full": dict.fromkeys(WHOLE, DEMOS),
-    "lunarlander_full": {
-        **dict.fromkeys(("iq", "bc"), DEMOS),
-        **dict.fromkeys(("regularized_bc", "avril", "lstd_mu"), (1,)),
-    },
+    "lunarlander_full": {**dict.fromkeys(("iq", "bc"), DEMOS), "lstd_mu": (1,)},
     "cartpole_sparse": {**dict.fromkeys(WHOLE[:-1], DEMOS), **FEW_DEMOS},
     "acrobot_sparse": {**dict.fromkeys(WHOLE[:-1], DEMOS), **FEW_DEMOS},
-    "lunarlander_sparse": {
-        **dict.fromkeys(("iq", "bc", "value_dice", "avril"), DEMOS),
-        **dict.fromkeys(("regularized_bc", "lstd_mu"), (1, 3)),
-    },
+    "lunarlander_sparse": {**dict.fromkeys(("iq", "bc", "value_dice", "avril"), DEMOS), "lstd_mu": (1, 3)},
 }
 SEARCHES = (
     {
