@@ -155,8 +155,8 @@ DIFFERENCES = """
   actors playing for both; one update to three steps.
 - **Inputs on the double pendulum.** IQ-Learn and ValueDICE have whitened inputs, falling rates and the mean
   of the actors, since both are better with them on tuning seeds; DAC learns nothing with them.
-- **Labels.** On thinned-out demonstrations AVRIL, LSTD-μ and the successor features see two actions to a
-  row, the others one: their objectives read the expert's next action.
+- **Labels.** On thinned-out demonstrations AVRIL sees two actions to a row, the others one: its objective
+  reads the expert's next action.
 - **Knowledge.** On the gridworld max_entropy and max_margin know the transition probabilities, the others
   demonstrations only. Its actions are drawn, as its expert's are; elsewhere the likeliest is taken.
 """
