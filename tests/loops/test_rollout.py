@@ -145,6 +145,5 @@ def test_both_kinds_of_loops_explore():
     assert np.all(run.state["batch"]["policy"]["action"] != LOW)
     config = made_up_config("sqil", "replay", "bandit", **sizes)
     compiled = compile_host(config, recorder(env), env.spec)
-    assert np.all(
-        compiled.act(hparams, compiled.begin(hparams, np.array([3])), jnp.zeros((1, ENVS, 1))) != LOW
-    )
+    run = compiled.begin(hparams, np.array([3]), rows, demo_indices)
+    assert np.all(compiled.act(hparams, run, jnp.zeros((1, ENVS, 1))) != LOW)
