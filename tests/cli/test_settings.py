@@ -17,7 +17,7 @@ def seen(monkeypatch):
     """What `train` and `check_keys` are called with; nothing is trained."""
     calls = {}
 
-    def train(config, workdir, resume, force):
+    def train(config, workdir, resume, force, named):
         calls.update(config=as_plain(config), workdir=workdir, resume=resume, force=force)
         raise InputError("far enough")
 

@@ -28,6 +28,7 @@ METHODS = [  # and a metric that the rate of learning moves, None where there is
     pytest.param("sqil", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("adril", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("dac", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
+    pytest.param("pwil", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("max_entropy_deep", "replay", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("ppo", "rollout", "walk", "critic/grad_norm", marks=pytest.mark.slow),
     pytest.param("pqn", "rollout", "walk", "critic/grad_norm", marks=pytest.mark.slow),
