@@ -72,7 +72,6 @@ def own_rows() -> dict[str, Row]:
             hours=OFFLINE_HOURS[method],
         )
         for task, setting, method, demos in product(OWN, SETTINGS, OWN_METHODS, (1, 10))
-        if (task, setting, method) != ("acrobot", "sparse", "avril")  # not run
     }  # fmt: skip
 
 
