@@ -3,9 +3,8 @@
 Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`; `few`,
 online from few rows in 65,000 steps, and `few_dac`, `few_pwil`, DAC and PWIL with the same anchor; online
 with the networks of `online` and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true reward. On
-the device, with five seeds:
-`mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's observations of Ant and Humanoid leave
-out the contact forces. No demonstrations are bundled: name a file with --demos.
+the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's observations
+of Ant and Humanoid leave out the contact forces. No demonstrations are bundled: name a file with --demos.
 
 Departures from the papers, for all that imitate online except `paper`: learning rates fall linearly to 0 over
 the run (`lr_decay=0` keeps them constant), and the mean of the actors plays (`average_rate=1` lets the last
@@ -71,7 +70,7 @@ def online(task, backend):
 
 
 def few(config):
-    """What both have that learn from few rows: a fifth of the steps, and a mean over a fifth of the time."""
+    """What all have that learn from few rows: a fifth of the steps, and a mean over a fifth of the time."""
     config.layer_norm = True
     config.batch_size = 128  # of each kind; 50 rows are all there is of one
     config.updates = 60_000

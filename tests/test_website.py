@@ -97,9 +97,7 @@ def test_formulas_and_docstrings_are_set(site):
         r"<script.*?</script>", "", objective, flags=re.S
     )
     text = re.sub(r"<span><math.*?</math></span>", "FORMULA", objective, flags=re.S)
-    assert (
-        "is known,\nFORMULA, and with it FORMULA. What" in text
-    )  # within its sentence, at a line's start, too
+    assert "is known,\nFORMULA, and with it FORMULA. What" in text  # also where a line begins with it
     assert "(1−γ) E_ρ0[V(s0)]" in (out / "reference/losses.html").read_text("utf-8")
 
 

@@ -94,6 +94,5 @@ def formula(match: re.Match) -> str:
 
     if match["block"]:
         return convert(match["block"], display="block")
-    return (
-        f"<span>{convert(match['inline'])}</span>"  # at a line's start Markdown takes bare math for a block
-    )
+    # in a span, since at the start of a line Markdown takes a bare formula for a block
+    return f"<span>{convert(match['inline'])}</span>"

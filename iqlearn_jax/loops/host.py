@@ -15,11 +15,11 @@ from iqlearn_jax.errors import SimulatorError
 from iqlearn_jax.loops.loop import Loop, RunState, start_run
 from iqlearn_jax.loops.online import (
     exploration_steps,
+    first_state,
     in_round,
     labelled,
     make_learner,
     online_replay,
-    start_labels,
 )
 from iqlearn_jax.loops.play import learner_policy
 from iqlearn_jax.methods import Method
@@ -109,7 +109,7 @@ def compile_host(config, method: Method, spec: EnvSpec) -> Compiled:
 
     def begin(hparams, seed, rows, demo_indices):
         init_key, _, run_key = jax.random.split(jax.random.key(seed), 3)
-        state = start_labels(method, rows, demo_indices, method.init(init_key, hparams), num_envs)
+        state = first_state(method, hparams, init_key, rows, demo_indices, num_envs)
         return start_run(state, run_key, replay.init())
 
     def act(hparams, run, obs):

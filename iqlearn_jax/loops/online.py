@@ -36,8 +36,7 @@ def make_online(config, method: Method, env: Environment, map_runs: Callable = v
     def init(hparams, seed, rows, demo_indices):
         init_key, env_key, run_key, explore_key = jax.random.split(jax.random.key(seed), 4)
         envs = jax.vmap(partial(start, env))(jax.random.split(env_key, online.num_envs))
-        state = method.init(init_key, hparams)
-        state = start_labels(method, rows, demo_indices, state, online.num_envs)
+        state = first_state(method, hparams, init_key, rows, demo_indices, online.num_envs)
         run = start_run(state, run_key, replay.init(), envs)
 
         def explore(run, number):
@@ -90,8 +89,9 @@ def in_round(method: Method, run: RunState, transition: Transition) -> Transitio
     return RoundTransition(**vars(transition), round=jnp.full(transition.reward.shape, number))
 
 
-def start_labels(method: Method, rows, demo_indices, state: Any, num_envs: int) -> Any:
+def first_state(method: Method, hparams, key, rows, demo_indices, num_envs: int) -> Any:
     """The method's state before the first step; it remembers episodes where the method labels them."""
+    state = method.init(key, hparams)
     return state if method.labels is None else method.labels.begin(rows, demo_indices, state, num_envs)
 
 

@@ -2,7 +2,6 @@
 
 import copy
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from iqlearn_jax.envs.registry import ENVIRONMENTS, handle_from_spec, open_env
 from iqlearn_jax.envs.relative import with_origin
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
-from iqlearn_jax.loops.online import start_labels
+from iqlearn_jax.loops.online import first_state
 from iqlearn_jax.runs.checkpoint import KEEP, Checkpoints
 from iqlearn_jax.runs.folder import (
     CHECKPOINTS,
@@ -90,12 +89,6 @@ def load_run(workdir: Path, config) -> tuple[Problem, RunState]:
         return problem, restore_newest(problem, make_loop(problem), checkpoints, workdir)
 
 
-def first_state(problem: Problem, key, hparams, demo_indices) -> Any:
-    """The state of one run before its first update, of which loops make theirs."""
-    state, num_envs = problem.method.init(key, hparams), problem.config.online.num_envs
-    return start_labels(problem.method, problem.rows, demo_indices, state, num_envs)
-
-
 def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
     """The method's state [R] after so many updates, where `config.snapshot_every` kept it.
 
@@ -103,9 +96,12 @@ def load_snapshot(workdir: Path, problem: Problem, updates: int) -> Any:
       InputError: it was not kept.
     """
     keys = jax.random.split(jax.random.key(0), problem.placement.slots)
-    like = jax.eval_shape(
-        jax.vmap(partial(first_state, problem)), keys, problem.hparams, problem.demo_indices
-    )
+
+    def begin(hparams, key, demo_indices):
+        num_envs = problem.config.online.num_envs
+        return first_state(problem.method, hparams, key, problem.rows, demo_indices, num_envs)
+
+    like = jax.eval_shape(jax.vmap(begin), problem.hparams, keys, problem.demo_indices)
     with closing(open_checkpoints(problem, workdir, SNAPSHOTS, keep=None)) as snapshots:
         snapshots.require(updates)
         return snapshots.restore(like, updates, problem.placement)

@@ -234,9 +234,7 @@ def test_resuming_before_the_first_checkpoint_starts_anew(tmp_path, monkeypatch)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("method", "feed"), [("bc", "demos"), ("pwil", "replay")]
-)  # has more than init's state
+@pytest.mark.parametrize(("method", "feed"), [("bc", "demos"), ("pwil", "replay")])
 def test_snapshots_are_the_states_that_were_passed_and_survive_resuming(tmp_path, monkeypatch, method, feed):
     """A run stopped behind a snapshot comes by it again; each snapshot equals a shorter run's end."""
     monkeypatch.setattr("iqlearn_jax.training.summary.finish", lambda *_: {})
