@@ -12,7 +12,7 @@ PYTEST := -m pytest -n $(WORKERS) --dist worksteal
 .DELETE_ON_ERROR:
 
 help:
-	@echo 'make demo         learn CartPole from one demonstration and write a report page'
+	@echo 'make demo         CartPole from 25 transitions: IQ-Learn beside cloning, a table and a report page'
 	@echo 'make test         fast tests                 make test-slow    the others too'
 	@echo 'make check        ruff, mypy, import layers  make format       let ruff rewrite'
 	@echo 'make site         the documentation as pages, in build/site'

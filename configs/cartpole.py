@@ -124,8 +124,10 @@ def acting():
 
 
 def online():
-    """IQ-Learn on the data and steps of `acting`."""
-    return stable_q(acting())
+    """IQ-Learn on the data and steps of `acting`; layer norm: docs/research/05-online-from-25-rows.md"""
+    config = stable_q(acting())
+    config.layer_norm = True
+    return config
 
 
 def with_data():

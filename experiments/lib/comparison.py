@@ -5,10 +5,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from iqlearn_jax.report.read import method_name
 from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, probability_of_improvement
 
 TIE = 0.98  # two scores at or above it count as equal
 RESAMPLES = 10_000
+WORDS = {
+    "own cartpole": "our CartPole expert", "own acrobot": "our Acrobot expert", "cartpole": "CartPole",
+    "acrobot": "Acrobot", "lunarlander": "LunarLander", "inverted double": "double", "hopper": "Hopper",
+    " online": ", online", " sparse ": ", thinned out, ", " full ": ", whole, ",
+}  # fmt: skip
 VERDICTS = ("worse", "open", "better", "equal", "none")
 Interval = tuple[float, float]
 
@@ -100,13 +106,20 @@ def verdicts(pairs: list[Pair]) -> str:
     few = counts.pop("none")
     apart = f" Not counted: {few} with fewer than {MIN_SEEDS_FOR_INTERVAL} seeds, too few for an interval."
     beaten = sorted((pair for pair in pairs if pair.verdict == "worse"), key=lambda pair: pair.difference)
-    by = "; ".join(f"{p.method} on {p.where} ({_difference(p)})" for p in beaten)
+    by = "; ".join(f"{method_name(p.method)} on {in_words(p.where)}: {_difference(p)}" for p in beaten)
     return (
         f"**IQ-Learn is beaten in {counts['worse']} of {sum(counts.values())} comparisons**, better in "
         f"{counts['better']}, equal (both ≥ {TIE}) in {counts['equal']}, and {counts['open']} are open (the "
         f"interval of the difference holds 0).{apart if few else ''}"
         + (f" It is beaten by {by}.\n" if by else "\n")
     )
+
+
+def in_words(where: str) -> str:
+    """What is compared ("cartpole sparse 1") as a page names it ("CartPole, thinned out, 1")."""
+    for name, words in WORDS.items():
+        where = where.replace(name, words)
+    return where
 
 
 def counts(pairs: Collection[Pair], method: str) -> str:

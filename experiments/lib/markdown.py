@@ -6,13 +6,12 @@ from typing import Any
 from iqlearn_jax.report.tables import interval_text
 
 HEAD = ("task", "method", "setting", "seeds", "score [95 %]", "worst seed")
-UNSURE = "†"  # behind the score of a row that does not say with which settings it ran
 NOT_RUN = "–"
 
 
 def run_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """One line a row: what learned from what, and its score."""
-    return with_legend(markdown_table(HEAD, [_cells(row) for row in rows]))
+    return markdown_table(HEAD, [_cells(row) for row in rows])
 
 
 def markdown_table(head: Sequence[str], lines: Iterable[Sequence]) -> str:
@@ -25,18 +24,7 @@ def score(row: Mapping[str, Any] | None) -> str:
     """Normalised IQM with its interval, where there is one; a dash without a row."""
     if row is None:
         return NOT_RUN
-    text = interval_text(row["normalized_iqm"], row["ci95"], digits=3)
-    return text if "settings" in row else f"{text} {UNSURE}"
-
-
-def with_legend(page: str) -> str:
-    """The page, and what the mark behind its scores means where there is one."""
-    if UNSURE not in page:
-        return page
-    return (
-        f"{page}\n{UNSURE} From before rows kept their settings: seeds and updates are those asked for now, "
-        "the rest of the preset may have changed since its commit.\n"
-    )
+    return interval_text(row["normalized_iqm"], row["ci95"], digits=3)
 
 
 def origin(module: str, rows: Iterable[Mapping[str, Any]]) -> str:

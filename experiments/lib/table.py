@@ -207,9 +207,8 @@ def label(row: Row, method: str) -> str:
 
 
 def published(table: Table) -> dict[str, dict[str, Any]]:
-    """The rows that docs/results has, by name; none of other seeds or settings than now asked for. A row that
-    another table runs is that table's. Rows that were written before they held their settings are known by
-    their seeds and updates alone.
+    """The rows that docs/results has, by name; none of other settings than now asked for. A row that another
+    table runs is that table's.
     """
     files: dict[str, dict[str, dict[str, Any]]] = {}
     done = {}
@@ -217,7 +216,7 @@ def published(table: Table) -> dict[str, dict[str, Any]]:
         source, own = (row.folder.parent.name, row.folder.name) if row.folder else (table.name, name)
         if (old := files.setdefault(source, _rows(source)).get(own)) is None:
             continue
-        if changed := outdated(row, old.get("settings") or _few_settings(row, old)):
+        if changed := outdated(row, old["settings"]):
             print(f"{name}: left out, it {changed}", file=sys.stderr)
         else:
             done[name] = old | {"name": name}
@@ -229,17 +228,6 @@ def _rows(name: str) -> dict[str, dict[str, Any]]:
     path = RESULTS / f"{name}.json"
     rows = json.loads(path.read_text())["rows"] if path.exists() else []
     return {row["name"]: row for row in rows if "method" in row}
-
-
-def _few_settings(row: Row, old: Mapping[str, Any]) -> dict[str, Any]:
-    """What its row asks for, but what a published row says of itself."""
-    says = {"first_seed": old["seeds"][0], "seeds": len(old["seeds"])}
-    says |= {
-        key: old[name]
-        for key, name in (("updates", "updates"), ("demos.subsample", "subsample"))
-        if name in old
-    }
-    return {**_asked(row.config, row.shared, tuple(row.changes.items())), **says}
 
 
 def duration(row: Row) -> str:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from experiments.lib.demonstrations import SHARED
-from experiments.lib.markdown import NOT_RUN, markdown_table, score, with_legend
+from experiments.lib.markdown import NOT_RUN, markdown_table, score
 from experiments.lib.table import Row, Table, main
 from experiments.tables.tuning import searched
 from iqlearn_jax.ops.iq.divergences import DIVERGENCES
@@ -85,7 +85,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
     columns = {f"{task}, offline": f"{task}_{{}}" for task in DEMOS}
     columns |= {f"{PENDULUM}, alone": f"{PENDULUM}_{{}}", "with χ² over both": f"{PENDULUM}_{{}}_both"}
     lines = [(name, *(cell(column.format(name)) for column in columns.values())) for name in NAMES]
-    return with_legend(markdown_table(("divergence", *columns), lines))
+    return markdown_table(("divergence", *columns), lines)
 
 
 TABLE = Table("studies.divergences", ROWS, PREFACE, markdown)

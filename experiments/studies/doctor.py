@@ -40,8 +40,8 @@ TASKS: dict[str, dict[str, Variant]] = {
         "offline": few("cartpole:offline", 5000, **{"demos.subsample": 1}),
         "sparse": few("cartpole:sparse", 5000),
         "hot": few("cartpole:offline", 5000, temperature=5.0),
-        "online": few("cartpole:online", 5000),
-        "unbounded": few("cartpole:online", 5000, regularize="expert"),
+        "online": few("cartpole:online", 5000, layer_norm=False),
+        "unbounded": few("cartpole:online", 5000, layer_norm=False, regularize="expert"),
     },
     "acrobot": {
         "offline": few("acrobot:offline", 5000, **{"demos.subsample": 1}),

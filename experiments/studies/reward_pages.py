@@ -10,22 +10,30 @@ HEAD = (
     "task", "seed", "reward after updates", "Pearson, episodes", "by return", "STARC", "EPIC", "DARD",
     "share: recovered, true", "changed dynamics: recovered",
 )  # fmt: skip
-ABOUT = """
-"reward after updates": of the run's end, or of the first snapshot like the demonstrations. "by return": with
-policies chosen by their return in the places of those of training. STARC, EPIC, DARD: distances to the true
-reward, 0 is the same up to shaping and scale. Shares: mean true return of policies trained from scratch on
-the recovered reward and, with the same budget, on the true one, from random play (0) to the expert (1), in
-changed dynamics to what the true reward gives there. –: undefined (a reward that never varies) or not run.
+ABOUT = """# What recovered rewards are worth
+
+**Along a run's own training the recovered reward ranks episodes as the true one does** (Pearson above 0.8 for
+11 of 14 rewards); that of a first good policy does so better than the final one. **Policies trained on it
+from scratch** reach the expert on Acrobot, LunarLander and the pendulum; Hopper's stand still, and so they do
+on its true reward in as many steps ([more](../research/06-does-the-reward-train-others.md)).
+
+A reward is that of another experiment's run: "after updates" of its end, or of the first snapshot like the
+demonstrations. Episodes: ten each of random play, of snapshots from training, and of the expert. "By return":
+with policies at about 25 % and 50 % of the expert's return instead of snapshots by time. STARC, EPIC, DARD:
+distances to the true reward, 0 is the same up to shaping and scale. Shares: mean true return of policies
+trained from scratch on the recovered reward and, with the same budget, on the true one, from random play (0)
+to the expert (1), in changed dynamics to what the true reward gives there. –: undefined (a reward that never
+varies) or not run.
 
 """
 
 
-def page(rows: list[dict[str, Any]], about: str) -> str:
+def page(rows: list[dict[str, Any]]) -> str:
     """One line for each reward that was measured, then the pictures."""
     table = markdown_table(HEAD, [line(row) for row in rows])
     pictures = ", ".join(f"[{row['name']}](../images/rewards_{row['name']}.png)" for row in rows)
     made = origin("studies.rewards", rows)
-    return f"# What recovered rewards are worth\n\n{about}{ABOUT}{made}{table}\nRewards drawn: {pictures}.\n"
+    return f"{ABOUT}{made}{table}\nRewards drawn: {pictures}.\n"
 
 
 def line(row: dict[str, Any]) -> tuple:

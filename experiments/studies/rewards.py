@@ -267,8 +267,7 @@ def write(only: list[str], train: Collection[str]) -> None:
 def write_page() -> None:
     """docs/results/rewards.md from the file beside it."""
     rows = json.loads((RESULTS / "rewards.json").read_text())["rows"]
-    about = (__doc__ or "").split("\n\n", 2)[2]
-    (RESULTS / "rewards.md").write_text(page(rows, about))
+    (RESULTS / "rewards.md").write_text(page(rows))
 
 
 def main() -> None:

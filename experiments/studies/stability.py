@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from experiments.lib.figures import normalized_curve
-from experiments.lib.markdown import markdown_table, score, with_legend
+from experiments.lib.markdown import markdown_table, score
 from experiments.lib.table import Row, Table, main
 
 BASE = {"first_seed": 100, "seeds": 10, "updates": 15_000, "eval_every": 3000, "eval_episodes": 5}
@@ -73,7 +73,7 @@ longer.
 def markdown(results: list[dict[str, Any]]) -> str:
     """One line per variant."""
     head = ("variant", "changes", "score [95 %]", "worst seed", "fall", "rewards", "V")
-    return with_legend(markdown_table(head, [_cells(row) for row in results]))
+    return markdown_table(head, [_cells(row) for row in results])
 
 
 def _cells(row: dict[str, Any]) -> tuple:

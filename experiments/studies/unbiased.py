@@ -132,7 +132,8 @@ def write_page() -> None:
          f"{r['gradient_bias']:.4f}", f"{r['gradient_error']:.4f}")
         for r in content["rows"]
     ]  # fmt: skip
-    head = ("objective", "batch", "bias of the value ± standard error", "bias of the gradient", "noise there")
+    bias = ("bias of the value ± standard error", "bias of the gradient", "sampling error")
+    head = ("objective", "batch", *bias)
     facts = (
         f"{content['processes']} processes of {content['states']} states and {content['actions']} actions, "
         f"γ = {content['gamma']}; {content['batches']:,} batches of each size; means over processes.\n\n"

@@ -15,7 +15,7 @@ from typing import Any
 from experiments.lib.comparison import compare, verdicts
 from experiments.lib.demonstrations import SHARED
 from experiments.lib.figures import write_scores
-from experiments.lib.markdown import markdown_table, score, with_legend
+from experiments.lib.markdown import markdown_table, score
 from experiments.lib.table import Row, Table, borrowed, main
 from experiments.tables.table1 import FIGURE2, FIRST_SEED, OFFLINE_HOURS, SETTINGS, SLOWER, label, panels
 from experiments.tables.table1 import TABLE as TABLE1
@@ -98,7 +98,7 @@ thinned-out demonstrations. `next_actions` shows them to IQ-Learn and to cloning
 def markdown(results: list[dict[str, Any]]) -> str:
     """The table, then what the comparisons say."""
     done = {row["name"]: row for row in results}
-    page = with_legend(score_table(done))
+    page = score_table(done)
     if write_scores("figure2", panels(done, FIGURE2), DEMOS):
         page += "\n![Scores over demonstrations](../images/figure2_scores.png)\n"
     shared, made_here, both = compared(done)

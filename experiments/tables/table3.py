@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from experiments.lib.demonstrations import SHARED
-from experiments.lib.markdown import markdown_table, score, seeds, with_legend
+from experiments.lib.markdown import markdown_table, score, seeds
 from experiments.lib.table import Row, Table, borrowed, main
 from experiments.tables import control, table1
 
@@ -39,6 +39,8 @@ HELD = {
         label="DAC, no layer norm",
         hours=0.7,
     ),
+    **anchored("halfcheetah", "few", THINNED_ONLINE, "iq", "dac"),
+    **anchored("ant", "few", THINNED_ONLINE, "iq", "dac"),
     **anchored("walker2d", "anchored", ANCHORED, "iq", "dac"),
 }
 ONLINE = HELD | {
@@ -94,13 +96,15 @@ def markdown(results: list[dict[str, Any]]) -> str:
         theirs = "–" if share is None else f"{share:.2f}"
         lines.append((task, row["label"], setting, seeds(row), score(row), theirs))
     head = ("task", "method", "setting", "seeds", "score [95 %]", "paper")
-    return with_legend(markdown_table(head, lines))
+    return markdown_table(head, lines)
 
 
 PANELS = {
     "Hopper, every 20th step, anchor": (
         "hopper_few_iq", "hopper_few_dac", "hopper_few_pwil", "hopper_few_unnormed_dac"
     ),
+    "HalfCheetah, every 20th step, anchor": ("halfcheetah_few_iq", "halfcheetah_few_dac"),
+    "Ant, every 20th step, anchor": ("ant_few_iq", "ant_few_dac"),
     "Walker2d, whole demonstration, anchor": ("walker2d_anchored_iq", "walker2d_anchored_dac"),
 }  # fmt: skip
 TABLE = Table("tables.table3", ROWS, PREFACE, markdown, PANELS)

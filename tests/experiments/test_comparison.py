@@ -61,7 +61,7 @@ def test_rows_meet_their_twins_and_the_beaten_ones_are_named():
     words = verdicts(pairs)
     assert "beaten in 1 of 3" in words and "better in 1, equal (both ≥ 0.98) in 1" in words
     assert "Not counted" not in words
-    assert words.endswith("It is beaten by edm on cartpole full 1 (-0.400 [-0.400, -0.400]).\n")
+    assert words.endswith("It is beaten by EDM on CartPole, whole, 1: -0.400 [-0.400, -0.400].\n")
     assert counts(pairs, "edm") == "0, 0, 0, 1" and counts(pairs, "bc") == "1, 0, 0, 0"
     assert counts(pairs, "gail") == "–" and verdicts([]) == ""
 

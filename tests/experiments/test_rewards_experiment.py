@@ -240,7 +240,7 @@ def test_the_page_shares_returns_by_the_right_yardsticks():
     assert reward_pages.share(row, "recovered") == pytest.approx(0.75)
     assert reward_pages.share(row, "recovered_changed") == pytest.approx(0.5)
     assert reward_pages.share(row, "true") is None  # was not run
-    text = reward_pages.page([row], "about")
+    text = reward_pages.page([row])
     expected = "| Acrobot-v1 (gymnax) | 1 | 10 | 0.250 | 0.875 | 0.125 | – | 0.375 | 0.750, – | 0.500 |"
     assert expected in text and "[acrobot](../images/rewards_acrobot.png)" in text
     assert reward_pages.line(row | {"at": "likeness"})[2] == "10, like the demonstrations"

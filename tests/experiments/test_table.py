@@ -2,6 +2,7 @@
 
 import json
 import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from experiments.lib import command, figures, table
 from experiments.lib.chosen import chosen, chosen_table
 from experiments.lib.figures import normalized_curve
-from experiments.lib.markdown import UNSURE, run_table
+from experiments.lib.markdown import run_table
 from experiments.lib.table import Row, Table
 from experiments.lib.table import run_table as run
 from iqlearn_jax.cli.common import PREEMPTED
@@ -41,6 +42,10 @@ def small(tmp_path, monkeypatch):
     return Table("small", rows, "# Small\n\n", run_table, {"CartPole": ("here", "away")}), tmp_path
 
 
+def asked_settings(row):
+    return table.settings(table.as_plain(table.concrete(table.row_config(row, Path()))))
+
+
 def call(small, monkeypatch, *arguments):
     monkeypatch.setattr("sys.argv", ["table", f"--shared={small[1]}", *arguments])
     run(small[0], "a table")
@@ -68,7 +73,7 @@ def test_a_table_is_trained_once_and_written(small, monkeypatch, capsys):
     assert normalized_curve(here)[-1, 1] == pytest.approx(expected, abs=1e-3)
     page = (small[1] / "results" / "small.md").read_text()
     assert page.startswith("# Small\n\n`python -m experiments.small`, on 1 x ")
-    assert "[small.json](small.json)" in page and "away" not in page and UNSURE not in page
+    assert "[small.json](small.json)" in page and "away" not in page
     assert f"{summary['normalized_iqm']:.3f}" in page
     assert (
         "| CartPole-v1 (gymnax) | IQ-Learn | offline, 2 demonstrations, a note, measured in here | 5–6 |"
@@ -162,19 +167,19 @@ def test_results_of_other_machines_stay_unless_other_seeds_are_asked_for(small, 
         "method": "iq",
         "seeds": [5, 6],
         "provenance": {"hardware": "h"},
+        "settings": asked_settings(small[0].rows["away"]),
     }
     (small[1] / "results").mkdir()
     path = small[1] / "results" / "small.json"
     path.write_text(json.dumps({"rows": [elsewhere]}))
     assert table.published(small[0]) == {"away": elsewhere}
-    path.write_text(json.dumps({"rows": [elsewhere | {"seeds": [7, 8]}, elsewhere | {"name": "gone"}]}))
+    others = elsewhere["settings"] | {"first_seed": 7}
+    path.write_text(json.dumps({"rows": [elsewhere | {"settings": others}, elsewhere | {"name": "gone"}]}))
     assert table.published(small[0]) == {}
 
 
 def test_published_rows_of_other_settings_are_left_out(small, monkeypatch, capsys):
-    """Where the demonstrations lay, and options at their defaults, make no difference; a row that does not
-    say what it ran with is marked, and left out where seeds or updates are not those asked for.
-    """
+    """Where the demonstrations lay, and options at their defaults, make no difference."""
     row = small[0].rows["away"]
     asked = table.as_plain(table.concrete(table.row_config(row, small[1] / "elsewhere")))
     ran = table.settings(asked)
@@ -185,11 +190,10 @@ def test_published_rows_of_other_settings_are_left_out(small, monkeypatch, capsy
     (small[1] / "results").mkdir()
     path = small[1] / "results" / "small.json"
     kept = []
-    others = ({"settings": ran | {"critic_lr": 0.5}}, {"updates": 61}, {"seeds": [5]})
-    for own in ({}, {"updates": 60, "subsample": 1}, {"settings": ran}, *others):
-        path.write_text(json.dumps({"rows": [done | own]}))
+    for own in ({}, {"critic_lr": 0.5}, {"first_seed": 7}, {"updates": 61}):
+        path.write_text(json.dumps({"rows": [done | {"settings": ran | own}]}))
         kept.append(list(table.published(small[0])))
-    assert kept == [["away"], ["away"], ["away"], [], [], []]
+    assert kept == [["away"], [], [], []]
     assert "away: left out, it ran with other settings (updates 61, now 60)" in capsys.readouterr().err
     assert table.result(small[0], "away", table.published(small[0])) is None
     now = table.row_config(row, small[1])["critic_lr"]
@@ -237,19 +241,9 @@ def test_a_run_of_other_settings_is_left_out_and_said(small, monkeypatch, capsys
 
 def test_a_borrowed_row_is_that_of_the_table_that_runs_it(small):
     lent = table.borrowed(small[0], "away")
-    row = {"name": "away", "task": "t", "method": "iq", "seeds": [5, 6]}
+    ran = asked_settings(small[0].rows["away"])
+    row = {"name": "away", "task": "t", "method": "iq", "seeds": [5, 6], "settings": ran}
     (small[1] / "results").mkdir()
     (small[1] / "results" / "small.json").write_text(json.dumps({"rows": [row]}))
     borrower = small[0]._replace(module="tables.other", rows={"theirs": lent})
     assert table.published(borrower) == {"theirs": row | {"name": "theirs"}}
-
-
-def test_a_score_without_settings_is_marked_and_the_mark_explained():
-    row = {
-        "task": "t", "label": "BC", "setting": "offline", "demos": 1, "subsample": 20, "note": "",
-        "seeds": [5], "normalized": [0.5], "normalized_iqm": 0.5, "ci95": None,
-    }  # fmt: skip
-    page = run_table([row])
-    assert f"| t | BC | offline, 1 demonstration, every 20th step | 5 | 0.500 {UNSURE} | 0.500 |" in page
-    assert f"\n{UNSURE} From before" in page
-    assert UNSURE not in run_table([row | {"settings": {}}])
