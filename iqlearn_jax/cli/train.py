@@ -82,10 +82,11 @@ def print_summary(summary: dict, workdir: Path) -> None:
         known = ("not finite" if value is None else f"{value:.4g}" for value in summary["returns"])
         print(f"returns per seed: {', '.join(known)}")
     if summary["normalized_iqm"] is None:
-        if summary["returns"] is not None and summary.get("demo_transitions"):
+        if summary["returns"] is None:
+            return
+        if summary.get("demo_transitions"):
             print(f"normalised score: not known, {_why_unknown(summary)}")
-        return
-    if summary["varied"]:  # one score over different settings would mean nothing
+    elif summary["varied"]:  # one score over different settings would mean nothing
         print(f"{', '.join(summary['varied'])} varied: the report's table has the score of each point")
     else:
         score = interval_text(summary["normalized_iqm"], summary["normalized_ci95"], digits=3)
@@ -97,6 +98,8 @@ def print_summary(summary: dict, workdir: Path) -> None:
 
 def _why_unknown(summary: dict) -> str:
     expert, random = summary["expert_return"], summary["random_return"]
+    if all(value is None for value in summary["returns"]):
+        return "as no return is finite; the report says when each run failed"
     if expert is None:
         return "as the demonstrations' rewards are not"
     return f"as demonstrations that return {expert:.4g} are no better than random play at {random:.4g}"

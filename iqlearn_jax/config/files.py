@@ -3,7 +3,9 @@
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterable
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 
@@ -26,17 +28,19 @@ def load_config(source: str) -> ConfigDict:
       source: "cartpole:offline", or "FILE.py:NAME" for a file whose dictionary CONFIGS holds functions that
         return configurations.
     Raises:
-      InputError: no such file or name, or a file without CONFIGS.
+      InputError: no such file or name, a file without CONFIGS, or one that fails.
     """
     place, _, name = source.partition(":")
-    known = getattr(load_module(_config_file(source, place)), "CONFIGS", None)
+    with users_code(f"--config={source}"):
+        known = getattr(load_module(_config_file(source, place)), "CONFIGS", None)
     if known is None:
         raise InputError(
             f"--config={source}: {place} has no dictionary CONFIGS of functions that return a config"
         )
     if name not in known:
         raise unknown(f"config in {place}", name, known)
-    return known[name]()
+    with users_code(f"--config={source}"):
+        return known[name]()
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -57,6 +61,26 @@ def _config_file(source: str, place: str) -> Path:
     return shipped_configs()[place]
 
 
+@contextmanager
+def users_code(option: str) -> Iterator[None]:
+    """What a user's own file raises, as one line with the place to mend it.
+
+    Raises:
+      InputError: names the option, the file and the line.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[0] != "<"]
+        place = f"{frames[-1].filename}:{frames[-1].lineno}"
+        if isinstance(error, SyntaxError) and error.filename:
+            place = f"{error.filename}:{error.lineno}"
+        words = " ".join(str(error).split())
+        raise InputError(f"{option} failed at {place}: {type(error).__name__}: {words}; mend it") from error
+
+
 def load_module(path: Path, name: str | None = None) -> ModuleType:
     """Runs a Python file as a module."""
     spec = importlib.util.spec_from_file_location(name or f"iqlearn_config_{path.stem}", path)
@@ -64,7 +88,11 @@ def load_module(path: Path, name: str | None = None) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     if name is not None:
         sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name or "", None)  # as Python's own import does: half a module is none
+        raise
     return module
 
 
@@ -76,7 +104,7 @@ def import_modules(names: Iterable[str]) -> tuple[str, ...]:
     Returns:
       the names under which they are imported again from anywhere: files by their absolute path.
     Raises:
-      InputError: no such module or file.
+      InputError: no such module or file, or one that fails.
     """
     return tuple(_import(name) for name in names)
 
@@ -90,14 +118,19 @@ def is_imported(name: str) -> bool:
 
 def _import(name: str) -> str:
     path = Path(name if name.endswith(".py") else f"{name}.py").absolute()
-    if not path.is_file():
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise InputError(
-                f"--import={name}: {error}; expected a Python file, or a module on Python's path"
-            ) from error
-        return name
-    if not is_imported(str(path)):
-        load_module(path, path.stem)
+    with users_code(f"--import={name}"):
+        if not path.is_file():
+            return _import_module(name)
+        if not is_imported(str(path)):
+            load_module(path, path.stem)
     return str(path)
+
+
+def _import_module(name: str) -> str:
+    try:
+        importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise InputError(
+            f"--import={name}: {error}; expected a Python file, or a module on Python's path"
+        ) from error
+    return name

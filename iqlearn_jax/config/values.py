@@ -137,11 +137,9 @@ def check(config) -> None:
     Raises:
       InputError: names the field, its value, what was expected and the remedy.
     """
-    for name, key in KEYS.items():
-        value = config
-        for part in name.split("."):
-            value = value[part]
-        check_value(name, key, value)
+    for name in keys(config):
+        if name in KEYS:  # those of a method that was registered since are not there
+            check_value(name, KEYS[name], value_of(config, name))
     check_grid(config)
     check_schedule(config)
 

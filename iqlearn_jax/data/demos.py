@@ -260,14 +260,14 @@ def parse_metadata(array: np.ndarray | None, path: Source) -> dict[str, Any]:
         metadata = json.loads(str(array[()]))
     except (ValueError, RecursionError) as error:
         raise problem(
-            path, "metadata", "JSON", str(error)[:120], "write the file with data.demos.save"
+            path, "metadata", "JSON", str(error)[:120], "write the file with Demos(...).save"
         ) from error
     if not isinstance(metadata, dict):
         actual = type(metadata).__name__
-        raise problem(path, "metadata", "a JSON object", actual, "write the file with data.demos.save")
+        raise problem(path, "metadata", "a JSON object", actual, "write the file with Demos(...).save")
     if not isinstance(metadata.get("conversion", []), list):
         actual = repr(metadata["conversion"])[:60]
-        raise problem(path, "metadata.conversion", "a list", actual, "write the file with data.demos.save")
+        raise problem(path, "metadata.conversion", "a list", actual, "write the file with Demos(...).save")
     version = metadata.get("schema_version", SCHEMA_VERSION)
     if version != SCHEMA_VERSION:
         remedy = "upgrade iqlearn_jax or write the file again"
@@ -279,7 +279,7 @@ def _check_digest(demos: Demos, path: Source) -> None:
     stated = demos.metadata.get("digest")
     if stated is not None and stated != demos.digest:
         remedy = (
-            "the arrays changed after they were saved: save them with data.demos.save, or fetch them anew"
+            "the arrays changed after they were saved: save them with Demos(...).save, or fetch them anew"
         )
         raise problem(path, "metadata.digest", f"{str(stated)[:16]}…", f"{demos.digest[:16]}…", remedy)
 

@@ -37,7 +37,7 @@ def folder_handle(config, workdir: Path) -> EnvHandle:
 
 
 def restore_newest(problem: Problem, loop, checkpoints: Checkpoints, workdir: Path) -> RunState:
-    """The newest whole checkpoint's state, as the loop goes on from it.
+    """The newest whole checkpoint's state. `Loop.restore` is for whoever goes on to train from it.
 
     Raises:
       InputError: all checkpoints are damaged, or the newest belongs to another run or schedule.
@@ -52,7 +52,6 @@ def restore_newest(problem: Problem, loop, checkpoints: Checkpoints, workdir: Pa
     on_host = problem.env is None and problem.config.feed == "replay"  # which goes on inside a chunk, too
     if done % every and not on_host:  # by force only
         raise InputError(f"config.log_every is {every}; expected a divisor of the {done} updates done so far")
-    loop.restore(run)
     return run
 
 

@@ -82,4 +82,6 @@ def restore(session: "Session") -> RunState:
     if folder.checkpoints.empty:
         logging.warning("%s: stopped before its first checkpoint, so it begins again", folder.workdir)
         return begin(session)
-    return restore_newest(session.problem, session.loop, folder.checkpoints, folder.workdir)
+    run = restore_newest(session.problem, session.loop, folder.checkpoints, folder.workdir)
+    session.loop.restore(run)
+    return run

@@ -68,8 +68,12 @@ class Session:
         progress: bool = True,
     ):
         self.problem, self.folder, self.callback, self.progress = problem, folder, callback, progress
-        self.loop: Loop = make_loop(problem)
         self.latest: tuple[RunState, Clock] | None = None
+
+    @cached_property
+    def loop(self) -> Loop:
+        """What trains; on the host it opens the simulators."""
+        return make_loop(self.problem)
 
     @cached_property
     def history(self) -> History:

@@ -73,6 +73,22 @@ def test_points_of_a_grid_get_no_common_score(trained, tmp_path, capsys):
     assert "alpha 0.1" in table and "alpha 0.5" in table
 
 
+def test_returns_that_are_not_finite_are_named_as_such_and_reported(trained, tmp_path, capsys):
+    lost = {
+        "returns": [None, None],
+        "normalized": [None, None],
+        "normalized_iqm": None,
+        "normalized_ci95": None,
+    }
+    content = summary(trained.folder) | lost
+    (tmp_path / "summary.json").write_text(json.dumps(content))
+    print_summary(content, tmp_path)
+    said = capsys.readouterr().out
+    assert "returns per seed: not finite, not finite" in said
+    assert "normalised score: not known, as no return is finite" in said
+    assert (tmp_path / "report.html").exists()
+
+
 def test_without_a_simulator_the_agreement_is_said(tmp_path, capsys):
     print_summary({"returns": None, "agreement": [0.5, 0.875], "normalized_iqm": None}, tmp_path)
     assert "agreement with the demonstrations per seed: 0.5, 0.875" in capsys.readouterr().out

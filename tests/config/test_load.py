@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from iqlearn_jax.config.files import load_config, shipped_configs
+from iqlearn_jax.config.files import import_modules, load_config, shipped_configs
 from iqlearn_jax.config.values import as_plain, assign, base_config, from_flat, keys, override, traced_keys
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.training.problem import make_problem
@@ -102,6 +102,28 @@ def test_a_file_without_configs(tmp_path):
     path.write_text("x = 1\n")
     with pytest.raises(InputError, match="CONFIGS"):
         load_config(f"{path}:offline")
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("CONFIGS = {\n  'a': (\n}\n", r"mine_bad.py:\d: SyntaxError: "),
+        (
+            "x = 1\nCONFIGS = {'a': nothing}\n",
+            "mine_bad.py:2: NameError: name 'nothing' is not defined; mend it",
+        ),
+        ("import no_such_module\n", "mine_bad.py:1: ModuleNotFoundError: No module named 'no_such_module'"),
+        ("def a():\n    return 1 / 0\nCONFIGS = {'a': a}\n", "mine_bad.py:2: ZeroDivisionError: "),
+    ],
+)
+def test_what_a_users_own_file_raises_is_one_line_with_the_place(code, said, tmp_path):
+    path = tmp_path / "mine_bad.py"
+    path.write_text(code)
+    with pytest.raises(InputError, match=f"--config={path}:a failed at .*{said}"):
+        load_config(f"{path}:a")
+    for _ in range(2 * ("def a" not in code)):  # a half-made module is not taken for an imported one
+        with pytest.raises(InputError, match=f"--import={path} failed at .*{said}"):
+            import_modules([str(path)])
 
 
 @pytest.mark.parametrize("source", shipped_configs())

@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from iqlearn_jax.config.schema import KEYS, Key
-from iqlearn_jax.config.values import base_config, traced_keys
+from iqlearn_jax.config.values import base_config, check, traced_keys
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import (
     METHODS,
@@ -287,6 +287,7 @@ def test_a_registered_method_brings_its_keys(clean):
     with pytest.raises(InputError, match=r"config.shrink is missing: .*; make it anew"):
         make_method(before, DISCRETE)
     before.method = "iq"  # whom the new key does not concern
+    check(before)
     assert "shrink" not in make_method(before, DISCRETE).defaults
     config = configure(method="shrinking", times=3)
     check_keys(config, ["shrink", "grid.shrink", "times", "critic_lr"])

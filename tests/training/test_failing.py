@@ -16,9 +16,11 @@ from iqlearn_jax.envs.registry import ENVIRONMENTS, open_by_name, register_env
 from iqlearn_jax.envs.seeds import EVALUATE, episode_seed
 from iqlearn_jax.errors import InputError, SimulatorError
 from iqlearn_jax.report.page import write_report
+from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.sweeps.sweep import points
 from iqlearn_jax.training.evaluation import make_evaluator
 from iqlearn_jax.training.problem import make_problem
+from iqlearn_jax.training.reopen import load_run
 from iqlearn_jax.training.train import train
 from iqlearn_jax.types import EnvSpec
 from tests.common import made_up_config
@@ -75,6 +77,18 @@ def config(**changes):
 
 def lines(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_a_run_that_is_only_looked_at_plays_no_episode_again(tmp_path):
+    """Only training that goes on needs the simulators where they stood."""
+    train(config(checkpoint_every=4), tmp_path / "run")
+    before = Counter.taken
+    load_run(tmp_path / "run", stored_config(tmp_path / "run"))
+    assert Counter.taken - before <= 1  # the step by which an environment is tried when it is opened
+    longer = stored_config(tmp_path / "run")
+    longer.updates += 4
+    train(longer, tmp_path / "run", resume=True)
+    assert Counter.taken - before > 5 + 4  # evaluations apart: the running episode, then four steps
 
 
 def fail_after(updates, error=None):
