@@ -11,8 +11,9 @@ from typing import Any
 from iqlearn_jax.cli.common import INTERRUPTED, one_line, say_stopped
 from iqlearn_jax.devices.placement import one_device_per_core
 from iqlearn_jax.errors import InputError, unknown
+from iqlearn_jax.runs.files import read_json
 from iqlearn_jax.runs.provenance import collect
-from iqlearn_jax.training.train import Stopped
+from iqlearn_jax.training.session import Stopped
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "list": {"action": "store_true", "help": "only name what there is, and its settings"},
@@ -34,6 +35,11 @@ def publishable(provenance: Mapping[str, Any]) -> dict[str, Any]:
 def made() -> dict[str, Any]:
     """Provenance of this process that can be published."""
     return publishable(collect(None))
+
+
+def provenance_of(folder: Path) -> dict[str, Any]:
+    """Provenance of a run's folder that can be published."""
+    return publishable(read_json(folder / "provenance.json"))
 
 
 def parse(description: str | None, *names: str) -> argparse.Namespace:

@@ -194,7 +194,7 @@ def result(table: Table, name: str, known: Mapping[str, dict[str, Any]]) -> dict
         "curve": curve(folder),
         "chosen": chosen(folder, summary),
         "last_metrics": last_metrics(folder),
-        "provenance": command.publishable(json.loads((folder / "provenance.json").read_text())),
+        "provenance": command.provenance_of(folder),
         "settings": ran,
         "note": ", ".join(filter(None, (row.note, remark(folder)))),
         "command": again,

@@ -117,7 +117,7 @@ def points(where: Path) -> dict[str, Any] | None:
         "likeness": summary["likeness"],
         "all_normalized": normalize(columns["eval/return"], *scale).tolist(),
         "all_likeness": columns["eval/likeness"],
-        "provenance": read_json(where / "provenance.json"),
+        "provenance": command.provenance_of(where),
     }
 
 

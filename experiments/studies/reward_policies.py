@@ -51,7 +51,7 @@ def by_our_rl(workdir: Path, task, reward: Path | None, other: bool) -> dict[str
     }
     return results | {
         "learner": "SAC" if "target_entropy" in task.changes else "soft Q-learning",
-        "provenance": json.loads((workdir / "provenance.json").read_text()),
+        "provenance": command.provenance_of(workdir),
     }
 
 

@@ -162,7 +162,7 @@ def measure(name: str, source: Path, number: int, at: str) -> dict[str, Any]:
             for label, group in sources.items()
         },
         "levels": by_level(reward, sources, levels),
-        "provenance": json.loads((source / "provenance.json").read_text()),
+        "provenance": command.provenance_of(source),
         "measured": command.made(),
     } | {key: summary[key] for key in ("expert_return", "random_return")}
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -180,7 +180,7 @@ def write(folders: dict[str, Path]) -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
     for name, image in {"gridworld": picture, "gridworld_states": observed}.items():
         (IMAGES / f"{name}.png").write_bytes(image)
-    made = json.loads((folder / "provenance.json").read_text())
+    made = command.provenance_of(folder)
     RESULTS.mkdir(parents=True, exist_ok=True)
     counts = {"visited": int(seen.sum()), "pairs": seen.size, "first_seed": config.first_seed}
     write_json(

@@ -153,7 +153,7 @@ def search_row(name: str, known: dict[str, dict[str, Any]]) -> dict[str, Any] | 
     config = read_json(path.parent / "program-0" / "config.json")
     return row | {
         "points": points, "best": sweep["best"] and sweep["best"]["point"], "updates": config["updates"],
-        "provenance": sweep["provenance"], "wall_seconds": seconds(path.parent),
+        "provenance": command.publishable(sweep["provenance"]), "wall_seconds": seconds(path.parent),
     }  # fmt: skip
 
 

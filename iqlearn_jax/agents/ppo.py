@@ -85,21 +85,17 @@ class Ppo(NamedTuple):
 
     Attributes:
       init: (key, hparams) -> PpoState.
-      value: (hparams, critic, obs) -> V(s) [B].
       log_prob: (hparams, actor, obs, action) -> log π(a|s) [B].
       act: as `methods.Method.act`.
       learn: (hparams, state, rollout, reward [T, N], key) -> (state, metrics).
       preprocess: (hparams, obs) -> network input.
-      optimizer: gives the directions of its networks' steps.
     """
 
     init: Callable
-    value: Callable
     log_prob: Callable
     act: Callable
     learn: Callable
     preprocess: Callable
-    optimizer: optax.GradientTransformation
 
 
 class Sample(NamedTuple):
@@ -174,7 +170,7 @@ def make_ppo_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Ppo:
         state, metrics = jax.lax.scan(epoch, state, jnp.arange(config.epochs))
         return state.replace(step=state.step + 1), jax.tree.map(jnp.mean, metrics)
 
-    return Ppo(init, value, log_prob, act, learn, preprocess, optimizer)
+    return Ppo(init, log_prob, act, learn, preprocess)
 
 
 def prepare(hparams, state, rollout: Transition, reward, value: Callable, log_prob: Callable) -> Sample:

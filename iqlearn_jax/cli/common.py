@@ -180,21 +180,9 @@ def make_config(options: argparse.Namespace, overrides: Sequence[str]) -> tuple[
             assign(config, name, value)
             names.append(name)
     names += override(config, overrides)
-    make_absolute(config, names)
     if modules:
         config.imports = tuple(dict.fromkeys((*config.imports, *modules)))
     return config, names
-
-
-def make_absolute(config: "ConfigDict", names: Sequence[str]) -> None:
-    """Paths among `names` as they are found from any folder; bundled:NAME stays."""
-    from iqlearn_jax.data.demos import absolute
-
-    for group in ("demos", "data"):
-        if config[group].path and f"{group}.path" in names:
-            config[group].path = absolute(config[group].path)
-    for name in {"reward_path", "init_from"} & set(names):
-        config[name] = config[name] and str(Path(config[name]).absolute())
 
 
 def join_hosts(options: argparse.Namespace) -> None:

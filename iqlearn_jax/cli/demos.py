@@ -14,19 +14,6 @@ if TYPE_CHECKING:
 HELP = "inspect, validate, convert or record demonstrations"
 
 
-def env_spec(env_id: str, backend: str = "auto") -> "EnvSpec":
-    """Spaces of an environment; it is made once, neither stepped nor drawn.
-
-    Raises:
-      InputError: unknown id or backend, a missing package, or unusable spaces.
-    """
-    from iqlearn_jax.envs.registry import open_by_name  # here: a look at a file must not pay for physics
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # an older version is a choice: the file is of that version
-        return open_by_name(env_id, backend).spec
-
-
 def _inspect(arguments: list[str]) -> int:
     parser = Parser("iqlearn demos inspect", description=COMMANDS["inspect"].help)
     _add_file(parser)
@@ -188,7 +175,14 @@ def _add_env(parser: argparse.ArgumentParser) -> None:
 
 
 def _spec(options: argparse.Namespace) -> "EnvSpec | None":
-    return env_spec(options.env, options.backend) if options.env else None
+    """Spaces of the environment that was named; it is tried by one reset and step."""
+    from iqlearn_jax.envs.registry import open_by_name  # here: a look at a file must not pay for physics
+
+    if not options.env:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an older version is a choice: the file is of that version
+        return open_by_name(options.env, options.backend).spec
 
 
 # A further subcommand is one more entry.

@@ -60,7 +60,7 @@ def main(arguments: list[str]) -> int:
 
     from iqlearn_jax.devices.placement import is_main
     from iqlearn_jax.sweeps.sweep import run_sweep
-    from iqlearn_jax.training.train import Stopped
+    from iqlearn_jax.training.session import Stopped
 
     join_hosts(options)
     programs, grid = read_plan(options, overrides)

@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
         raise InputError("--config is missing; name one, e.g. --config=cartpole:offline")
     # imported here: help must not pay for jax
     from iqlearn_jax.methods import check_keys
-    from iqlearn_jax.training.train import Stopped, train
+    from iqlearn_jax.training.session import Stopped
+    from iqlearn_jax.training.train import train
 
     join_hosts(options)
     config, names = make_config(options, overrides)

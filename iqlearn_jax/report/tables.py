@@ -1,15 +1,11 @@
 """Tables of runs and of experiments' results, as rows, Markdown and HTML."""
 
 import html
-import json
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from iqlearn_jax.errors import InputError
-from iqlearn_jax.report.read import Run, method_name
+from iqlearn_jax.report.read import Run
 from iqlearn_jax.statistics import MIN_SEEDS_FOR_INTERVAL, iqm, iqm_and_ci, known, normalize
 
 Row = Mapping[str, str]
@@ -31,15 +27,6 @@ def summary_rows(runs: Sequence[Run]) -> list[Row]:
     rows = [_summary_row(run) for run in runs]
     filled = [key for key in (rows[0] if rows else ()) if any(row[key] != "–" for row in rows)]
     return [{key: row[key] for key in filled} for row in rows]
-
-
-def result_rows(path: Path) -> list[Row]:
-    """Rows of docs/results/NAME.json, for the documentation."""
-    try:
-        rows = json.loads(path.read_text("utf-8"))["rows"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path}: no results in the layout of docs/formats.md ({error!r})") from error
-    return [_result_row(row) for row in rows]
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -106,20 +93,6 @@ def _summary_row(run: Run) -> Row:
 
 def _median(values: Sequence[float] | None) -> float | None:
     return None if values is None or not known(values).size else float(np.median(known(values)))
-
-
-def _result_row(row: Mapping[str, Any]) -> Row:
-    return {
-        "task": row["task"],
-        "method": method_name(row["method"]),
-        "setting": row["setting"],
-        "learned from": demos_text(row.get("demos"), row.get("subsample")),
-        **_scores(row["returns"], row.get("normalized_iqm"), row.get("ci95")),
-        "updates": _count(row.get("updates")),
-        "env steps": _count(row.get("env_steps")),
-        "seconds": _count(row.get("wall_seconds")),
-        "note": row.get("note") or "",
-    }
 
 
 def _scores(returns: Sequence[float], value: float | None, interval: Sequence[float] | None) -> Row:

@@ -27,7 +27,8 @@ from iqlearn_jax.runs.files import read_json
 from iqlearn_jax.runs.folder import RunFolder
 from iqlearn_jax.runs.history import History, read_history
 from iqlearn_jax.training.problem import Problem, concrete, make_problem
-from iqlearn_jax.training.train import Clock, Session, Stopped, begin, run_session
+from iqlearn_jax.training.session import Clock, Session, Stopped, begin
+from iqlearn_jax.training.train import claimed, run_session
 from iqlearn_jax.types import EnvSpec
 
 if TYPE_CHECKING:
@@ -139,7 +140,6 @@ class Run:
           InputError: the folder holds a run already.
         """
         from iqlearn_jax.training.summary import finish
-        from iqlearn_jax.training.train import claimed
 
         problem = self._problem._replace(config=copy.deepcopy(self.config))  # which gets the folder's paths
         with claimed(problem, Path(folder)) as run_folder, closing(run_folder):
@@ -212,7 +212,6 @@ def train(
     problem = make_problem(config, None, handle, memory, networks, optimizer, named)
     if workdir is None:
         return _finished(Session(problem, None, callback, progress))
-    from iqlearn_jax.training.train import claimed
 
     with claimed(problem, Path(workdir)) as folder:
         return _finished(Session(problem, folder, callback, progress))

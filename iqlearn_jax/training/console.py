@@ -6,10 +6,10 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from absl import logging
@@ -17,13 +17,9 @@ from absl import logging
 from iqlearn_jax.data.demos import suspicious
 from iqlearn_jax.data.suspect import warn
 from iqlearn_jax.devices.placement import is_main
-from iqlearn_jax.doctor.findings import Finding, sentence
 from iqlearn_jax.envs.spaces import DEFAULT_MAX_STEPS, is_atari
 from iqlearn_jax.errors import printable
 from iqlearn_jax.training.problem import Problem
-
-if TYPE_CHECKING:
-    pass
 
 INTERVAL = 10.0  # seconds between lines where there is no terminal
 RETURNS = ("eval/return", "train/return")  # the first that a chunk has is shown
@@ -201,12 +197,6 @@ def say(line: str) -> None:
     except BrokenPipeError:
         with suppress(OSError, ValueError):  # a stream without a file of its own
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def warn_of_findings(findings: Sequence[Finding], runs: int) -> None:
-    """One line on standard error for each of the doctor's findings; the first process speaks for all."""
-    for finding in findings if is_main() else ():
-        logging.warning("%s", sentence(finding, runs))
 
 
 @contextmanager

@@ -2,17 +2,14 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 from iqlearn_jax.errors import SimulatorError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.training.problem import updates_done
-
-if TYPE_CHECKING:
-    from iqlearn_jax.training.train import Clock, Session
+from iqlearn_jax.training.session import Clock, Session
 
 
-def keep(session: "Session", run: RunState, clock: "Clock", error: SimulatorError) -> None:
+def keep(session: Session, run: RunState, clock: Clock, error: SimulatorError) -> None:
     """Saves what was learned until a simulator failed, if there is a folder, and says so in the error.
 
     Args:

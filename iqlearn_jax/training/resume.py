@@ -1,7 +1,6 @@
 """Training that goes on from a folder's newest checkpoint."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from absl import logging
 
@@ -20,9 +19,7 @@ from iqlearn_jax.runs.provenance import (
 from iqlearn_jax.runs.trust import require_imported
 from iqlearn_jax.training.problem import Problem, concrete, data_digest, make_problem
 from iqlearn_jax.training.reopen import folder_handle, restore_newest
-
-if TYPE_CHECKING:
-    from iqlearn_jax.training.train import Session
+from iqlearn_jax.training.session import Session, begin
 
 LEARNER = ("method", "feed")  # whose optimisers, targets and replay a checkpoint holds
 
@@ -68,14 +65,12 @@ def record_changes(problem: Problem, workdir: Path, forced: list[str]) -> None:
     record_resumption(workdir, problem.config, data_digest(problem), forced)
 
 
-def restore(session: "Session") -> RunState:
+def restore(session: Session) -> RunState:
     """The newest whole checkpoint's state, or a fresh one where none was ever saved.
 
     Raises:
       InputError: checkpoints are gone; else as `restore_newest`.
     """
-    from iqlearn_jax.training.train import begin
-
     folder = session.folder
     assert folder is not None
     folder.require_checkpoints()

@@ -1,6 +1,6 @@
 """What trained runs leave: returns of their final policies, recovered rewards, the summary."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,16 +15,14 @@ from iqlearn_jax.training.evaluation import random_return
 from iqlearn_jax.training.kept import nothing_lost
 from iqlearn_jax.training.problem import Problem
 from iqlearn_jax.training.rewards import map_arrays, reward_arrays
-
-if TYPE_CHECKING:
-    from iqlearn_jax.training.train import Clock, Session
+from iqlearn_jax.training.session import Clock, Session
 
 SCORES = ("expert_return", "normalized", "normalized_iqm", "normalized_ci95")
 NOT_CAUSES = {"eval/return", "eval/likeness", "train/return"}  # may well be unknown in a chunk
 FINAL_EPISODES = 10  # at least so many of each run enter a reported return
 
 
-def finish(session: "Session", run: RunState, clock: "Clock") -> dict[str, Any]:
+def finish(session: Session, run: RunState, clock: Clock) -> dict[str, Any]:
     """Evaluates the final policies, recovers the reward and sums up; writes it if there is a folder.
 
     A number that is not finite is None there; runs whose returns are so are among `failed`.
@@ -70,7 +68,7 @@ def recovered(problem: Problem, state: Any) -> dict[str, dict[str, np.ndarray]]:
     return arrays | ({"maps": map_arrays(problem, state)} if problem.handle.backend == "gridworld" else {})
 
 
-def final_scores(session: "Session", state: Any) -> dict[str, Any]:
+def final_scores(session: Session, state: Any) -> dict[str, Any]:
     """Returns of the final policies, how they compare, and how much they are like the demonstrations [R]."""
     problem = session.problem
     if not problem.is_played:

@@ -9,6 +9,7 @@ from iqlearn_jax.cli import train as train_cli
 from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.training import train as train_lib
+from iqlearn_jax.training.problem import concrete
 from tests.cli.small import CARTPOLE, SMALL
 
 
@@ -18,7 +19,7 @@ def seen(monkeypatch):
     calls = {}
 
     def train(config, workdir, resume, force, named):
-        calls.update(config=as_plain(config), workdir=workdir, resume=resume, force=force)
+        calls.update(config=as_plain(config), made=config, workdir=workdir, resume=resume, force=force)
         raise InputError("far enough")
 
     monkeypatch.setattr(train_lib, "train", train)
@@ -35,17 +36,18 @@ def given(*arguments):
 def test_paths_are_kept_absolute(seen, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     given("--demos=a.npz", "--init-from=runs/one", "--config.reward_path=r.npz")
-    stored = {key: seen["config"][key] for key in ("demos.path", "init_from", "reward_path")}
+    config = as_plain(concrete(seen["made"]))  # as training writes it
+    stored = {key: config[key] for key in ("demos.path", "init_from", "reward_path")}
     assert stored == {
         "demos.path": f"{tmp_path}/a.npz",
         "init_from": f"{tmp_path}/runs/one",
         "reward_path": f"{tmp_path}/r.npz",
     }
     given("--config.demos.path=b.npz", "--config.init_from=two")
-    assert seen["config"]["demos.path"] == f"{tmp_path}/b.npz"
-    assert seen["config"]["init_from"] == f"{tmp_path}/two"
+    config = as_plain(concrete(seen["made"]))
+    assert (config["demos.path"], config["init_from"]) == (f"{tmp_path}/b.npz", f"{tmp_path}/two")
     given("--demos=bundled:CartPole-v1")
-    assert seen["config"]["demos.path"] == "bundled:CartPole-v1"
+    assert concrete(seen["made"]).demos.path == "bundled:CartPole-v1"
 
 
 def test_an_option_is_the_same_as_its_key(seen, demos, trained):

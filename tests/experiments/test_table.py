@@ -15,7 +15,7 @@ from experiments.lib.table import Row, Table
 from experiments.lib.table import run_table as run
 from iqlearn_jax.cli.common import PREEMPTED
 from iqlearn_jax.errors import InputError
-from iqlearn_jax.training.train import Stopped
+from iqlearn_jax.training.session import Stopped
 from tests.common import ROOT, cartpole_demos
 
 SMALL = {

@@ -1,15 +1,9 @@
-import json
-
-import pytest
-
-from iqlearn_jax.errors import InputError
 from iqlearn_jax.report.read import read_run
 from iqlearn_jax.report.tables import (
     demos_text,
     html_table,
     interval_text,
     markdown,
-    result_rows,
     score,
     summary_rows,
 )
@@ -61,29 +55,3 @@ def test_markdown_and_html_escape():
     assert markdown(rows) == "| a | b |\n| --- | --- |\n| x\\|y | <script> |\n"
     assert "<td>&lt;script&gt;</td>" in html_table(rows)
     assert markdown([]) == html_table([]) == ""
-
-
-def test_results_file(tmp_path):
-    row = {
-        "task": "CartPole-v1",
-        "method": "iq",
-        "setting": "offline",
-        "demos": 1,
-        "subsample": 20,
-        "seeds": [0, 1],
-        "returns": [499.0, 500.0],
-        "normalized_iqm": 0.999,
-        "ci95": None,
-        "env_steps": 0,
-        "updates": 20000,
-        "wall_seconds": 30.0,
-        "note": None,
-    }
-    path = tmp_path / "core.json"
-    path.write_text(json.dumps({"name": "core", "provenance": {}, "rows": [row]}))
-    (cells,) = result_rows(path)
-    assert cells["learned from"] == "1 demonstration, every 20th step"
-    assert cells["normalised IQM [95 % CI]"] == "1.00"
-    path.write_text("[]")
-    with pytest.raises(InputError, match=r"core\.json"):
-        result_rows(path)

@@ -17,7 +17,8 @@ from iqlearn_jax.runs.manifest import MANIFEST
 from iqlearn_jax.training import train as session_lib
 from iqlearn_jax.training.console import interruptible
 from iqlearn_jax.training.reopen import load_run
-from iqlearn_jax.training.train import Stopped, train
+from iqlearn_jax.training.session import Stopped
+from iqlearn_jax.training.train import train
 from tests.common import ROOT
 from tests.runs.comparing import assert_same_state, lines
 from tests.runs.durable import assert_same_run, at_chunk, small

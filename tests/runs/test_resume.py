@@ -11,11 +11,12 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import RunState
 from iqlearn_jax.methods import METHODS
 from iqlearn_jax.runs.provenance import check_same_config
-from iqlearn_jax.training import evaluation
+from iqlearn_jax.training import evaluation, session
 from iqlearn_jax.training import train as session_lib
 from iqlearn_jax.training.problem import concrete, make_loop, make_problem
 from iqlearn_jax.training.reopen import load_run, load_snapshot
-from iqlearn_jax.training.train import Stopped, claimed, train
+from iqlearn_jax.training.session import Stopped
+from iqlearn_jax.training.train import claimed, train
 from tests.common import cartpole_demos, configure, made_up_config, made_up_environments
 from tests.runs.comparing import assert_no_gap, assert_same_state, lines, summary
 
@@ -129,7 +130,7 @@ def share_programs(monkeypatch):
 
         return given
 
-    for module, name in ((session_lib, "make_loop"), (evaluation, "make_evaluator")):
+    for module, name in ((session, "make_loop"), (evaluation, "make_evaluator")):
         monkeypatch.setattr(module, name, once(getattr(module, name)))
 
 

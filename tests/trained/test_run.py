@@ -11,7 +11,8 @@ from iqlearn_jax.cli.main import main
 from iqlearn_jax.data.demos import transitions
 from iqlearn_jax.training.problem import make_problem
 from iqlearn_jax.training.reopen import load_run
-from iqlearn_jax.training.train import Session, begin, train
+from iqlearn_jax.training.session import Session, begin
+from iqlearn_jax.training.train import train
 from tests.common import cartpole_demos, demos_of, made_up_config, made_up_environments, walk
 from tests.runs.comparing import assert_same_state, lines, summary
 
