@@ -134,8 +134,6 @@ def read_json(path: Path, remedy: str = RESTORE) -> dict[str, Any]:
 def read_lines(path: Path) -> list[dict[str, Any]]:
     """The objects of a file with one in each line, without a last one that a crash cut off.
 
-    None where there is no file.
-
     Raises:
       InputError: a line is no JSON object.
     """

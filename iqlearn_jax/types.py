@@ -70,7 +70,7 @@ class EnvSpec(NamedTuple):
       action_low, action_high: [action_dim] bounds of continuous actions, or None.
       max_episode_steps: time limit, in steps.
       frame_stack: frames of which an image consists on its last axis, oldest first; 1: it is one frame.
-      mdp: exact model (`ops.tabular.MDP`) where there is one.
+      mdp: exact model (`ops.tabular.mdp.MDP`) where there is one.
       obs_origin: [D] float64 that is subtracted from vectors before they are cast, where float32 could not
         hold how they vary (times, map coordinates); None elsewhere.
       spaces: the environment's own observations and actions (`envs.spaces.OwnSpaces`) where they are not

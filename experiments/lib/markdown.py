@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from iqlearn_jax.report.tables import interval_text
+from iqlearn_jax.report.tables import demos_text, interval_text
 
 HEAD = ("task", "method", "setting", "seeds", "score [95 %]", "worst seed")
 NOT_RUN = "–"
@@ -47,8 +47,7 @@ def seeds(row: Mapping[str, Any]) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> tuple:
-    demos, every = row["demos"], row["subsample"]
-    given = f"{demos or 'all'} demonstration{'' if demos == 1 else 's'}"
-    thinned = f"every {every}th step" if every > 1 else ""
-    setting = ", ".join(filter(None, (row["setting"], given, thinned, row["note"])))
+    setting = ", ".join(
+        filter(None, (row["setting"], demos_text(row["demos"], row["subsample"]), row["note"]))
+    )
     return row["task"], row["label"], setting, seeds(row), score(row), f"{min(row['normalized']):.3f}"

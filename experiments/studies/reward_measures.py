@@ -1,7 +1,7 @@
 """What a recovered reward has to do with the true one, measured on given transitions.
 
 Pearson and Spearman are of the rewards as they are. The distances need more than numbers on transitions:
-  STARC: least squares on random features of the observation (`ops.reward_samples`);
+  STARC: least squares on random features of the observation (`ops.reward_distance.samples`);
   EPIC, DARD: both rewards as functions of any (s, a, s'), and DARD a model of successors. Where `KNOWN` lacks
     the true reward, there is nothing but its values on transitions: a ridge regression stands in for it, as
     for the successors, and terminal rows are left out. How much a regression explains of episodes that it has

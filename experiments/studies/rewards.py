@@ -59,8 +59,7 @@ class Task(NamedTuple):
       changed: further changes, which bring other dynamics.
       dynamics: what is other, in words.
       steps: of PPO, in the environment.
-      minutes: estimated, of the four trainings together on one of 2 CPU cores.
-      run, at: whose reward of the folder's runs, and when; see `iqlearn_jax.sweep.moment`.
+      run, at: whose reward of the folder's runs, and when.
     """
 
     source: str
@@ -69,7 +68,6 @@ class Task(NamedTuple):
     changed: Mapping[str, Any] = MappingProxyType({})
     dynamics: str = ""
     steps: int = 0
-    minutes: int = 0
     run: int = 0
     at: str = FINAL
 
@@ -93,7 +91,6 @@ TASKS = {
         {"seeds": 3, "first_seed": 6000},
         _host("Acrobot"),
         changed.DYNAMICS["AcrobotHeavy-v1"],
-        minutes=20,
     ),
     "lunarlander": Task(
         "core/lunarlander_3_iq",
@@ -101,7 +98,6 @@ TASKS = {
         {"first_seed": 6000},
         _host("LunarLander"),
         changed.DYNAMICS["LunarLanderLight-v3"],
-        minutes=70,
     ),
     "hopper": Task("control/hopper"),
     "hopper_again": Task("control/hopper_again"),
@@ -114,18 +110,15 @@ TASKS = {
         {**THIRD, **SAC, "target_entropy": -3.0},
         _host("Hopper"),
         changed.DYNAMICS["HopperHeavy-v5"],
-        minutes=220,
         at=LIKENESS,
     ),
     "hopper_rerun_second": Task("control/hopper_rerun", run=1, at=LIKENESS),
     "halfcheetah": Task("control/halfcheetah"),
     "halfcheetah_likeness": Task("control/halfcheetah", at=LIKENESS),
     "inverted_pendulum": Task(
-        "core/inverted_pendulum", dynamics="gravity 1.5 times as strong", steps=300_000, minutes=15
+        "core/inverted_pendulum", dynamics="gravity 1.5 times as strong", steps=300_000
     ),
-    "inverted_double_pendulum": Task(
-        PENDULUM, dynamics="gravity 1.5 times as strong", steps=2_000_000, minutes=60
-    ),
+    "inverted_double_pendulum": Task(PENDULUM, dynamics="gravity 1.5 times as strong", steps=2_000_000),
     "inverted_double_pendulum_likeness": Task(PENDULUM, at=LIKENESS),
 }
 
@@ -246,7 +239,7 @@ def result(name: str, train: Collection[str]) -> dict[str, Any] | None:
         print(f"{name}: {source} is not there, so its row stays; first {task.command}", file=sys.stderr)
         return None
     row = {"name": name, "dynamics": task.dynamics} | measure(name, source, task.run, task.at)
-    if task.minutes:
+    if task.config or task.steps:
         policies = {kind: trained(FOLDER, name, task, kind, kind in train) for kind in KINDS}
         row["policies"] = {kind: policy for kind, policy in policies.items() if policy}
     return row

@@ -185,6 +185,12 @@ def initial_state(critic, actor, hparams: Hparams, optimizer=ADAM) -> AgentState
     )
 
 
+def taken(table: jax.Array, action: jax.Array) -> jax.Array:
+    """Entries of the chosen actions: table [..., B, A], action [B] -> [..., B]."""
+    chosen = jnp.broadcast_to(action[..., None], (*table.shape[:-1], 1))
+    return jnp.take_along_axis(table, chosen, axis=-1)[..., 0]
+
+
 def box(spec: EnvSpec) -> tuple[np.ndarray, np.ndarray]:
     """Middle and half-widths [A] of the box of continuous actions, float32; networks see it as [-1, 1]."""
     low, high = np.asarray(spec.action_low, np.float32), np.asarray(spec.action_high, np.float32)

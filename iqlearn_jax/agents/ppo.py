@@ -27,6 +27,7 @@ from iqlearn_jax.agents.common import (
     descend,
     make_preprocess,
     make_q_network,
+    taken,
 )
 from iqlearn_jax.nets import Actor, tanh_gaussian
 from iqlearn_jax.ops.baselines.advantage import clipped_surrogate, generalized_advantage
@@ -116,7 +117,7 @@ def make_ppo_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Ppo:
     """
     check_observations(spec)
     policy, optimizer = make_policy(config, spec), parts.optimizer
-    value_net, preprocess, count = make_q_network(config, spec, 1), make_preprocess(spec), config.minibatches
+    value_net, preprocess = make_q_network(config, spec, 1), make_preprocess(spec)
 
     def init(key, hparams):
         actor_key, critic_key = jax.random.split(key)
@@ -163,12 +164,8 @@ def make_ppo_agent(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Ppo:
 
     def learn(hparams, state, rollout, reward, key):
         sample = prepare(hparams, state, rollout, reward, value, log_prob)
-
-        def epoch(state, number):
-            return one_pass(partial(step, hparams), state, sample, count, jax.random.fold_in(key, number))
-
-        state, metrics = jax.lax.scan(epoch, state, jnp.arange(config.epochs))
-        return state.replace(step=state.step + 1), jax.tree.map(jnp.mean, metrics)
+        state, metrics = all_passes(config, partial(step, hparams), state, sample, key)
+        return state.replace(step=state.step + 1), metrics
 
     return Ppo(init, log_prob, act, learn, preprocess)
 
@@ -212,6 +209,16 @@ def one_pass(step: Callable, state: Any, rows: Any, count: int, key: jax.Array) 
     return jax.lax.scan(body, state, (jnp.arange(count), parts))
 
 
+def all_passes(config, step: Callable, state: Any, rows: Any, key: jax.Array) -> tuple[Any, Any]:
+    """`config.epochs` passes of step(state, minibatch, key) over rows [M, ...]; mean metrics."""
+
+    def epoch(state, number):
+        return one_pass(step, state, rows, config.minibatches, jax.random.fold_in(key, number))
+
+    state, metrics = jax.lax.scan(epoch, state, jnp.arange(config.epochs))
+    return state, jax.tree.map(jnp.mean, metrics)
+
+
 def minibatches(rows: Any, count: int, key: jax.Array) -> Any:
     """Rows [M, ...] in a random order as [count, M / count, ...]; count must divide M."""
     size = jax.tree.leaves(rows)[0].shape[0]
@@ -231,7 +238,7 @@ def _categorical(config, spec: EnvSpec) -> Policy:
         return jax.nn.log_softmax(network.apply(params, x))
 
     def log_prob(params, x, action):
-        return jnp.take_along_axis(log_table(params, x), action[..., None], axis=-1)[..., 0]
+        return taken(log_table(params, x), action)
 
     def act(params, x, key, deterministic):
         logits = log_table(params, x)

@@ -14,6 +14,7 @@ from iqlearn_jax.agents.common import (
     initial_state,
     make_preprocess,
     make_q_network,
+    taken,
     temperature_step,
 )
 from iqlearn_jax.errors import InputError
@@ -48,14 +49,14 @@ def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, split: boo
         return network.apply(critic["net"], preprocess(hparams, obs))
 
     def q_of_input(hparams, critic, x, action):
-        return _taken(network.apply(critic["net"], x), action)
+        return taken(network.apply(critic["net"], x), action)
 
     def q(hparams, critic, obs, action):
         return q_of_input(hparams, critic, preprocess(hparams, obs), action)
 
     def values(hparams, state, critic, obs, action, key):
         table = all_q(hparams, critic, obs)
-        return _taken(table, action), _value(config, hparams, state, table)
+        return taken(table, action), _value(config, hparams, state, table)
 
     def value(hparams, state, critic, obs, key):
         return _value(config, hparams, state, all_q(hparams, critic, obs))
@@ -66,7 +67,7 @@ def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, split: boo
 
     def log_prob(hparams, critic, temperature, obs, action):
         log_pi = log_policy(all_q(hparams, critic, obs).min(axis=0), temperature)
-        return _taken(log_pi, action)
+        return taken(log_pi, action)
 
     def improve(hparams, state, obs, key, expert=None):
         obs = obs if config.learn_temperature else obs[:ENTROPY_ROWS]
@@ -100,12 +101,6 @@ def _value(config, hparams, state, table):
     """V(s) [B] of the smallest critic: table [E, B, A]."""
     floor = state.temperature * entropy_floor(config, hparams)
     return soft_value(table.min(axis=0), state.temperature) - floor
-
-
-def _taken(table, action):
-    """Entries of the chosen actions: table [..., B, A], action [B] -> [..., B]."""
-    chosen = jnp.broadcast_to(action[..., None], (*table.shape[:-1], 1))
-    return jnp.take_along_axis(table, chosen, axis=-1)[..., 0]
 
 
 def make_agent(

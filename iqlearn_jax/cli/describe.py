@@ -1,6 +1,7 @@
 """What is in a file of demonstrations, or of a recovered reward, as text that fits 80 columns."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from iqlearn_jax.cli.text import pairs
 from iqlearn_jax.data.checks import Source
 from iqlearn_jax.data.demos import Demos
-from iqlearn_jax.data.origin import find_origin
-from iqlearn_jax.data.sampling import MIN_STD, moments, varies
+from iqlearn_jax.data.origin import find_origin, moments
+from iqlearn_jax.data.sampling import MIN_STD, varies
 
 UNLIKE = 20.0  # widest over narrowest direction; the double pendulum's is 45
 
@@ -46,24 +47,34 @@ def describe_reward(path: Path) -> str:
     from iqlearn_jax.rewards import load_reward  # imported here: demonstrations can do without
 
     reward = load_reward(path)
-    about, config = reward.metadata, reward.metadata["config"]
-    run, origin = about.get("run", {}), about.get("provenance", {})
+    config = reward.metadata["config"]
     after_end = "nothing" if reward.end is None else f"{config['terminal']}: see docs/rewards.md"
-    rows = [
-        ("method", config["method"]),
-        ("environment", f"{reward.spec.id} ({config['env.backend']})"),
-        ("observations", f"{reward.spec.obs_dtype} {list(reward.spec.obs_shape)}"),
-        (
-            "actions",
-            "discrete" if reward.spec.discrete else f"continuous [{len(reward.spec.action_low)}]",
-        ),
+    return f"{os.fspath(path)}\n" + function_text(
+        reward.spec,
+        reward.metadata,
         ("gamma", f"{float(reward.gamma):.6g}"),
         ("V(s')", "sampled" if reward.sampled else "exact or absent"),
         ("after an end", after_end),
-        ("run", f"seed {run.get('seed')}, {run.get('updates')} updates, commit {origin.get('commit')}"),
-        ("digest", about["digest"]),
-    ]
-    return f"{path}\n{pairs(rows)}"
+    )
+
+
+def function_text(spec, about: Mapping[str, Any], *own: tuple[str, str]) -> str:
+    """What the file of a policy or a reward holds, a line of text each; `own` are what only one kind has."""
+    config, run, origin = about["config"], about.get("run", {}), about.get("provenance", {})
+    size = f"discrete, {spec.num_actions}" if spec.discrete else f"continuous [{len(spec.action_low)}]"
+    made = [f"seed {run['seed']}", f"{run['updates']} updates"] if run else []
+    made += [f"commit {origin['commit']}"] if origin.get("commit") else []
+    return pairs(
+        [
+            ("method", config["method"]),
+            ("environment", f"{spec.id} ({config['env.backend']})"),
+            ("observations", f"{spec.obs_dtype} {list(spec.obs_shape)}"),
+            ("actions", size),
+            *own,
+            ("run", ", ".join(made) or "not known"),
+            ("digest", about["digest"]),
+        ]
+    )
 
 
 def _direction_text(obs: np.ndarray) -> str:

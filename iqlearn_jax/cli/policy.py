@@ -46,23 +46,9 @@ def _inspect(arguments: list[str]) -> int:
 
 def describe(policy, path: Path) -> str:
     """What a policy file holds, a line of text each."""
-    from iqlearn_jax.cli.text import pairs
+    from iqlearn_jax.cli.describe import function_text
 
-    about, spec = policy.metadata, policy.spec
-    config, run, origin = about["config"], about.get("run", {}), about.get("provenance", {})
-    rows = [
-        ("method", config["method"]),
-        ("environment", f"{spec.id} ({config['env.backend']})"),
-        ("observations", f"{spec.obs_dtype} {list(spec.obs_shape)}"),
-        (
-            "actions",
-            f"discrete, {spec.num_actions}" if spec.discrete else f"continuous [{len(spec.action_low)}]",
-        ),
-        ("read by", readers(about)),
-        ("run", f"seed {run.get('seed')}, {run.get('updates')} updates, commit {origin.get('commit')}"),
-        ("digest", about["digest"]),
-    ]
-    return f"{path}\n{pairs(rows)}"
+    return f"{path}\n" + function_text(policy.spec, policy.metadata, ("read by", readers(policy.metadata)))
 
 
 def readers(about: dict) -> str:

@@ -291,7 +291,7 @@ def read_arrays(path: Source, keys: tuple[str, ...] | None = None) -> dict[str, 
       path: file to read.
       keys: the arrays wanted; those that the file lacks are left out. None reads all.
     Raises:
-      InputError: as `npz.read_npz` refuses.
+      InputError: as `disk.read_npz` refuses.
     """
     try:
         return read_npz(path, keys)

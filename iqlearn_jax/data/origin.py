@@ -19,10 +19,16 @@ def find_origin(sources: Sequence[NDArray]) -> NDArray | None:
     """
     if not any(source.dtype == np.float64 for source in sources):
         return None
-    from iqlearn_jax.data.sampling import (
-        moments,  # here, as sampling stands on demonstrations, which need this
-    )
-
-    mean, spread = moments(list(sources))
+    mean, spread = moments(sources)
     far = (np.abs(mean) > FAR * spread) & (np.abs(mean) < BEYOND * spread)
     return np.where(far, mean, 0.0) if far.any() else None
+
+
+def moments(sources: Sequence[NDArray]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation [D] of the mixture in which each source [n, D] has the same weight.
+
+    In float64: a sum of float32 numbers far from 0 would be further off than they vary.
+    """
+    means = np.stack([obs.mean(axis=0, dtype=np.float64) for obs in sources])
+    variances = np.stack([obs.var(axis=0, dtype=np.float64) for obs in sources])
+    return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))

@@ -10,6 +10,7 @@ from flax import struct
 
 from iqlearn_jax.data.demos import Demos, fields_of, from_arrays, transitions
 from iqlearn_jax.data.frames import FrameRows, frame_rows, to_transitions
+from iqlearn_jax.data.origin import moments
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.types import Batch, EnvSpec, Transition
 
@@ -246,16 +247,6 @@ def rounded(sources: list[np.ndarray]) -> np.ndarray:
     """Numbers of the entries that vary by no more than float32's rounding: what they were is lost."""
     mean, spread = moments(sources)
     return np.flatnonzero((spread > 0) & (spread <= ROUNDING * np.abs(mean)))
-
-
-def moments(sources: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation [D] of the mixture in which each source [n, D] has the same weight.
-
-    In float64: a sum of float32 numbers far from 0 would be further off than they vary.
-    """
-    means = np.stack([obs.mean(axis=0, dtype=np.float64) for obs in sources])
-    variances = np.stack([obs.var(axis=0, dtype=np.float64) for obs in sources])
-    return means.mean(axis=0), np.sqrt(variances.mean(axis=0) + means.var(axis=0))
 
 
 def whitening_matrix(sources: list[np.ndarray]) -> np.ndarray:

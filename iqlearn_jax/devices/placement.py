@@ -91,7 +91,7 @@ class Placement(NamedTuple):
 
     @property
     def map_runs(self) -> Callable:
-        """As `mapping.vmap`, each device over its own runs."""
+        """As `vmap`, each device over its own runs."""
         return vmap if self.mesh is None else partial(_map_runs, self.mesh)
 
     @property

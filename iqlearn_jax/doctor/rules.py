@@ -50,7 +50,7 @@ class Case(NamedTuple):
 
     Attributes:
       action_dim: None for discrete actions.
-      max_entropy: in nats, as V counts them (`agents.Agent`).
+      max_entropy: in nats, as V counts them (`agents.common.Agent`).
       gaussian: whether the policy is that of one critic, whose entropy is set and not learned.
       unit: log-volume [nats] of half the box's widths; continuous entropies are judged from there, else 0.
     """

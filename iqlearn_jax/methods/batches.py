@@ -5,11 +5,13 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import STANDARD_PARTS, Parts, make_preprocess
+from iqlearn_jax.agents.common import STANDARD_PARTS, Parts, make_preprocess, taken
 from iqlearn_jax.agents.soft_q import make_network
 from iqlearn_jax.nets.tanh_gaussian import EDGE
 from iqlearn_jax.ops.iq.objectives import weighted_mean
 from iqlearn_jax.types import EnvSpec
+
+__all__ = ["action_values", "inside", "taken", "with_next_rows"]
 
 
 def with_next_rows(batch, here: jax.Array, of_pairs: Callable) -> jax.Array:
@@ -40,8 +42,3 @@ def action_values(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Calla
     """(hparams, critic, obs [B, ...]) -> Q(s, ·) [B, A] of discrete actions, with one critic."""
     network, preprocess = make_network(config, spec, parts), make_preprocess(spec)
     return lambda hparams, critic, obs: network.apply(critic["net"], preprocess(hparams, obs))[0]
-
-
-def taken(table: jax.Array, action: jax.Array) -> jax.Array:
-    """Entries of the chosen actions: table [B, A], action [B] -> [B]."""
-    return jnp.take_along_axis(table, action[:, None], axis=-1)[:, 0]

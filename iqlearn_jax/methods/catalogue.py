@@ -56,7 +56,7 @@ def register_method(
     """Makes a method known to `config.method` by name; registering a name again replaces it.
 
     Args:
-      make: (config, spec) -> Method; with `parts` (config, spec, parts: `agents.Parts`) -> Method.
+      make: (config, spec) -> Method; with `parts` (config, spec, parts: `agents.common.Parts`) -> Method.
       keys: config keys that it reads, besides those of demonstrations. A mapping brings new ones along, each
         with its row of the table; a traced one is a hyperparameter from then on, in grids as well.
       feeds, meaning, parts: as `MethodEntry`.

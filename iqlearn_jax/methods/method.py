@@ -78,8 +78,8 @@ class MethodEntry(NamedTuple):
       meaning: one line, with authors and year.
       feeds: what it can learn from: some of "demos", "replay" and "rollout"; `config.feed` chooses one.
       refuses: keys that it does not read and that must have their defaults, lest they promise something.
-      parts: what of `agents.Parts` it can be built of: some of "critic", "actor" and "optimizer"; `make`
-        takes a third argument where there are any.
+      parts: what of `agents.common.Parts` it can be built of: some of "critic", "actor" and "optimizer";
+        `make` takes a third argument where there are any.
     """
 
     make: Callable[..., Method]

@@ -1,13 +1,9 @@
 """What methods do with a rollout: passes over it in minibatches, and multi-step targets of Q."""
 
 from collections.abc import Callable
-from typing import Any
-
-import jax
-import jax.numpy as jnp
 
 from iqlearn_jax.agents.common import replaced_if_due
-from iqlearn_jax.agents.ppo import flat, one_pass
+from iqlearn_jax.agents.ppo import all_passes, flat
 from iqlearn_jax.config.values import require
 
 PASSES = frozenset({"epochs", "minibatches"})
@@ -35,7 +31,7 @@ def in_passes(config, update: Callable) -> Callable:
             state = state.replace(target_critic=target) if periodic else state
             return state.replace(step=number), metrics
 
-        state, metrics = over(config, step, state, rows, key)
+        state, metrics = all_passes(config, step, state, rows, key)
         state = state.replace(step=number + 1)
         if periodic:
             due = replaced_if_due(config, state.critic, target, state.step)
@@ -43,16 +39,6 @@ def in_passes(config, update: Callable) -> Callable:
         return state, metrics
 
     return passes
-
-
-def over(config, step: Callable, state: Any, rows: Any, key: jax.Array) -> tuple[Any, Any]:
-    """`config.epochs` passes of step(state, minibatch, key) over rows [M, ...]; mean metrics."""
-
-    def epoch(state, number):
-        return one_pass(step, state, rows, config.minibatches, jax.random.fold_in(key, number))
-
-    state, metrics = jax.lax.scan(epoch, state, jnp.arange(config.epochs))
-    return state, jax.tree.map(jnp.mean, metrics)
 
 
 def check_rollout(config) -> None:

@@ -1,1 +1,1 @@
-"""Pure maths on arrays: every equation of the paper in one place. Imports only jax and chex."""
+"""Pure maths on arrays: every equation of the paper in one place, without environments or training."""

@@ -30,9 +30,11 @@ DIAGNOSTICS = {  # panel title -> metrics drawn in it, with the name in the lege
 }
 
 
-def learning_curves(runs: Sequence[Run], key: str = "eval/return") -> bytes | None:
+def learning_curves(runs: Sequence[Run]) -> bytes | None:
     """Return while training: every seed thin, the interquartile mean thick, its bootstrap band."""
-    drawn = [(i, run, curve) for i, run in enumerate(runs) if (curve := series(run, key)) is not None]
+    drawn = [
+        (i, run, curve) for i, run in enumerate(runs) if (curve := series(run, "eval/return")) is not None
+    ]
     if not drawn:
         return None
     many = len(drawn) > FEW

@@ -241,11 +241,11 @@ def hush_closed_loops() -> None:
     sys.unraisablehook = hook
 
 
-def _first_words(error: Exception, limit: int = 150) -> str:
+def _first_words(error: Exception) -> str:
     """An exception in a line; of tensorstore's long ones the beginning and the end, which says why."""
     text = " ".join(str(error).split(" [tensorstore")[0].split(" [source locations")[0].split())
-    if len(text) > 2 * limit:
-        text = f"{text[:limit]} ... {text[-limit:]}"
+    if len(text) > 300:
+        text = f"{text[:150]} ... {text[-150:]}"
     return f"{type(error).__name__}: {text}"
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from absl import logging
 from numpy.typing import NDArray
 
-from iqlearn_jax.data.origin import find_origin
-from iqlearn_jax.data.sampling import NORMALIZATION, moments
+from iqlearn_jax.data.origin import find_origin, moments
+from iqlearn_jax.data.sampling import NORMALIZATION
 from iqlearn_jax.devices.placement import is_main
 from iqlearn_jax.envs.handle import EnvHandle
 from iqlearn_jax.envs.relative import in_float64, with_origin

@@ -8,7 +8,8 @@ import pytest
 
 from iqlearn_jax.agents.common import standardised
 from iqlearn_jax.config.files import load_config
-from iqlearn_jax.data.sampling import measure_normalization, moments
+from iqlearn_jax.data.origin import moments
+from iqlearn_jax.data.sampling import measure_normalization
 from iqlearn_jax.envs.registry import open_by_name
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.host import random_play

@@ -82,8 +82,7 @@ def _authors(record: Any, size: int, path: Source) -> Recording:
     episodes = [_episode(record, i, path) for i in range(len(plain(record["states"])))]
     arrays = {key: np.concatenate([episode[key] for episode in episodes]) for key in KEYS}
     lengths = np.array([len(episode["dones"]) for episode in episodes])
-    fields, notes = _with_ends(arrays, lengths)
-    return Recording("pickle", dict(fields), notes=notes)
+    return Recording("pickle", dict(_with_ends(arrays, lengths)))
 
 
 def _check_layout(record: Any, path: Source) -> None:
@@ -182,16 +181,14 @@ def _step(value: Any, place: str, path: Source) -> np.ndarray:
     return array
 
 
-def _with_ends(
-    arrays: dict[str, np.ndarray], lengths: np.ndarray
-) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def _with_ends(arrays: dict[str, np.ndarray], lengths: np.ndarray) -> dict[str, np.ndarray]:
     last = np.cumsum(lengths) - 1
     done = arrays["dones"].reshape(-1)[last].astype(bool)
     terminals = np.zeros(last[-1] + 1, bool)
     truncations = terminals.copy()
     terminals[last] = done
     truncations[last] = ~done
-    fields = {
+    return {
         "observations": arrays["states"],
         "actions": arrays["actions"],
         "rewards": arrays["rewards"].reshape(-1),
@@ -199,4 +196,3 @@ def _with_ends(
         "terminals": terminals,
         "truncations": truncations,
     }
-    return fields, {}

@@ -25,10 +25,10 @@ from iqlearn_jax.agents.common import (
     critic_step,
     require_discrete,
 )
-from iqlearn_jax.agents.ppo import flat
+from iqlearn_jax.agents.ppo import all_passes, flat
 from iqlearn_jax.agents.soft_q import make_agent
 from iqlearn_jax.methods.method import PLAIN, Method, MethodEntry
-from iqlearn_jax.methods.rollouts import PASSES, check_rollout, over
+from iqlearn_jax.methods.rollouts import PASSES, check_rollout
 from iqlearn_jax.ops.baselines.advantage import generalized_advantage
 from iqlearn_jax.types import Transition, discount
 
@@ -67,7 +67,7 @@ def make_pqn(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
             return state, metrics | policy_metrics
 
         number = state.step
-        state, metrics = over(config, step, state, sample, key)
+        state, metrics = all_passes(config, step, state, sample, key)
         return state.replace(step=number + 1), metrics
 
     return Method(init=agent.init, update=update, act=agent.act, reward=None)

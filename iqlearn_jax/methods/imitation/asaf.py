@@ -32,7 +32,7 @@ from iqlearn_jax.agents.common import (
     descend,
     make_preprocess,
 )
-from iqlearn_jax.agents.ppo import make_policy, one_pass
+from iqlearn_jax.agents.ppo import all_passes, make_policy
 from iqlearn_jax.config.values import require
 from iqlearn_jax.methods.batches import inside
 from iqlearn_jax.methods.method import DEMOS, ON_POLICY, Method, MethodEntry
@@ -103,13 +103,8 @@ def make_asaf(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
 
     def update(hparams, state, batch, key):
         sides = [side(hparams, state, rows) for rows in (batch.expert, windows(batch.policy, length))]
-
-        def epoch(state, number):
-            pass_key = jax.random.fold_in(key, number)
-            return one_pass(partial(step, hparams), state, sides, config.minibatches, pass_key)
-
-        state, metrics = jax.lax.scan(epoch, state, jnp.arange(config.epochs))
-        return state.replace(step=state.step + 1), jax.tree.map(jnp.mean, metrics)
+        state, metrics = all_passes(config, partial(step, hparams), state, sides, key)
+        return state.replace(step=state.step + 1), metrics
 
     def act(hparams, state, obs, key, deterministic=False):
         return policy.act(state.actor, preprocess(hparams, obs), key, deterministic)

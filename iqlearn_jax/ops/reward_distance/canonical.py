@@ -98,7 +98,7 @@ def minimal_canonical(
 ) -> jax.Array:
     """The smallest reward of the class (Skalse et al. 2024): min_Φ ‖r + γE[Φ(S')] − Φ‖_w.
 
-    Another canonical form of STARC, the one that `reward_samples.least_squares_canonical` estimates.
+    Another canonical form of STARC, the one that `samples.least_squares_canonical` estimates.
 
     Args:
       reward, transition, gamma: as `starc_canonical`.

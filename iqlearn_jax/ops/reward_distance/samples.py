@@ -1,5 +1,5 @@
 """Canonical rewards estimated on given transitions, for continuous spaces. Compare them by
-`reward_distances.pearson_distance` (EPIC, DARD) or `direction_distance` (least squares), with the SAME
+`distances.pearson_distance` (EPIC, DARD) or `direction_distance` (least squares), with the SAME
 transitions, base samples, model and features for both rewards.
 """
 

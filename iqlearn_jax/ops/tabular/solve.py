@@ -107,9 +107,9 @@ def dual_gradient(
     alpha: Scalar,
     temperature: Scalar,
 ) -> tuple[jax.Array, jax.Array]:
-    """F(r) as `tabular.dual`, and its gradient φ'(r)ρ_E − ρ_π* in closed form, where q = Q*_r is known.
+    """F(r) as `mdp.dual`, and its gradient φ'(r)ρ_E − ρ_π* in closed form, where q = Q*_r is known.
 
-    Arguments as `tabular.objective`, with reward [S, A]. Returns ([], [S, A]).
+    Arguments as `mdp.objective`, with reward [S, A]. Returns ([], [S, A]).
     """
     occupancies = occupancy(mdp, soft_policy(q, temperature))
     value = mdp.initial @ soft_value(q, temperature)
