@@ -65,6 +65,9 @@ ROWS: dict[str, Row] = (
             {"snapshot_every": 2000},  # policies on their way up, for rewards.py
             "own expert",
         ),
+        "inverted_double_pendulum_bc": Row(
+            "brax:inverted_double_pendulum_bc", None, {"seeds": 10, "first_seed": 8000}, "own expert"
+        ),
         "gridworld": Row("gridworld:offline", note="soft-optimal expert; rewards in gridworld.json"),
     }
 )
