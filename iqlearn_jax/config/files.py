@@ -70,7 +70,7 @@ def users_code(option: str) -> Iterator[None]:
     """
     try:
         yield
-    except InputError:
+    except (InputError, OSError):  # which name what they are about
         raise
     except (Exception, SystemExit) as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[0] != "<"]
