@@ -5,7 +5,7 @@ from typing import Any
 from iqlearn_jax import methods
 from iqlearn_jax.config.values import base_config, check, require
 from iqlearn_jax.methods import Method
-from iqlearn_jax.trained.run import apply_settings, dotted, in_python
+from iqlearn_jax.trained.settings import apply_settings, dotted, in_python
 from iqlearn_jax.types import EnvSpec
 
 
