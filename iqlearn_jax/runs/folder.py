@@ -1,18 +1,11 @@
-"""The folder of one run (docs/formats.md): made, locked while training, and read again."""
+"""The folder of one run (docs/formats.md): made, written, and read again."""
 
-import json
-import os
-import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
 from time import monotonic
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from absl import logging
 
 from iqlearn_jax.config.values import as_plain, config_digest, from_flat
 from iqlearn_jax.devices.placement import is_main, wait_for_all
@@ -28,7 +21,6 @@ from iqlearn_jax.runs.files import (
     read_arrays,
     write_arrays,
     write_json,
-    writing,
 )
 from iqlearn_jax.runs.identity import starts, stated
 from iqlearn_jax.runs.trust import import_trusted, seal_of
@@ -37,13 +29,7 @@ from iqlearn_jax.types import EnvSpec
 if TYPE_CHECKING:
     from iqlearn_jax.runs.checkpoint import Checkpoints
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
-
 CHECKPOINTS, SNAPSHOTS = "checkpoints", "snapshots"  # folders in a run's
-LOCK = "lock"  # file in a run's folder; it stays there, for only the kernel's lock on it counts
 
 
 def claim(
@@ -147,58 +133,6 @@ def read_normalization(workdir: Path) -> dict[str, np.ndarray]:
     if known and digest_of(arrays) not in known:
         raise damaged(path, "its arrays are not those of the run", remedy)
     return arrays
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Keeps other processes from training in an existing folder. Readers (evaluation, reports) need no lock.
-
-    Of the processes of one training (`devices.placement`) the first holds it for all.
-
-    Raises:
-      InputError: another process holds the folder; names it.
-    """
-    if not is_main():
-        yield
-        return
-    path = folder / LOCK
-    with writing(path):
-        stream = path.open("a+")
-    with stream:
-        _take(stream, folder)
-        with writing(path):
-            stream.truncate(0)
-            stream.write(json.dumps(_self()))
-            stream.flush()
-        yield
-
-
-def _take(stream: IO[str], folder: Path) -> None:
-    if fcntl is None:
-        return
-    try:
-        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise InputError(
-            f"workdir {folder} is in use by {_holder(stream)}; wait for it, end it, or name another folder"
-        ) from error
-    except OSError as error:  # some network file systems
-        logging.warning("%s cannot be locked (%s); train once there", folder, error.strerror)
-
-
-def _self() -> dict[str, str | int]:
-    started = datetime.now(UTC).isoformat(timespec="seconds")
-    return {"pid": os.getpid(), "host": socket.gethostname(), "started": started}
-
-
-def _holder(stream: IO[str]) -> str:
-    """Whoever wrote into the file last; a holder writes as soon as it has the lock."""
-    stream.seek(0)
-    try:
-        holder = json.loads(stream.read())
-        return f"process {holder['pid']} on {holder['host']} (since {holder['started']})"
-    except (ValueError, TypeError, KeyError):
-        return "another process"
 
 
 class RunFolder:

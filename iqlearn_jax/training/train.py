@@ -15,8 +15,9 @@ from iqlearn_jax.data.save import save
 from iqlearn_jax.devices.placement import is_main, largest_of_all
 from iqlearn_jax.errors import SimulatorError
 from iqlearn_jax.loops.loop import RunState
-from iqlearn_jax.runs.folder import RunFolder, claim, locked, make_folder, read_config, refuse_taken
+from iqlearn_jax.runs.folder import RunFolder, claim, make_folder, read_config, refuse_taken
 from iqlearn_jax.runs.history import read_history
+from iqlearn_jax.runs.lock import locked
 from iqlearn_jax.runs.provenance import collect
 from iqlearn_jax.training.console import announce, interruptible, progress_bar, warn_of_data, warn_of_failures
 from iqlearn_jax.training.kept import keep

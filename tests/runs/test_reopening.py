@@ -14,7 +14,7 @@ from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.runs import provenance as workdir_lib
 from iqlearn_jax.runs.files import write_json
-from iqlearn_jax.runs.folder import locked
+from iqlearn_jax.runs.lock import locked
 from iqlearn_jax.runs.provenance import code_version
 from iqlearn_jax.training.reopen import load_run
 from iqlearn_jax.training.resume import open_stopped
@@ -170,7 +170,7 @@ def test_the_lock_is_held_while_training_and_freed_after_it(tmp_path, monkeypatc
 
 def test_the_kernel_frees_the_lock_of_a_killed_process(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from iqlearn_jax.runs.folder import locked\n"
+        "import sys; from pathlib import Path; from iqlearn_jax.runs.lock import locked\n"
         "with locked(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path)]
