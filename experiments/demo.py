@@ -23,7 +23,7 @@ from iqlearn_jax.training.train import train
 
 FOLDER = Path("runs/demo")
 METHODS = {"iq": "cartpole:online", "bc": "cartpole:bc"}
-CHANGES: dict[str, dict[str, Any]] = {"iq": {"layer_norm": True}, "bc": {"updates": 20_000}}
+CHANGES: dict[str, dict[str, Any]] = {"iq": {}, "bc": {"updates": 20_000}}
 SEEDS, EVERY = 8, 20
 COLUMNS = ("method", "seeds", "return: IQM (range)", "normalised IQM [95 % CI]", "seconds")  # 80 characters
 

@@ -195,7 +195,7 @@ CLAIMS = (
     ),
     Claim(
         "On Hopper's recovered reward no policy learns to walk in 305,000 steps, on its true reward neither",
-        facts=reward_shares("hopper_rerun", "recovered", "true"), source="rewards", seeds="two",
+        facts=reward_shares("hopper_rerun", "recovered", "true"), source="rewards", seeds="6000, 6001",
         shows="rewards_hopper_rerun.png",
     ),
     Claim(
@@ -227,7 +227,8 @@ a claim counts. With an anchor IQ-Learn has a split critic, too: [terms](concept
 **What you need to run them.** CartPole's, Acrobot's, LunarLander's, MuJoCo's and Pong's rows learn from files
 that are not in this repository (`--shared=FOLDER`): rollouts of experts of DLR-RM/rl-trained-agents
 (`*_zoo-*`), of berkeleydeeprlcourse/homework_fall2023 (`*_cs285_*`), both MIT, and of greydanus/baby-a3c
-(Pong, Apache-2.0). A row says which one it had. The others need nothing.
+(Pong, Apache-2.0). The settings of a row, in its JSON
+file, name it. The others need nothing.
 
 """
 HEAD = ("claim", "number [95 %]", "seeds", "made by `python -m experiments.…`", "picture or page")

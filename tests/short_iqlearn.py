@@ -46,13 +46,13 @@ def shortened(make_config: Callable) -> Callable:
 
 def short_python(monkeypatch) -> None:
     """Makes every `iqlearn_jax.train` of a test short."""
-    configure = run._configure
+    configure = run.configured
 
     def short(*given):
         config, handle = configure(*given)
         return shorten(config), handle
 
-    monkeypatch.setattr(run, "_configure", short)
+    monkeypatch.setattr(run, "configured", short)
 
 
 if __name__ == "__main__":

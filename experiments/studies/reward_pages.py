@@ -14,8 +14,9 @@ ABOUT = """# What recovered rewards are worth
 
 **Along a run's own training the recovered reward ranks episodes as the true one does** (Pearson above 0.8 for
 11 of 14 rewards); that of a first good policy does so better than the final one. **Policies trained on it
-from scratch** reach the expert on Acrobot, LunarLander and the pendulum; Hopper's stand still, and so they do
-on its true reward in as many steps ([more](../research/06-does-the-reward-train-others.md)).
+from scratch** reach the expert on Acrobot, LunarLander and the pendulum; Hopper's do not (one stands still,
+one falls at once; on the true reward they have a quarter of the expert's return in as many steps:
+[more](../research/06-does-the-reward-train-others.md)).
 
 A reward is that of another experiment's run: "after updates" of its end, or of the first snapshot like the
 demonstrations. Episodes: ten each of random play, of snapshots from training, and of the expert. "By return":

@@ -84,7 +84,8 @@ seeds. Hopper and HalfCheetah come near the expert and do not stay there on ever
 with later code ([why](../research/04-why-a-perfect-policy-is-lost.md)). Seeds 6000 on were the first
 attempt; those from 6010, 6020, 6030 and 6040 on came after settings had been changed. From observations
 alone CartPole and the double pendulum are learned, the gridworld half
-([its reward](../images/gridworld_states.png)).
+([its reward](../images/gridworld_states.png)); a first attempt at the pendulum in the paper's form, with the
+temperature fixed, had 0.495 [0.221, 0.999] at an earlier commit.
 
 """
 PANELS = {

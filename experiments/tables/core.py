@@ -77,9 +77,9 @@ PREFACE = """# The core's results
 
 Interquartile means over seeds of final policies' normalised returns (10 deterministic episodes; 0 is the
 uniform policy, 1 the mean of all episodes of the file; nothing is clipped). Every seed learns from other
-trajectories of the file; settings were chosen on seeds below 1000. Cloning has IQ-Learn's inputs, rate and
-number of updates. Offline the two are level; with 20,000 steps to act IQ-Learn is at the expert from 25
-transitions.
+trajectories of the file; settings were chosen on seeds below 1000; some rows were run again with later code.
+Cloning has IQ-Learn's inputs, rate and number of updates (the double pendulum's has its own preset). Offline
+the intervals of the two overlap; with 20,000 steps to act IQ-Learn is at the expert from 25 transitions.
 
 """
 

@@ -40,12 +40,10 @@ HELD = {
         hours=0.7,
     ),
     **anchored("halfcheetah", "few", THINNED_ONLINE, "iq", "dac"),
-    **anchored("ant", "few", THINNED_ONLINE, "iq", "dac"),
     **anchored("walker2d", "anchored", ANCHORED, "iq", "dac"),
 }
 ONLINE = HELD | {
     "hopper_iq": borrowed(control.TABLE, "hopper"),
-    "halfcheetah_iq": borrowed(control.TABLE, "halfcheetah"),
     "hopper_dac": borrowed(table1.TABLE, "hopper_online_dac"),
 }
 PAPER = {  # MuJoCo v2, online, every 20th step: GAIL, DAC, ValueDICE, IQ, expert
@@ -104,7 +102,6 @@ PANELS = {
         "hopper_few_iq", "hopper_few_dac", "hopper_few_pwil", "hopper_few_unnormed_dac"
     ),
     "HalfCheetah, every 20th step, anchor": ("halfcheetah_few_iq", "halfcheetah_few_dac"),
-    "Ant, every 20th step, anchor": ("ant_few_iq", "ant_few_dac"),
     "Walker2d, whole demonstration, anchor": ("walker2d_anchored_iq", "walker2d_anchored_dac"),
 }  # fmt: skip
 TABLE = Table("tables.table3", ROWS, PREFACE, markdown, PANELS)

@@ -163,7 +163,7 @@ def make_config(options: argparse.Namespace, overrides: Sequence[str]) -> tuple[
       options: of `add_settings`, and `workdir`, whose configuration is taken where --config is not given.
       overrides: `--config.key=value` arguments.
     Returns:
-      the configuration and the keys that were set on purpose; their paths are absolute.
+      the configuration and the keys that were set on purpose.
     Raises:
       InputError: an unknown config, key or module, or a value of another type.
     """

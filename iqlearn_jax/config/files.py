@@ -31,15 +31,16 @@ def load_config(source: str) -> ConfigDict:
       InputError: no such file or name, a file without CONFIGS, or one that fails.
     """
     place, _, name = source.partition(":")
-    with users_code(f"--config={source}"):
-        known = getattr(load_module(_config_file(source, place)), "CONFIGS", None)
+    path = _config_file(source, place)
+    with users_code(f"--config={source}", path):
+        known = getattr(load_module(path), "CONFIGS", None)
     if known is None:
         raise InputError(
             f"--config={source}: {place} has no dictionary CONFIGS of functions that return a config"
         )
     if name not in known:
         raise unknown(f"config in {place}", name, known)
-    with users_code(f"--config={source}"):
+    with users_code(f"--config={source}", path):
         return known[name]()
 
 
@@ -62,9 +63,11 @@ def _config_file(source: str, place: str) -> Path:
 
 
 @contextmanager
-def users_code(option: str) -> Iterator[None]:
+def users_code(option: str, path: Path) -> Iterator[None]:
     """What a user's own file raises, as one line with the place to mend it.
 
+    Args:
+      path: the file, whose last line in the traceback is named; another's where there is none.
     Raises:
       InputError: names the option, the file and the line.
     """
@@ -74,7 +77,8 @@ def users_code(option: str) -> Iterator[None]:
         raise
     except (Exception, SystemExit) as error:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename[0] != "<"]
-        place = f"{frames[-1].filename}:{frames[-1].lineno}"
+        last = ([frame for frame in frames if frame.filename == str(path.absolute())] or frames)[-1]
+        place = f"{last.filename}:{last.lineno}"
         if isinstance(error, SyntaxError) and error.filename:
             place = f"{error.filename}:{error.lineno}"
         words = " ".join(str(error).split())
@@ -118,7 +122,7 @@ def is_imported(name: str) -> bool:
 
 def _import(name: str) -> str:
     path = Path(name if name.endswith(".py") else f"{name}.py").absolute()
-    with users_code(f"--import={name}"):
+    with users_code(f"--import={name}", path):
         if not path.is_file():
             return _import_module(name)
         if not is_imported(str(path)):

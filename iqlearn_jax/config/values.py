@@ -137,9 +137,10 @@ def check(config) -> None:
     Raises:
       InputError: names the field, its value, what was expected and the remedy.
     """
-    for name in keys(config):
-        if name in KEYS:  # those of a method that was registered since are not there
-            check_value(name, KEYS[name], value_of(config, name))
+    there = set(keys(config))
+    for name, key in KEYS.items():
+        if name in there or not key.of_method:  # a method that was registered since may bring keys along
+            check_value(name, key, value_of(config, name))
     check_grid(config)
     check_schedule(config)
 

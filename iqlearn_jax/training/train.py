@@ -35,6 +35,7 @@ def run_session(
       started: called once the state is there, before anything is written.
     """
     folder = nullcontext() if session.folder is None else closing(session.folder)
+    _ = session.loop  # opens simulators, which Ctrl-C may end at once
     with interruptible() as interrupted, folder:  # also while it compiles
         if session.progress:
             announce(session.problem)

@@ -114,6 +114,10 @@ def test_a_file_without_configs(tmp_path):
         ),
         ("import no_such_module\n", "mine_bad.py:1: ModuleNotFoundError: No module named 'no_such_module'"),
         ("def a():\n    return 1 / 0\nCONFIGS = {'a': a}\n", "mine_bad.py:2: ZeroDivisionError: "),
+        (
+            "from iqlearn_jax.config import base_config as b\ndef a():\n    b().no = 1\nCONFIGS = {'a': a}\n",
+            "mine_bad.py:3: AttributeError: ",  # raised inside of ml_collections
+        ),
     ],
 )
 def test_what_a_users_own_file_raises_is_one_line_with_the_place(code, said, tmp_path):

@@ -181,7 +181,7 @@ def test_only_the_kinds_that_are_named_are_trained(tmp_path, monkeypatch, option
     monkeypatch.setattr(rewards, "RESULTS", tmp_path)
     monkeypatch.setattr(rewards, "measure", lambda *about: {"measures": {}})
     monkeypatch.setattr(rewards, "trained", lambda folder, name, task, kind, run: asked.update({kind: run}))
-    monkeypatch.setattr(rewards, "page", lambda rows, about: "")
+    monkeypatch.setattr(rewards, "page", lambda rows: "")
     source = tmp_path / rewards.TASKS["lunarlander"].source
     source.mkdir(parents=True)
     (source / "summary.json").write_text("{}")
@@ -197,7 +197,7 @@ def test_a_row_whose_run_is_not_there_stays_as_it_was(tmp_path, monkeypatch, cap
     (tmp_path / "rewards.json").write_text(json.dumps({"rows": rows}))
     monkeypatch.setattr(rewards, "RUNS", tmp_path)
     monkeypatch.setattr(rewards, "RESULTS", tmp_path)
-    monkeypatch.setattr(rewards, "page", lambda rows, about: "")
+    monkeypatch.setattr(rewards, "page", lambda rows: "")
     rewards.write(list(rewards.TASKS)[:2], ())
     assert json.loads((tmp_path / "rewards.json").read_text())["rows"] == rows
     assert rewards.TASKS[rows[0]["name"]].command in capsys.readouterr().err

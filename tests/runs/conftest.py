@@ -13,9 +13,8 @@ from tests.runs.durable import small
 def environment():
     """What a finished run leaves is no matter here, and costs more than training."""
     with made_up_environments(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(
-            "iqlearn_jax.training.summary.finish", lambda *_: {"returns": [], "normalized_iqm": None}
-        )
+        unplayed = {"returns": None, "agreement": None, "normalized_iqm": None}
+        patch.setattr("iqlearn_jax.training.summary.finish", lambda *_: unplayed)
         yield
 
 

@@ -19,7 +19,7 @@ from iqlearn_jax.types import EnvSpec
 IN_MEMORY = "arrays"  # what messages call a source that is no file
 
 
-def convert(
+def convert_demos(
     source: Source | Arrays,
     *,
     map: Mapping[str, str] | None = None,
@@ -92,7 +92,7 @@ def convert(
     return from_arrays(arrays, metadata)
 
 
-convert_demos = convert
+convert = convert_demos
 
 
 def _check_limits(path: Source, **limits: int | None) -> None:
