@@ -132,15 +132,14 @@ def whitened(config):
 
 
 def offline(task, method="iq"):
-    """IQ-Learn or behavioral cloning from the demonstration alone: a Gaussian around a squashed mean, rates
-    that fall to 0; IQ-Learn's inputs are whitened (docs/research/07-whitening.md).
+    """IQ-Learn or behavioural cloning from the demonstration alone: a Gaussian around a squashed mean, rates
+    that fall to 0, whitened inputs (docs/research/07-whitening.md).
     """
     config = whitened(online(task))
     config.average_rate, config.critics = 1.0, 1
     config.method, config.feed = method, "demos"
     config.value_term, config.regularize, config.terminal = "expert", "expert", "absorbing"
     config.target_network = False
-    config.whiten = method == "iq"
     config.updates = config.eval_every = 20_000
     return config
 

@@ -39,9 +39,7 @@ demonstration, 15,000 steps, ten tuning seeds (100–109), one choice changed at
 `config.presets.stable_sac`. 0 is the uniform policy, 1 the expert. "fall" is the mean over seeds of
 the best evaluation minus the last one: what was learned and lost again. "rewards" are the smallest and
 largest recovered reward in a batch at the end, "V" the mean soft value there (means over seeds); with χ²
-over both kinds of samples their bounds are ±4α = ±2 and about ±200. By our notes the rows of commit 582e574
-run later (those from `one_critic` on, and the ends of `chi2_over_expert` and `value_term_mixture`) ran
-with the flag `XLA_FLAGS=--xla_cpu_experimental_ynn_fusion_type=` ([performance.md](../performance.md)).
+over both kinds of samples their bounds are ±4α = ±2 and about ±200.
 
 **What decides** (the score falls to half or less):
 - *The square must hold the learner's samples too.* With χ² over the expert's samples alone nothing keeps
