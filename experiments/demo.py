@@ -7,7 +7,6 @@ Leaves runs/demo/{iq,bc}, a film of one policy and the page runs/demo/report.htm
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -23,8 +22,7 @@ from iqlearn_jax.training.train import train
 
 FOLDER = Path("runs/demo")
 METHODS = {"iq": "cartpole:online", "bc": "cartpole:bc"}
-CHANGES: dict[str, dict[str, Any]] = {"iq": {}, "bc": {"updates": 20_000}}
-SEEDS, EVERY = 8, 20
+UPDATES, SEEDS, EVERY = 20_000, 8, 20
 COLUMNS = ("method", "seeds", "return: IQM (range)", "normalised IQM [95 % CI]", "seconds")  # 80 characters
 
 
@@ -34,7 +32,7 @@ def main() -> None:
     shutil.rmtree(FOLDER, ignore_errors=True)
     for name, source in METHODS.items():
         config = load_config(source)
-        config.update(CHANGES[name] | {"seeds": SEEDS, "eval_every": 1000})
+        config.update({"updates": UPDATES, "seeds": SEEDS, "eval_every": 1000})
         config.demos.subsample = EVERY
         train(config, FOLDER / name)
     film(FOLDER / "iq/rollout.gif", load(FOLDER / "iq").policy(), config.env)

@@ -234,8 +234,7 @@ a claim counts. With an anchor IQ-Learn has a split critic, too: [terms](concept
 **What you need to run them.** CartPole's, Acrobot's, LunarLander's, MuJoCo's and Pong's rows learn from files
 that are not in this repository (`--shared=FOLDER`): rollouts of experts of DLR-RM/rl-trained-agents
 (`*_zoo-*`), of berkeleydeeprlcourse/homework_fall2023 (`*_cs285_*`), both MIT, and of greydanus/baby-a3c
-(Pong, Apache-2.0). The settings of a row, in its JSON
-file, name it. The others need nothing.
+(Pong, Apache-2.0). The settings of a row, in its JSON file, name it. The others need nothing.
 
 """
 HEAD = ("claim", "number [95 %]", "seeds", "made by `python -m experiments.…`", "picture or page")

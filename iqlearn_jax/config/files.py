@@ -32,16 +32,21 @@ def load_config(source: str) -> ConfigDict:
     """
     place, _, name = source.partition(":")
     path = _config_file(source, place)
+    if place in shipped_configs():  # what fails there is not the user's to mend
+        return _made(source, path, name)
     with users_code(f"--config={source}", path):
-        known = getattr(load_module(path), "CONFIGS", None)
+        return _made(source, path, name)
+
+
+def _made(source: str, path: Path, name: str) -> ConfigDict:
+    place, known = source.partition(":")[0], getattr(load_module(path), "CONFIGS", None)
     if known is None:
         raise InputError(
             f"--config={source}: {place} has no dictionary CONFIGS of functions that return a config"
         )
     if name not in known:
         raise unknown(f"config in {place}", name, known)
-    with users_code(f"--config={source}", path):
-        return known[name]()
+    return known[name]()
 
 
 def shipped_configs() -> dict[str, Path]:

@@ -4,7 +4,16 @@ import numpy as np
 import pytest
 
 from iqlearn_jax.config.files import import_modules, load_config, shipped_configs
-from iqlearn_jax.config.values import as_plain, assign, base_config, from_flat, keys, override, traced_keys
+from iqlearn_jax.config.values import (
+    as_plain,
+    assign,
+    base_config,
+    check,
+    from_flat,
+    keys,
+    override,
+    traced_keys,
+)
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.training.problem import make_problem
 from tests.common import ROOT, configure
@@ -73,6 +82,14 @@ def test_an_unknown_key_cannot_be_set_in_a_config_file_either():
         base_config().updates = "many"
 
 
+def test_a_configuration_without_a_key_is_refused_by_name():
+    config = base_config()
+    with config.unlocked():
+        del config["updates"]
+    with pytest.raises(InputError, match=r"config.updates is missing: .*make it anew"):
+        check(config)
+
+
 @pytest.mark.parametrize(
     ("source", "message"),
     [
@@ -104,8 +121,7 @@ def test_a_file_without_configs(tmp_path):
         load_config(f"{path}:offline")
 
 
-@pytest.mark.parametrize(
-    ("code", "said"),
+WRONG_WHEN_IMPORTED, WRONG_WHEN_CALLED = (
     [
         ("CONFIGS = {\n  'a': (\n}\n", r"mine_bad.py:\d: SyntaxError: "),
         (
@@ -113,6 +129,8 @@ def test_a_file_without_configs(tmp_path):
             "mine_bad.py:2: NameError: name 'nothing' is not defined; mend it",
         ),
         ("import no_such_module\n", "mine_bad.py:1: ModuleNotFoundError: No module named 'no_such_module'"),
+    ],
+    [
         ("def a():\n    return 1 / 0\nCONFIGS = {'a': a}\n", "mine_bad.py:2: ZeroDivisionError: "),
         (
             "from iqlearn_jax.config import base_config as b\ndef a():\n    b().no = 1\nCONFIGS = {'a': a}\n",
@@ -120,12 +138,21 @@ def test_a_file_without_configs(tmp_path):
         ),
     ],
 )
+
+
+@pytest.mark.parametrize(("code", "said"), WRONG_WHEN_IMPORTED + WRONG_WHEN_CALLED)
 def test_what_a_users_own_file_raises_is_one_line_with_the_place(code, said, tmp_path):
     path = tmp_path / "mine_bad.py"
     path.write_text(code)
     with pytest.raises(InputError, match=f"--config={path}:a failed at .*{said}"):
         load_config(f"{path}:a")
-    for _ in range(2 * ("def a" not in code)):  # a half-made module is not taken for an imported one
+
+
+@pytest.mark.parametrize(("code", "said"), WRONG_WHEN_IMPORTED)
+def test_a_module_that_fails_says_so_each_time(code, said, tmp_path):
+    path = tmp_path / "mine_bad.py"
+    path.write_text(code)
+    for _ in range(2):  # half a module is not taken for an imported one
         with pytest.raises(InputError, match=f"--import={path} failed at .*{said}"):
             import_modules([str(path)])
 

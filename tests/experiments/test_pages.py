@@ -65,6 +65,21 @@ def test_a_claim_names_its_rows_and_the_best_other_method():
     assert link == "[picture](images/x.png), [t](results/t.md)"
 
 
+@pytest.mark.parametrize("path", sorted(RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_published_names_no_command_of_the_machine_that_made_it(path):
+    """`provenance.command` holds folders of that machine (`lib.command.publishable`)."""
+
+    def provenances(content):
+        for key, value in content.items() if isinstance(content, dict) else enumerate(content):
+            if key == "provenance":
+                yield value
+            elif isinstance(value, dict | list):
+                yield from provenances(value)
+
+    found = list(provenances(json.loads(path.read_text())))
+    assert found and not [made for made in found if "command" in made]
+
+
 @pytest.mark.slow
 def test_every_page_is_what_the_files_beside_them_say(tmp_path, monkeypatch):
     """So no row is of settings that are not asked for any more, either: such rows would leave the files."""
