@@ -24,10 +24,10 @@ TASKS = {
 EVERY = {"cartpole": 20, "acrobot": 5, "lunarlander": 5}
 UPDATES = {"cartpole": 10_000, "acrobot": 10_000, "lunarlander": 20_000}
 RECIPES = {
-    "iq": {"target_network": True},
-    "iq_w1": {"method": "iq", "target_network": True, "divergence": "w1", "gradient_penalty": 10.0},
+    "iq": {},
+    "iq_w1": {"method": "iq", "divergence": "w1", "gradient_penalty": 10.0},
     "bc": {},
-    "iq_next": {"method": "iq", "target_network": True, "next_actions": True},  # (s', a') as AVRIL sees it
+    "iq_next": {"method": "iq", "next_actions": True},  # (s', a') as AVRIL sees it
     "bc_next": {"method": "bc", "next_actions": True},
     "regularized_bc": {"margin": 1.0},
     "value_dice": {  # its authors: constant rates and 1e-4 (docs/research/09-what-few-rows-cannot-tell.md)

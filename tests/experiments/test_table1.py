@@ -29,7 +29,7 @@ def test_every_search_has_the_same_number_of_points_and_few_programs():
     for name, (_, grid) in tuning.SEARCHES.items():
         load_config(f"table1:{name}")
         assert math.prod(len(values) for values in grid.values()) == tuning.size(name)[0], name
-        assert grid.keys() <= {*traced_keys(), "whiten", "value_term"}, name
+        assert grid.keys() <= {*traced_keys(), "whiten", "value_term", "layer_norm"}, name
 
 
 def test_dac_has_its_papers_gradient_penalty_everywhere():
