@@ -225,9 +225,9 @@ CLAIMS = (
 )  # fmt: skip
 ABOUT = """# Results
 
-Scores are interquartile means over seeds [95 % bootstrap, from five seeds on] of final policies: 0 is the
-uniform policy, 1 the expert, nothing is clipped. Below five seeds there is no interval. Failures are here as
-well. A page has a table and says what was done; the JSON file beside it has every run. `python -m
+Scores are interquartile means over seeds [95 % bootstrap] of final policies: 0 is the uniform policy, 1 the
+expert, nothing is clipped. Below five seeds (the lowest … the highest seed). Failures are here as well.
+A page has a table and says what was done; the JSON file beside it has every run. `python -m
 experiments.reproduce --list` names what there is. Online, 1,000 to 5,000 random steps come before those that
 a claim counts. With an anchor IQ-Learn has a split critic, too: [terms](concepts/terms.md).
 

@@ -21,10 +21,14 @@ def markdown_table(head: Sequence[str], lines: Iterable[Sequence]) -> str:
 
 
 def score(row: Mapping[str, Any] | None) -> str:
-    """Normalised IQM with its interval, where there is one; a dash without a row."""
+    """Normalised IQM with its interval; with its lowest and highest seed where those are too few for one; a
+    dash without a row.
+    """
     if row is None:
         return NOT_RUN
-    return interval_text(row["normalized_iqm"], row["ci95"], digits=3)
+    each = row["normalized"]
+    few = f" ({min(each):.3f} … {max(each):.3f})" if row["ci95"] is None and len(each) > 1 else ""
+    return interval_text(row["normalized_iqm"], row["ci95"], digits=3) + few
 
 
 def origin(module: str, rows: Iterable[Mapping[str, Any]]) -> str:

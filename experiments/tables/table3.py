@@ -63,11 +63,12 @@ ROWS = {
 } | ONLINE
 PREFACE = """# Table 3: MuJoCo from one demonstration
 
-Interquartile means [95 % bootstrap over seeds] of final policies, of 100 episodes (of ten for the 300,000
-steps); 0 is the uniform policy, 1 the mean of all episodes of the file; nothing is clipped. "paper" is its
-return over its expert's, online, MuJoCo v2, every 20th step: versions and settings differ. "Anchor": 65,000
-steps with an actor held near the demonstrated actions, critics with layer norm, and for IQ-Learn a split
-critic ([why](../research/12-a-smooth-reward.md)); other online rows: 300,000 steps.
+Interquartile means [95 % bootstrap over seeds] of final policies, below five seeds (the lowest … the highest
+seed), of 100 episodes (of ten for the 300,000 steps); 0 is the uniform policy, 1 the mean of all episodes of
+the file; nothing is clipped. "paper" is its return over its expert's, online, MuJoCo v2, every 20th step:
+versions and settings differ. "Anchor": 65,000 steps with an actor held near the demonstrated actions, critics
+with layer norm, and for IQ-Learn a split critic ([why](../research/12-a-smooth-reward.md)); other online
+rows: 300,000 steps.
 
 **One whole demonstration does not separate the methods offline on three of the five tasks.** Cloning by
 regression, ten thousand updates of one small network, is at the expert's level on Hopper, HalfCheetah and

@@ -10,7 +10,7 @@ import pytest
 from experiments.lib import command, figures, table
 from experiments.lib.chosen import chosen, chosen_table
 from experiments.lib.figures import normalized_curve
-from experiments.lib.markdown import run_table
+from experiments.lib.markdown import run_table, score
 from experiments.lib.table import Row, Table
 from experiments.lib.table import run_table as run
 from iqlearn_jax.cli.common import PREEMPTED
@@ -247,3 +247,11 @@ def test_a_borrowed_row_is_that_of_the_table_that_runs_it(small):
     (small[1] / "results" / "small.json").write_text(json.dumps({"rows": [row]}))
     borrower = small[0]._replace(module="tables.other", rows={"theirs": lent})
     assert table.published(borrower) == {"theirs": row | {"name": "theirs"}}
+
+
+def test_a_score_of_few_seeds_shows_the_lowest_and_the_highest():
+    few = {"normalized_iqm": 0.962, "ci95": None, "normalized": [0.966, 0.95, 0.971]}
+    assert score(few) == "0.962 (0.950 … 0.971)"
+    assert score(few | {"ci95": [0.9, 1.0]}) == "0.962 [0.900, 1.000]"
+    assert score(few | {"normalized": [0.962]}) == "0.962"
+    assert score(None) == "–"

@@ -175,4 +175,4 @@ def test_the_quick_table_runs_every_method_to_its_end(monkeypatch, tmp_path):
     rows = json.loads((tmp_path / "table1_quick.json").read_text())["rows"]
     assert all(np.isfinite(row["returns"]).all() for row in rows)
     methods = {row["method"] for row in rows}
-    assert methods >= METHODS.keys() - set(FORWARD_RL)
+    assert methods >= METHODS.keys() - set(FORWARD_RL) - {"pwil"}  # which is in table 3
