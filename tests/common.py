@@ -237,11 +237,16 @@ def demos_of(name: str) -> Demos:
 def cartpole_demos(path: Path, episodes=3, steps=60) -> Path:
     """A short CartPole-v1 demonstration file by a hand-written balancing rule; written once per path."""
     if not path.exists():
-        env = open_by_name("CartPole-v1", "gymnax").device
-        env = env._replace(spec=env.spec._replace(max_episode_steps=steps))
-        rule = lambda obs: np.int32(obs[2] + 0.5 * obs[3] + 0.05 * obs[1] > 0)  # noqa: E731
-        save(path, play_expert(env, rule, episodes=episodes))
+        save(path, _cartpole(episodes, steps))
     return path
+
+
+@functools.cache
+def _cartpole(episodes, steps) -> Demos:
+    env = open_by_name("CartPole-v1", "gymnax").device
+    env = env._replace(spec=env.spec._replace(max_episode_steps=steps))
+    rule = lambda obs: np.int32(obs[2] + 0.5 * obs[3] + 0.05 * obs[1] > 0)  # noqa: E731
+    return play_expert(env, rule, episodes=episodes)
 
 
 # Problems and loops on them -------------------------------------------------------------------------------

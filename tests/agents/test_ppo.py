@@ -19,7 +19,8 @@ GAMMA, LAMBDA, CLIP, TAU = 0.9, 0.8, 0.2, 0.3
 def agent_of(spec=SPEC, **changes):
     options = {"epochs": 1, "minibatches": 1, "gae_lambda": LAMBDA, "clip_range": CLIP, "temperature": TAU}
     config = configure(method="ppo", feed="rollout", gamma=GAMMA, **options | changes)
-    return make_ppo_agent(config, spec), hyper(config, spec, jnp.result_type(float))
+    agent = make_ppo_agent(config, spec)
+    return agent._replace(learn=jax.jit(agent.learn)), hyper(config, spec, jnp.result_type(float))
 
 
 def tables(agent, hparams):

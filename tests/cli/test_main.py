@@ -57,11 +57,6 @@ def test_help_loads_nothing_that_takes_time():
         assert run(*arguments, code=code).stdout.splitlines()[-1] == "loaded []", arguments
 
 
-def test_training_loads_no_statistics_before_its_end():
-    code = "import sys, iqlearn_jax.cli.main, iqlearn_jax.training.train; print('scipy.stats' in sys.modules)"
-    assert run(code=code).stdout.split() == ["False"]
-
-
 @pytest.mark.parametrize("arguments", [["list", "keys"], ["list", "configs"], ["demos", "inspect", "FILE"]])
 def test_output_that_nobody_reads_is_no_error(arguments, tmp_path):
     """The reader of `iqlearn ... | head -1` is gone; here it is from the start."""

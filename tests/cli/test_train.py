@@ -134,12 +134,6 @@ def test_evaluate_report_and_resume_of_a_finished_run(trained, capsys, tmp_path)
     assert metrics(workdir) == before
 
 
-def test_evaluate_agrees_with_the_summary(trained, capsys):
-    assert cli.main(["evaluate", f"--workdir={trained.folder}", "--episodes=10"]) == 0
-    printed = [float(line.split()[2]) for line in capsys.readouterr().out.splitlines()]
-    np.testing.assert_allclose(printed, summary(trained.folder)["returns"], rtol=1e-3)
-
-
 def test_training_says_where_it_plays_and_how_far_it_is(trained):
     lines = trained.said.splitlines()
     assert lines[0] == "environment: CartPole-v1 on gymnax (device)"
@@ -148,6 +142,7 @@ def test_training_says_where_it_plays_and_how_far_it_is(trained):
     assert any(line.startswith("iq CartPole-v1 x 2: 60/60 updates (100%), return ") for line in lines)
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_for_more_updates(trained, tmp_path):
     copy = tmp_path / "copy"
     shutil.copytree(trained.folder, copy)
@@ -156,7 +151,7 @@ def test_a_finished_run_goes_on_for_more_updates(trained, tmp_path):
     assert metrics(copy)[:6] == metrics(trained.folder)
 
 
-def test_saved_normalization_is_what_a_policy_is_used_with(trained, tmp_path, capsys, monkeypatch):
+def test_evaluate_agrees_with_the_summary_and_uses_the_saved_normalization(trained, capsys, monkeypatch):
     """A later version may measure observations otherwise; that may not change what a saved run does."""
     from iqlearn_jax.data import sampling as state_lib
 
@@ -165,6 +160,8 @@ def test_saved_normalization_is_what_a_policy_is_used_with(trained, tmp_path, ca
         return capsys.readouterr().out
 
     before = printed()
+    returns = [float(line.split()[2]) for line in before.splitlines()]
+    np.testing.assert_allclose(returns, summary(trained.folder)["returns"], rtol=1e-3)
     monkeypatch.setattr(state_lib, "MIN_STD", np.inf)
     assert printed() == before
 

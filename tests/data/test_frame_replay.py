@@ -69,9 +69,9 @@ def test_samples_are_what_was_added(stack, num_envs, mean_length):
 
 def test_every_transition_that_is_kept_is_drawn_alike():
     replay = make_replay(image_spec(4), 20, 20, 2)
-    state = replay.init()
+    add, state = jax.jit(replay.add), replay.init()
     for batch in play(np.random.default_rng(1), 30, 2, 4, 9):
-        state = replay.add(state, batch)
+        state = add(state, batch)
     draw = jax.jit(jax.vmap(lambda key: replay.sample(state, key).reward))
     counts = Counter(np.asarray(draw(jax.random.split(jax.random.key(0), 1000))).ravel().tolist())
     assert sorted(counts) == list(range(2 * int(state.oldest), 60))

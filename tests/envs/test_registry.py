@@ -417,21 +417,17 @@ def test_a_module_that_registers_with_gymnasium_is_named_before_the_id(tmp_path,
         open_by_name("own_walk:Other-v0")
 
 
-def run(code):
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return done.stdout + done.stderr
-
-
-def test_the_registry_alone_imports_no_simulator():
-    heavy = "('brax', 'gymnax', 'gymnasium', 'mujoco')"
-    assert (
-        run(f"import iqlearn_jax.envs.registry, sys; print([m for m in {heavy} if m in sys.modules])")
-        == "[]\n"
+def test_imports_load_no_more_than_they_need_and_say_nothing():
+    """The registry no simulator, training no statistics before its end; brax would talk."""
+    code = (
+        "import sys, iqlearn_jax.envs.registry\n"
+        "print(sorted({'brax', 'gymnax', 'gymnasium', 'mujoco'} & {*sys.modules}))\n"
+        "import iqlearn_jax.cli.main, iqlearn_jax.training.train\n"
+        "print('scipy.stats' in sys.modules)\n"
+        "import iqlearn_jax.rewards.brax, iqlearn_jax.envs.brax"
     )
-
-
-def test_brax_is_imported_without_a_word():
-    assert run("import iqlearn_jax.rewards.brax, iqlearn_jax.envs.brax") == ""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout + done.stderr == "[]\nFalse\n"
 
 
 def test_an_environment_that_was_an_object_is_asked_for_by_name():

@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from ml_collections import ConfigDict
 
@@ -19,12 +20,13 @@ from iqlearn_jax.methods import (
     register_method,
 )
 from iqlearn_jax.methods.method import DEMOS
+from iqlearn_jax.methods.parts import make_parts
 from iqlearn_jax.types import Batch, RoundTransition
 from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 DISCRETE, BOX = spec_of(obs_shape=(2,), num_actions=3), spec_of(obs_shape=(2,))
 TABLE = table_spec(deterministic_mdp(4, 3, 0), 3)
-ROWS, WINDOW = 8, 2
+ROWS, WINDOW, RMS = 8, 2, optax.scale_by_rms()
 ONLINE, ON_POLICY = {"feed": "replay"}, {"feed": "rollout"}
 LEARNED = {"learn_temperature": True, "target_network": True}
 SETTINGS = {
@@ -113,33 +115,50 @@ def batch_of(config, spec):
 
 
 def reads_of(method, spec, changes):
-    """Keys with `of_method` that are read when the method is made, learns, acts and rewards; nothing runs."""
+    """(keys with `of_method` that are read when the method is made, learns, acts and rewards; shapes of its
+    state before and after an update by RMS, where an optimiser can be given); nothing runs.
+    """
     sizes = {"hidden": (4,), "batch_size": ROWS, "features": 4, "online__rollout_steps": ROWS}
-    config, reads = configure(method=method, **sizes | changes), set()
-    made = METHODS[method].make(RecordedConfig(config, reads), spec)
+    config, reads, entry = configure(method=method, **sizes | changes), set(), METHODS[method]
+    parts = [make_parts(config, spec, entry, None, RMS)] if "optimizer" in entry.parts else []
+    made = entry.make(RecordedConfig(config, reads), spec, *parts)
     hparams = RecordedHparams(hyper(config, spec), reads)
     batch, key = batch_of(config, spec), jax.random.key(0)
     rows = jax.tree.map(jnp.asarray, random_rows(spec, ROWS, 2))
 
     def everything(key):
-        state, _ = made.update(hparams, made.init(key, hparams), batch, jax.random.key(1))
+        before = made.init(key, hparams)
+        state, _ = made.update(hparams, before, batch, jax.random.key(1))
         rewards = None if made.reward is None else made.reward(hparams, state, rows, jax.random.key(2))
         end = None if made.end_reward is None else made.end_reward(hparams, state)
         value = None if made.value is None else made.value(hparams, state, rows.obs, jax.random.key(3))
-        return made.act(hparams, state, rows.obs, jax.random.key(4), False), rewards, end, value
+        action = made.act(hparams, state, rows.obs, jax.random.key(4), False)
+        return before, state, action, rewards, end, value
 
-    jax.eval_shape(everything, key)
-    return {name for name in reads if name in KEYS and KEYS[name].of_method}
+    before, after, *_ = jax.eval_shape(everything, key)
+    return {name for name in reads if name in KEYS and KEYS[name].of_method}, before, after
 
 
 @pytest.mark.parametrize("method", SETTINGS)
 def test_methods_read_the_keys_that_they_declare_and_no_other(method):
-    entry, reads = METHODS[method], [reads_of(method, *setting) for setting in SETTINGS[method]]
-    for read in reads:
+    """And move every network by the optimiser that is given."""
+    entry, reads = METHODS[method], []
+    for setting in SETTINGS[method]:
+        read, before, after = reads_of(method, *setting)
         assert read <= entry.keys | entry.refuses  # refused ones have their defaults
+        assert jax.tree.structure(after) == jax.tree.structure(before)
+        if "optimizer" in entry.parts:
+            no_adam_but_the_temperatures(after)
+        reads.append(read)
     used_elsewhere = DEMOS | {"reward_path", "data.path"}
     assert entry.keys - used_elsewhere <= set.union(*reads)
     assert not entry.keys & entry.refuses
+
+
+def no_adam_but_the_temperatures(state):
+    kinds = {field: type(value) for field, value in vars(state).items() if field.split("_")[-1] == "opt"}
+    assert kinds.pop("temperature_opt", optax.ScaleByAdamState) is optax.ScaleByAdamState
+    assert kinds and set(kinds.values()) == {optax.ScaleByRmsState}
 
 
 def test_the_catalogue_is_complete_and_says_what_is_in_it():

@@ -11,7 +11,7 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import FEEDS, METHODS, make_method
 from iqlearn_jax.methods.iq.bounds import value_bounds
 from iqlearn_jax.types import Batch, discount, join
-from tests.common import configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
+from tests.common import compiled, configure, deterministic_mdp, hyper, random_rows, spec_of, table_spec
 
 SPEC = spec_of(obs_shape=(2,), num_actions=3)
 TABLE = table_spec(deterministic_mdp(4, 3, 0), 3)
@@ -235,7 +235,7 @@ def test_tabular_methods_refuse_environments_without_a_finite_process(name, spec
 
 @pytest.mark.parametrize("name", TABULAR)
 def test_tabular_methods_never_read_the_reward(name):
-    method, hparams = make_method(configure(method=name), TABLE), hyper(configure(), TABLE)
+    method, hparams = compiled(configure(method=name), TABLE), hyper(configure(), TABLE)
     rows = jax.tree.map(jnp.asarray, random_rows(TABLE, 8))
     state = method.init(jax.random.key(0), hparams)
 

@@ -79,7 +79,8 @@ def judge_of(spec, **changes):
 
 def penalty_of(judge, hparams, params, expert, policy):
     batch = Batch(expert=expert, policy=policy)
-    return float(judge.loss(hparams, params, batch, jax.random.key(1))[1]["discriminator/penalty"])
+    metrics = jax.jit(judge.loss)(hparams, params, batch, jax.random.key(1))[1]
+    return float(metrics["discriminator/penalty"])
 
 
 @pytest.mark.parametrize("treatment", ["zero", "absorbing"])

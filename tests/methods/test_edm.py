@@ -114,6 +114,7 @@ def total_variation(p, q):
     return 0.5 * np.abs(p - q).sum()
 
 
+@pytest.mark.slow
 def test_the_methods_chains_have_the_exact_marginals_of_its_network(sampled):
     """Small moves with noise √(2·step): 25 bins of the plane against sums of exp(−E)."""
     exact = exact_shares()
@@ -122,13 +123,10 @@ def test_the_methods_chains_have_the_exact_marginals_of_its_network(sampled):
     assert total_variation(exact, sampled(0.01, np.sqrt(0.02))) < bound
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("step_size", "noise"),
-    [
-        pytest.param(0.01, 0.1, marks=pytest.mark.slow),
-        pytest.param(0.01, 0.2, marks=pytest.mark.slow),
-        pytest.param(0.5, 1.0, marks=pytest.mark.slow),
-    ],
+    [(0.01, 0.1), (0.01, 0.2), (0.5, 1.0)],
     ids=["colder", "hotter", "long moves"],
 )
 def test_another_ratio_of_noise_or_long_moves_miss_the_marginals(sampled, step_size, noise):
@@ -166,7 +164,6 @@ def test_loss_and_slope_are_those_of_the_paper_and_of_the_squared_gap(square):
     np.testing.assert_allclose(moment, slope, atol=1e-4)
 
 
-@pytest.mark.slow
 def test_chains_persist_and_follow_the_networks_energy():
     _, kernel, bias, before, after, _ = setup(
         chain_steps=1, chain_noise=0.0, chain_restart=0.0, chain_step_size=0.3

@@ -1,5 +1,7 @@
 """GAIL: its discriminator against exact log-ratios, the rewards that reach PPO against NumPy."""
 
+from itertools import product
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -53,8 +55,14 @@ def test_trained_log_odds_are_the_log_ratio_of_occupancies():
     assert np.abs(wanted).max() > 0.5
 
 
-@pytest.mark.parametrize("treatment", ["zero", "absorbing"])
-@pytest.mark.parametrize("shape", REWARD_SHAPES)
+FAST = (("log_odds", "absorbing"), ("positive", "zero"))
+REWARDS = [
+    pytest.param(*case, marks=[] if case in FAST else pytest.mark.slow)
+    for case in product(REWARD_SHAPES, ("zero", "absorbing"))
+]
+
+
+@pytest.mark.parametrize(("shape", "treatment"), REWARDS)
 def test_ppo_learns_from_the_discriminators_reward(shape, treatment):
     """A linear discriminator that stands still: log-odds are a sum of known weights; λ = 0: V's target is
     r + γV(s'). Behind an end the absorbing state's reward comes for ever, discounted."""

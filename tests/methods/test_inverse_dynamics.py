@@ -41,7 +41,7 @@ def learned(spec, rows, expert, updates=800):
     state, _ = jax.jit(lambda state: jax.lax.scan(step, state, jnp.arange(updates)))(state)
     last = jax.tree.map(lambda x: x[:256], rows)
     batch = Batch(policy=last, expert=expert)
-    _, metrics = method.update(hparams, state, batch, jax.random.key(2))
+    _, metrics = jax.jit(method.update)(hparams, state, batch, jax.random.key(2))
     return np.asarray(metrics["action"])
 
 

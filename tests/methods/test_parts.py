@@ -12,10 +12,10 @@ from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS
 from iqlearn_jax.nets import Actor, Critic, QNetwork
 from tests.common import compiled, configure, spec_of
-from tests.methods.test_catalogue import BOX, DISCRETE, SETTINGS, batch_of
+from tests.methods.test_catalogue import BOX, DISCRETE, RMS, batch_of
 
 SIZES = {"hidden": (4,), "batch_size": 8, "online__rollout_steps": 8, "features": 4}
-RMS, CLIPPED = optax.scale_by_rms(), optax.chain(optax.clip_by_global_norm(0.1), optax.scale_by_adam())
+CLIPPED = optax.chain(optax.clip_by_global_norm(0.1), optax.scale_by_adam())
 OBS = jnp.asarray(np.random.default_rng(0).normal(size=(5, 2)), jnp.float32)
 
 
@@ -102,25 +102,6 @@ def test_a_step_is_the_optimisers_direction_times_the_rate(optimizer, decay):
         params = optax.apply_updates(params, updates)
     for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(params), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
-
-
-WITH_OPTIMIZER = [(name, number) for name in SETTINGS for number in range(len(SETTINGS[name]))]
-
-
-@pytest.mark.parametrize(
-    ("name", "number"), [x for x in WITH_OPTIMIZER if "optimizer" in METHODS[x[0]].parts]
-)
-def test_every_network_is_moved_by_the_optimiser_that_is_given(name, number):
-    """No state of Adam is left but the temperature's; nothing is compiled."""
-    spec, changes = SETTINGS[name][number]
-    config = configure(method=name, **SIZES | changes)
-    method = compiled(config, spec, optimizer=RMS)
-    state = jax.eval_shape(method.init, jax.random.key(0), {})
-    after, _ = jax.eval_shape(method.update, {}, state, batch_of(config, spec), jax.random.key(1))
-    assert jax.tree.structure(after) == jax.tree.structure(state)
-    kinds = {field: type(value) for field, value in vars(after).items() if field.split("_")[-1] == "opt"}
-    assert kinds.pop("temperature_opt", optax.ScaleByAdamState) is optax.ScaleByAdamState
-    assert kinds and set(kinds.values()) == {optax.ScaleByRmsState}
 
 
 def test_a_gradient_that_is_clipped_moves_as_one_that_is_short():

@@ -93,7 +93,7 @@ def test_loss_and_gradient_are_the_references(spec, critics):
 
         shape = (critics + 1, 4, 3) if spec.discrete else (critics + 1, 6)
         weights = np.random.default_rng(0).normal(size=shape)
-        value, slope = jax.value_and_grad(loss)(jnp.asarray(weights))
+        value, slope = jax.jit(jax.value_and_grad(loss))(jnp.asarray(weights))
     assert policy.terminated.any() and expert.terminated.any() and not policy.terminated.all()
     np.testing.assert_allclose(value, reference(spec, batch, weights), rtol=1e-6)
     wanted = gradient(partial(reference, spec, batch), weights)
@@ -110,6 +110,7 @@ def test_the_reward_does_not_learn_from_what_follows(target):
     batch = jax.tree.map(jnp.asarray, Batch(policy=policy, expert=expert, initial=expert.obs))
     moved = batch.replace(policy=batch.policy.replace(next_obs=batch.policy.next_obs + 1.0))
 
+    @jax.jit
     def slopes(rows):
         fn = lambda c: critic_loss(Learner(config, agent, hparams, state), c, rows, jax.random.key(1))[0]  # noqa: E731
         return jax.grad(fn)(state.critic)["net"]

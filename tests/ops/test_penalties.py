@@ -9,6 +9,7 @@ from iqlearn_jax.ops.iq.penalties import gradient_penalty, interpolate, orthogon
 from iqlearn_jax.ops.tabular.mdp import MDP, occupancy, policy_value, q_from_reward
 from tests.ops.ops_oracles import lipschitz_reward, random_mdps, transport_cost
 
+OCCUPANCY, TO_Q = jax.jit(occupancy), jax.jit(q_from_reward)
 WEIGHTS = jnp.array([3.0, 0.0, -4.0])  # of norm 5
 
 
@@ -92,12 +93,12 @@ def test_lipschitz_rewards_attain_wasserstein_1(index):
     rng = np.random.default_rng(index)
     mdp = MDP(jnp.array(raw["P"][index]), jnp.array(raw["rho0"][index]), raw["gamma"][index])
     policy = jnp.array(rng.dirichlet(np.ones(2), 3))
-    learner, expert = occupancy(mdp, policy), occupancy(mdp, jnp.array(raw["expert"][index]))
+    learner, expert = OCCUPANCY(mdp, policy), OCCUPANCY(mdp, jnp.array(raw["expert"][index]))
     points, bound = rng.normal(size=(6, 2)), raw["alpha"][index]  # the metric: Euclid on random features
     distance = np.linalg.norm(points[:, None] - points, axis=-1)
 
     reward = lipschitz_reward(np.ravel(expert - learner), distance, bound).reshape(3, 2)
-    q = q_from_reward(mdp, jnp.array(reward), 0.0, jnp.log(policy))
+    q = TO_Q(mdp, jnp.array(reward), 0.0, jnp.log(policy))
     v0 = 3 * mdp.initial * policy_value(q, 0.0, jnp.log(policy))  # its mean is E_ρ0[V]
     phi = lambda r: DIVERGENCES["w1"].phi(r, bound)  # noqa: E731
     attained = -iq_loss(phi, jnp.array(reward), initial_value_term(v0, mdp.gamma), expert)

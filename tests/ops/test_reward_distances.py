@@ -24,6 +24,8 @@ from iqlearn_jax.ops.reward_distance.distances import (
 
 STATES, ACTIONS, GAMMA = 4, 2, 0.8
 NAMES = ("epic", "dard", "starc")
+EPIC, DARD, STARC = jax.jit(epic_distance), jax.jit(dard_distance), jax.jit(starc_distance)
+STARC_FORM, MINIMAL_FORM = jax.jit(starc_canonical), jax.jit(minimal_canonical)
 
 
 @pytest.fixture(autouse=True)
@@ -56,8 +58,8 @@ class World:
     def distance(self, name, a, b):
         a, b = jnp.asarray(a), jnp.asarray(b)
         if name == "epic":
-            return float(epic_distance(a, b, GAMMA))
-        measure = dard_distance if name == "dard" else starc_distance
+            return float(EPIC(a, b, GAMMA))
+        measure = DARD if name == "dard" else STARC
         return float(measure(a, b, self.transition, GAMMA))
 
     def policies(self):
@@ -134,7 +136,7 @@ def test_dard_term_by_term():
 def test_starcs_form_gives_back_the_returns_of_all_policies():
     """The advantage of the uniform policy: Σ ρ·C(r) = (1−γ)(J(π) − J(uniform)) (Kakade & Langford 2002)."""
     world = World(5)
-    form = np.asarray(starc_canonical(jnp.asarray(world.reward), world.transition, GAMMA))
+    form = np.asarray(STARC_FORM(jnp.asarray(world.reward), world.transition, GAMMA))
     actual, true = np.einsum("ksa,sa->k", world.policies(), form), world.returns(world.reward)
     np.testing.assert_allclose(actual - actual[0], true - true[0], atol=1e-9)
     np.testing.assert_allclose(form.mean(axis=1), 0, atol=1e-12)
@@ -145,7 +147,7 @@ def test_starc_bounds_the_regret_of_every_pair_of_policies(seed):
     """(1−γ)(J_a(π) − J_a(π')) ≤ 2d‖C(a)‖‖ρ_π − ρ_π'‖ wherever J_b(π') ≥ J_b(π)."""
     world = World(seed)
     a, rho = world.reward, world.policies()
-    size = np.linalg.norm(starc_canonical(jnp.asarray(a), world.transition, GAMMA))
+    size = np.linalg.norm(STARC_FORM(jnp.asarray(a), world.transition, GAMMA))
     gap = np.linalg.norm((rho[:, None] - rho[None]).reshape(len(rho), len(rho), -1), axis=-1)
     for share in (0.02, 0.2, 1.0):
         b = a + share * world.draw() + world.shaping() + world.redistribution()
@@ -159,14 +161,14 @@ def test_starc_bounds_the_regret_of_every_pair_of_policies(seed):
 def test_the_minimal_form_is_the_smallest_of_its_class_and_orders_policies_alike():
     world = World(6)
     reward = jnp.asarray(world.reward)
-    form = np.asarray(minimal_canonical(reward, world.transition, GAMMA))
+    form = np.asarray(MINIMAL_FORM(reward, world.transition, GAMMA))
     for _ in range(20):
         mean = np.einsum("sat,sat->sa", world.transition, world.shaping())
         assert np.linalg.norm(form) < np.linalg.norm(form + 0.01 * mean)
-    again = minimal_canonical(reward + world.shaping() + world.redistribution(), world.transition, GAMMA)
+    again = MINIMAL_FORM(reward + world.shaping() + world.redistribution(), world.transition, GAMMA)
     np.testing.assert_allclose(again, form, atol=1e-9)
-    levelled = starc_canonical(jnp.asarray(form), world.transition, GAMMA)
-    np.testing.assert_allclose(levelled, starc_canonical(reward, world.transition, GAMMA), atol=1e-9)
+    levelled = STARC_FORM(jnp.asarray(form), world.transition, GAMMA)
+    np.testing.assert_allclose(levelled, STARC_FORM(reward, world.transition, GAMMA), atol=1e-9)
 
 
 def test_trivial_rewards_have_no_direction():
@@ -247,7 +249,7 @@ def test_sampled_dard_and_least_squares_are_exact_where_dynamics_are_determinist
     one_hot, weights = jnp.eye(STATES), world.rng.uniform(0.5, 1, (STATES, ACTIONS))
     values = reward(s, a, t)
     actual = reward_samples.least_squares_canonical(values, one_hot[s], one_hot[t], GAMMA, weights.ravel())
-    exact = minimal_canonical(jnp.asarray(world.reward), transition, GAMMA, weights)
+    exact = MINIMAL_FORM(jnp.asarray(world.reward), transition, GAMMA, weights)
     np.testing.assert_allclose(actual.reshape(STATES, ACTIONS), exact, atol=1e-5)
 
 
@@ -266,5 +268,5 @@ def test_least_squares_on_draws_of_a_stochastic_process_keeps_the_spread_over_su
     limit = (world.reward.ravel() - basis @ slopes).reshape(world.reward.shape)
     assert np.abs(actual - limit[s, a, t]).max() < 0.1
     mean = expected_reward(jnp.asarray(world.reward), world.transition)
-    minimal = np.asarray(minimal_canonical(mean, world.transition, GAMMA))
+    minimal = np.asarray(MINIMAL_FORM(mean, world.transition, GAMMA))
     assert np.abs(actual - minimal[s, a]).mean() > 0.3

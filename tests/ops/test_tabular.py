@@ -13,7 +13,11 @@ from tests.ops.ops_compiled import TO_ONE_Q, TO_Q, TO_REWARD, batched
 
 COUNT, STATES, ACTIONS = 100, 5, 3
 RAW = oracle.random_mdps(COUNT, STATES, ACTIONS)
-every = pytest.mark.parametrize("name", sorted(DIVERGENCES))
+SLOW = ("forward_kl", "hellinger", "reverse_kl_unbiased")  # whose φ alone test_divergences.py tests
+every = pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in sorted(DIVERGENCES)],
+)
 
 
 @pytest.fixture(autouse=True, scope="module")

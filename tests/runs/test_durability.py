@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import pytest
 
@@ -19,7 +17,6 @@ from iqlearn_jax.training.console import interruptible
 from iqlearn_jax.training.reopen import load_run
 from iqlearn_jax.training.session import Stopped
 from iqlearn_jax.training.train import train
-from tests.common import ROOT
 from tests.runs.comparing import assert_same_state, lines
 from tests.runs.durable import assert_same_run, at_chunk, small
 from tests.runs.test_checkpoint import flip, small_files
@@ -103,17 +100,6 @@ def test_handlers_are_put_back_and_a_second_ctrl_c_ends():
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert before == (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM))
-
-
-def test_a_second_sigterm_ends():
-    code = (
-        "import os, signal; from iqlearn_jax.training.console import interruptible\n"
-        "with interruptible() as stop:\n"
-        "    os.kill(os.getpid(), signal.SIGTERM); print(stop() == signal.SIGTERM, flush=True)\n"
-        "    os.kill(os.getpid(), signal.SIGTERM); print('alive')"
-    )
-    completed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
-    assert (completed.stdout.split(), completed.returncode) == (["True"], -signal.SIGTERM)
 
 
 def test_stopped_keeps_its_number():

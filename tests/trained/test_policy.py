@@ -1,4 +1,4 @@
-"""An exported policy acts as its method does, whichever that is; nothing but a whole file of ours is read."""
+"""An exported policy acts as its method does, in NumPy too; nothing but a whole file of ours is read."""
 
 import dataclasses
 import json
@@ -14,11 +14,15 @@ from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.methods import METHODS, make_method
 from iqlearn_jax.methods.function_file import digest
+from iqlearn_jax.trained import numpy_policy
 from iqlearn_jax.trained.policy import load_policy, make_policy, save_policy
 from tests.common import cartpole_demos, configure, hyper, spec_of
-from tests.trained.made_policies import BOX, CASES, PUSH, made, observations
+from tests.trained.made_policies import BOX, CASES, NUMPY_CANNOT, PUSH, made, observations
 
-SLOW = ("iq, frames",)
+SLOW = (  # frames take long; the others act through the agents of cases that are fast
+    "iq, frames", "bc, box", "bc, actor", "regularized_bc", "rl, box", "sqil", "adril", "dac, box", "pwil",
+    "gail", "airl", "asaf", "asaf, box", "max_entropy_deep", "max_likelihood", "max_entropy_dynamics",
+)  # fmt: skip
 EVERY = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in CASES]
 
 
@@ -45,12 +49,25 @@ def test_an_exported_policy_acts_exactly_as_its_method(name, saved):
     policy, obs = load_policy(saved(name)), observations(spec, 40)
     act = jax.jit(method.act, static_argnums=4)
     expected = np.asarray(act(hparams, state, obs, jax.random.key(0), True))
-    np.testing.assert_array_equal(policy(obs), expected)
+    actions = policy(obs)
+    np.testing.assert_array_equal(actions, expected)
     drawn = policy(obs, jax.random.key(5), deterministic=False)
     np.testing.assert_array_equal(drawn, act(hparams, state, obs, jax.random.key(5), False))
     assert np.ptp(expected, axis=0).min() > 0  # it looks at what it sees
     if not spec.discrete:
         assert ((expected >= spec.action_low) & (expected <= spec.action_high)).all()
+    if name not in NUMPY_CANNOT:
+        numpy_acts_alike(numpy_policy.load(saved(name)), obs, actions)
+
+
+def numpy_acts_alike(alone, obs, expected):
+    """On 40 observations, on one of them, and with other leading axes."""
+    actions = alone(obs)
+    assert (actions.shape, actions.dtype) == (expected.shape, expected.dtype)
+    np.testing.assert_allclose(actions, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(alone(obs[3]), expected[3], rtol=1e-6, atol=1e-6)
+    rows = alone(obs.reshape(8, 5, *obs.shape[1:]))
+    np.testing.assert_allclose(rows, expected.reshape(8, 5, *expected.shape[1:]), rtol=1e-6, atol=1e-6)
 
 
 def test_draws_differ_from_key_to_key_and_need_one(saved):

@@ -1,4 +1,4 @@
-"""The policy in NumPy alone is the policy, and its file needs nothing else."""
+"""The policy in NumPy needs its file and nothing else; that it is the policy, test_policy.py tests."""
 
 import json
 import shutil
@@ -14,13 +14,6 @@ from iqlearn_jax.trained.layers import describe
 from iqlearn_jax.trained.policy import load_policy, save_policy
 from tests.trained.made_policies import CASES, NUMPY_CANNOT, PUSH, made, observations
 
-SLOW = ("iq, frames",)
-EVERY = [
-    pytest.param(name, marks=pytest.mark.slow if name in SLOW else [])
-    for name in CASES
-    if name not in NUMPY_CANNOT
-]
-
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
@@ -33,20 +26,6 @@ def saved(tmp_path_factory):
         return path
 
     return path_of
-
-
-@pytest.mark.parametrize("name", EVERY)
-def test_numpy_acts_as_jax_does(name, saved):
-    spec, obs = CASES[name][0], observations(CASES[name][0], 12, seed=1)
-    policy, alone = load_policy(saved(name)), numpy_policy.load(saved(name))
-    expected, actions = policy(obs), alone(obs)
-    assert (actions.shape, actions.dtype) == (expected.shape, expected.dtype)
-    np.testing.assert_allclose(actions, expected, rtol=1e-6, atol=1e-6)
-    np.testing.assert_allclose(alone(obs[3]), expected[3], rtol=1e-6, atol=1e-6)
-    pairs = obs.reshape(3, 4, *spec.obs_shape)
-    np.testing.assert_allclose(
-        alone(pairs), expected.reshape(3, 4, *expected.shape[1:]), rtol=1e-6, atol=1e-6
-    )
 
 
 @pytest.mark.parametrize("name", sorted(NUMPY_CANNOT))

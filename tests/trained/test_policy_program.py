@@ -14,9 +14,11 @@ from iqlearn_jax.trained.policy import make_policy
 from tests.trained.made_policies import CASES, made, observations
 
 CHOSEN = ("iq", "iq, box", "iq, rooms", "iq, grid", "dsfn", "lstd_mu", "ppo, box")
+SLOW = ("iq, rooms", "lstd_mu")
+MARKED = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in CHOSEN]
 
 
-@pytest.mark.parametrize("name", CHOSEN)
+@pytest.mark.parametrize("name", MARKED)
 def test_a_program_acts_as_its_policy(name, tmp_path):
     pytest.importorskip("flatbuffers")
     path = tmp_path / "policy.stablehlo"

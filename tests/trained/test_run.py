@@ -1,5 +1,7 @@
 """The front door: `train`, `load`, `Run` and `make_method`, from Python and beside the command line."""
 
+from typing import NamedTuple
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -9,6 +11,7 @@ import pytest
 import iqlearn_jax as iq
 from iqlearn_jax.cli.main import main
 from iqlearn_jax.data.demos import transitions
+from iqlearn_jax.doctor.doctor import Doctor
 from iqlearn_jax.training.problem import make_problem
 from iqlearn_jax.training.reopen import load_run
 from iqlearn_jax.training.session import Session, begin
@@ -28,9 +31,38 @@ def environments():
         yield
 
 
+class Watched(NamedTuple):
+    """A run, what its callback was given, the updates that the doctor knew each time, files left behind."""
+
+    run: iq.Run
+    called: list
+    judged: list
+    written: list
+
+
 @pytest.fixture(scope="module")
-def run():
-    return iq.train("walk", demos_of("walk"), updates=8, temperature=0.1, progress=False, **SMALL)
+def watched(tmp_path_factory):
+    """Trained once, in an empty folder."""
+    called, judged, see = [], [], Doctor.see
+
+    def seen(self, update, metrics):
+        see(self, update, metrics)
+        judged.append(self._history.updates[: self._chunks].tolist())
+
+    settings = SMALL | {"updates": 8, "temperature": 0.1}
+    folder = tmp_path_factory.mktemp("empty")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Doctor, "see", seen)
+        patch.chdir(folder)
+        run = iq.train(
+            "walk", demos_of("walk"), callback=lambda *x: called.append(x), progress=False, **settings
+        )
+    return Watched(run, called, judged, list(folder.iterdir()))
+
+
+@pytest.fixture(scope="module")
+def run(watched):
+    return watched.run
 
 
 def test_all_demonstrations_are_counted():
@@ -120,18 +152,13 @@ def test_loaded_runs_are_the_saved_ones(run, tmp_path):
     assert run.config.demos.path == ""
 
 
-def test_a_callback_sees_every_chunk():
-    seen = []
-    settings = SMALL | {"updates": 8, "temperature": 0.1}
-    iq.train("walk", demos_of("walk"), callback=lambda *args: seen.append(args), progress=False, **settings)
-    assert [update for update, _ in seen] == [4, 8]
-    assert all(metrics["iq/loss"].shape == (2,) for _, metrics in seen)
+def test_a_callback_sees_every_chunk(watched):
+    assert [update for update, _ in watched.called] == [4, 8]
+    assert all(metrics["iq/loss"].shape == (2,) for _, metrics in watched.called)
 
 
-def test_nothing_is_written_without_a_workdir(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    iq.train("walk", demos_of("walk"), updates=8, progress=False, **SMALL)
-    assert not list(tmp_path.iterdir())
+def test_nothing_is_written_without_a_workdir(watched):
+    assert watched.written == []
 
 
 @pytest.mark.parametrize(
@@ -151,19 +178,9 @@ def test_settings_that_mean_nothing_are_refused_in_one_line(settings, words):
     assert "\n" not in str(error.value)
 
 
-def test_the_doctor_sees_each_chunk_once(monkeypatch):
+def test_the_doctor_sees_each_chunk_once(watched):
     """While training as afterwards: what it judges is the metrics that were logged."""
-    from iqlearn_jax.doctor.doctor import Doctor
-
-    seen, original = [], Doctor.see
-
-    def see(self, update, metrics):
-        original(self, update, metrics)
-        seen.append(self._history.updates[: self._chunks].tolist())
-
-    monkeypatch.setattr(Doctor, "see", see)
-    iq.train("walk", demos_of("walk"), updates=8, progress=False, **SMALL)
-    assert seen == [[4], [4, 8]]
+    assert watched.judged == [[4], [4, 8]]
 
 
 @pytest.mark.slow

@@ -33,6 +33,11 @@ def problems(request, tmp_path_factory):
     return [made(config, sampled) for sampled in (False, True)]
 
 
+@pytest.fixture(scope="module")
+def evaluators(problems):
+    return [make_evaluator(problem) for problem in problems]
+
+
 def made(config, sampled):
     config = deepcopy(config)
     config.eval_sampled = sampled
@@ -41,8 +46,8 @@ def made(config, sampled):
     return problem._replace(method=problem.method._replace(act=act))
 
 
-def test_only_sampled_evaluations_draw_and_by_the_policys_probabilities(problems):
-    greedy, sampled = (make_evaluator(problem) for problem in problems)
+def test_only_sampled_evaluations_draw_and_by_the_policys_probabilities(evaluators):
+    greedy, sampled = evaluators
     probabilities = jnp.array([0.0, 0.5, 1.0])
     assert (greedy(probabilities, EPISODES).action == 0).all()
     episodes = sampled(probabilities, EPISODES)
@@ -51,22 +56,21 @@ def test_only_sampled_evaluations_draw_and_by_the_policys_probabilities(problems
     np.testing.assert_allclose(share, probabilities, atol=0.1)
 
 
-def test_runs_draw_apart_and_each_evaluation_the_same(problems):
-    evaluate = make_evaluator(problems[1])
-    first, again = (evaluate(jnp.full(SEEDS, 0.5), EPISODES) for _ in range(2))
+def test_runs_draw_apart_and_each_evaluation_the_same(evaluators):
+    first, again = (evaluators[1](jnp.full(SEEDS, 0.5), EPISODES) for _ in range(2))
     np.testing.assert_array_equal(first.action, again.action)
     np.testing.assert_array_equal(first.returns, again.returns)
     assert not (first.action[0] == first.action[1]).all()
 
 
-def test_runs_that_do_not_divide_by_the_devices_play_as_they_do_alone(problems):
+def test_runs_that_do_not_divide_by_the_devices_play_as_they_do_alone(problems, evaluators):
     """Two devices hold three runs in four slots; so do the states, also where the host plays."""
     alone = problems[1]
     place = Placement(SEEDS, SEEDS + 1, Mesh(np.array(jax.devices()[:1]), ("run",)))
     hparams = place.put(jax.tree.map(np.asarray, alone.hparams))
     padded = alone._replace(placement=place, hparams=hparams)
     probabilities = np.array([0.2, 0.5, 0.8], np.float32)
-    expected = make_evaluator(alone)(jnp.asarray(probabilities), EPISODES)
+    expected = evaluators[1](jnp.asarray(probabilities), EPISODES)
     actual = make_evaluator(padded)(place.put(probabilities), EPISODES)
     assert actual.returns.shape == (SEEDS, EPISODES)
     jax.tree.map(np.testing.assert_array_equal, actual, jax.tree.map(np.asarray, expected))

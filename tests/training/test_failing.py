@@ -11,10 +11,12 @@ from absl import logging
 
 import iqlearn_jax
 from iqlearn_jax.cli.main import main
+from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.envs.api import Environment, Step
 from iqlearn_jax.envs.registry import ENVIRONMENTS, open_by_name, register_env
 from iqlearn_jax.envs.seeds import EVALUATE, episode_seed
 from iqlearn_jax.errors import InputError, SimulatorError
+from iqlearn_jax.loops import host
 from iqlearn_jax.report.page import write_report
 from iqlearn_jax.runs.folder import stored_config
 from iqlearn_jax.sweeps.sweep import points
@@ -51,6 +53,18 @@ class Counter(gymnasium.Env):
         return self.place, float(self.place[1]), False, False, {}
 
 
+PROGRAMS, COMPILE = {}, host.compile_host
+
+
+def compile_once(config, method, spec):
+    """As `compile_host`, once for all configurations that differ only in when they are evaluated or saved."""
+    asides = ("eval_", "checkpoint_", "snapshot_")
+    key = json.dumps({name: x for name, x in as_plain(config).items() if not name.startswith(asides)})
+    if key not in PROGRAMS:
+        PROGRAMS[key] = COMPILE(config, method, spec)
+    return PROGRAMS[key]
+
+
 @pytest.fixture(autouse=True)
 def counter(monkeypatch):
     before = dict(ENVIRONMENTS)
@@ -58,6 +72,7 @@ def counter(monkeypatch):
     open_by_name("counter")
     for name, value in (("taken", 0), ("fails_at", 0), ("bad_seeds", ())):
         monkeypatch.setattr(Counter, name, value)
+    monkeypatch.setattr(host, "compile_host", compile_once)
     yield
     ENVIRONMENTS.clear()
     ENVIRONMENTS.update(before)
