@@ -80,9 +80,9 @@ PREFACE = """# Continuous control, and learning from observations alone
 
 Interquartile means over seeds of final policies' normalised returns (10 deterministic episodes; 0 is the
 uniform policy, 1 the mean of all episodes of the file; nothing is clipped). Below five seeds: (the lowest …
-the highest seed). Hopper and HalfCheetah come near the expert and do not stay there on every seed, nor on the same seeds
-with later code ([why](../research/04-why-a-perfect-policy-is-lost.md)). Seeds 6000 on were the first
-attempt; those from 6010, 6020, 6030 and 6040 on came after settings had been changed. From observations
+the highest seed). Hopper and HalfCheetah come near the expert and do not stay there on every seed, nor on the
+same seeds with later code ([why](../research/04-why-a-perfect-policy-is-lost.md)). Seeds 6000 on were the
+first attempt; those from 6010, 6020, 6030 and 6040 on came after settings had been changed. From observations
 alone CartPole and the double pendulum are learned, the gridworld half
 ([its reward](../images/gridworld_states.png)); a first attempt at the pendulum in the paper's form, with the
 temperature fixed, had 0.495 [0.221, 0.999] at an earlier commit.

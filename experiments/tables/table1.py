@@ -153,8 +153,6 @@ DIFFERENCES = """
   cloning, 2,000 for those that know or model the process. Hopper: IQ-Learn has the preset that was
   developed on it (seeds 6030 and 6031), DAC its paper's settings, with falling rates and the mean of the
   actors playing for both; one update to three steps.
-- **Target network.** Offline IQ-Learn has one here, which was not searched; without one it is higher on one
-  of 19 settings and open on the others ([why](../research/02-why-offline-values-sank.md)).
 - **Hopper.** IQ-Learn has layer norm, DAC has none; with it DAC is level elsewhere
   ([table 3](table3.md)).
 - **Inputs on the double pendulum.** IQ-Learn and ValueDICE have whitened inputs, falling rates and the mean

@@ -3,9 +3,9 @@
     python -m experiments.tables.tuning [--list] [--only=TASK_SETTING_METHOD,...]
 
 Seeds below 1000, one demonstration, another one for each seed. On the double pendulum, whose simulation takes
-most of the time, there are half the points, half the seeds and 20,000 steps. Chosen is the point with the best IQM of
-the final policies, then the best mean, then the first; configs/table1.json holds it for configs/table1.py.
-Stopped searches go on.
+most of the time, there are half the points, half the seeds and 20,000 steps. Chosen is the point with the
+best IQM of the final policies, then the best mean, then the first; configs/table1.json holds it for
+configs/table1.py. Stopped searches go on.
 """
 
 import json

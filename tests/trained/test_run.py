@@ -15,6 +15,7 @@ from iqlearn_jax.doctor.doctor import Doctor
 from iqlearn_jax.training.problem import make_problem
 from iqlearn_jax.training.reopen import load_run
 from iqlearn_jax.training.session import Session, begin
+from iqlearn_jax.training.summary import demo_facts
 from iqlearn_jax.training.train import train
 from tests.common import cartpole_demos, demos_of, made_up_config, made_up_environments, walk
 from tests.runs.comparing import assert_same_state, lines, summary
@@ -66,10 +67,11 @@ def run(watched):
 
 
 def test_all_demonstrations_are_counted():
-    demos, config = demos_of("walk"), SMALL | {"demos__trajectories": "all"}
-    summary = iq.train("walk", demos, updates=4, progress=False, **config).summary
-    assert summary["demo_trajectories"] == demos.num_episodes
-    assert summary["demo_transitions"] == len(demos)
+    facts = demo_facts(
+        make_problem(made_up_config("bc", "demos", "walk", demos__trajectories=0, demos__subsample=1))
+    )
+    assert facts["demo_trajectories"] == demos_of("walk").num_episodes
+    assert facts["demo_transitions"] == len(demos_of("walk"))
 
 
 def test_what_one_holds_is_said_in_a_line(run):
@@ -262,6 +264,7 @@ def test_all_demonstrations_can_be_asked_for():
     run = iq.train(
         "walk", demos_of("walk"), updates=8, progress=False, **SMALL | {"demos__trajectories": "all"}
     )
+    assert run.summary["demo_trajectories"] == demos_of("walk").num_episodes
     assert run.summary["demo_transitions"] == len(demos_of("walk"))
 
 
