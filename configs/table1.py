@@ -78,6 +78,7 @@ def online(task, method):
     config.updates = ONLINE_UPDATES
     config.eval_every = 1000
     config.feed = "replay"
+    config.target_network = True
     if method == "iq":
         config = stable_q(config)
     if method in ("gail", "airl", "asaf"):

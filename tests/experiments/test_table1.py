@@ -48,6 +48,15 @@ def test_offline_methods_share_data_and_evaluation():
             assert own[key] == other[key], (name, key)
 
 
+@pytest.mark.parametrize("task", ["cartpole", "acrobot"])
+def test_methods_with_a_replay_share_what_keeps_values_in_place(task):
+    configs = [load_config(f"table1:{task}_online_{method}") for method in tuning.ONLINE]
+    off_policy = [config for config in configs if config.feed == "replay"]
+    assert len(off_policy) == 5
+    for config in off_policy:
+        assert config.target_network and config.terminal == "absorbing", config.method
+
+
 def test_methods_on_the_pendulum_share_data_networks_and_evaluation():
     configs = [load_config(f"table1:{table1.DOUBLE}_online_{method}") for method in tuning.PENDULUM]
     for key in ("env", "demos", "normalize_obs", "hidden", "batch_size", "eval_episodes", "gamma"):
