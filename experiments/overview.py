@@ -157,7 +157,8 @@ CLAIMS = (
         facts=partial(verdict_counts, key="comparisons_made_here"), source="figure2", seeds="8000–8019",
     ),
     Claim(
-        "CartPole offline, 25 transitions: both fail; AVRIL, which sees twice the actions, is better",
+        "CartPole offline, 25 transitions: both fail; AVRIL, which sees twice the actions, is higher, their "
+        "intervals overlap",
         ("figure2/cartpole_sparse_iq_1", "figure2/cartpole_sparse_bc_1", "figure2/cartpole_sparse_avril_1"),
         shows="figure2_scores.png",
     ),

@@ -153,6 +153,8 @@ DIFFERENCES = """
   cloning, 2,000 for those that know or model the process. Hopper: IQ-Learn has the preset that was
   developed on it (seeds 6030 and 6031), DAC its paper's settings, with falling rates and the mean of the
   actors playing for both; one update to three steps.
+- **Layer norm.** Online, on classic control, half of the searched points have it; it decides on CartPole
+  ([measured](../research/05-online-from-25-rows.md)). Offline none has it.
 - **Hopper.** IQ-Learn has layer norm, DAC has none; with it DAC is level elsewhere
   ([table 3](table3.md)).
 - **Inputs on the double pendulum.** IQ-Learn and ValueDICE have whitened inputs, falling rates and the mean
