@@ -49,18 +49,24 @@ def test_a_claim_names_its_rows_and_the_best_other_method():
     def row(name, method, value, **more):
         return {
             "name": name, "method": method, "label": method.upper(), "seeds": [1, 2], "normalized_iqm": value,
-            "ci95": None, "command": f"python -m experiments.tables.t --only={name}", "settings": {},
+            "normalized": [value, value], "ci95": [value, value], "settings": {},
+            "command": f"python -m experiments.tables.t --only={name}",
         } | more  # fmt: skip
 
     rows = [
         row("a_iq", "iq", 1.0),
         row("a_bc", "bc", 0.25),
-        row("a_gail", "gail", 0.5),
+        row("a_gail", "gail", 0.5, normalized=[0.5, 0.9]),  # of equal ones that with the better mean
+        row("a_dac", "dac", 0.5),
         row("b_bc", "bc", 0.75),
     ]
     claim = overview.Claim("words", ("t/a_iq", "t/a_*"), shows="x.png")
     words, numbers, seeds, command, link = overview.line(claim, lambda name: {"rows": rows})
-    assert (words, numbers, seeds) == ("words", "IQ 1.000; best other, GAIL 0.500", "1–2")
+    assert (words, numbers, seeds) == (
+        "words",
+        "IQ 1.000 [1.000, 1.000]; best other, GAIL 0.500 [0.500, 0.500]",
+        "1–2",
+    )
     assert command == "`tables.t --only=a_iq,a_gail`"
     assert link == "[picture](images/x.png), [t](results/t.md)"
 
