@@ -11,7 +11,7 @@ def test_every_row_has_a_line_and_a_configuration(monkeypatch):
         subsample = row.changes.get("demos.subsample", 1)
         rows.append(
             {"name": name, "label": "a label", "subsample": subsample, "seeds": [1, 2], "settings": {},
-             "normalized_iqm": 0.5, "ci95": None}
+             "normalized": [0.5, 0.5], "normalized_iqm": 0.5, "ci95": None}
         )  # fmt: skip
         assert load_config(row.config).method == name.rsplit("_", 1)[1]
     _, _, *lines = table3.markdown(rows).splitlines()
