@@ -113,7 +113,7 @@ def sparse():
 def acting():
     """One demonstration, every 20th step; the dynamics come from 20,000 steps of interaction.
 
-    Layer norm is worth more than any other value here: docs/research/05-online-from-25-rows.md
+    What layer norm is worth here: docs/research/05-online-from-25-rows.md
     """
     config = offline()
     config.feed = "replay"

@@ -55,15 +55,21 @@ PENDULUM_METHODS = {"iq": "_whitened", "dac": "_dac", "value_dice": "_value_dice
 TUNED = json.loads(Path(__file__).with_suffix(".json").read_text())
 
 
-def offline(task, setting, method):
-    """One method on one task from demonstrations alone."""
+def shared(task):
+    """What all methods have on one task."""
     config = base_config()
     config.env.id, config.env.backend = TASKS[task]
-    config.method = RECIPES[method].get("method", method)
     config.seeds = 10
     config.batch_size = 64
-    config.updates = config.eval_every = UPDATES[task]
     config.checkpoint_every = 0
+    return config
+
+
+def offline(task, setting, method):
+    """One method on one task from demonstrations alone."""
+    config = shared(task)
+    config.method = method
+    config.updates = config.eval_every = UPDATES[task]
     config.demos.subsample = EVERY[task] if setting == "sparse" else 1
     config.normalize_obs = setting == "full"
     config.update(RECIPES[method])
@@ -73,7 +79,7 @@ def offline(task, setting, method):
 
 def online(task, method):
     """One method on one task from one demonstration and few steps."""
-    config = offline(task, "full", "iq")
+    config = shared(task)
     config.demos.subsample = EVERY[task]
     config.updates = ONLINE_UPDATES
     config.eval_every = 1000

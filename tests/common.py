@@ -1,6 +1,7 @@
 """Helpers of several test folders: tiny environments with known answers, their experts and demonstrations."""
 
 import functools
+import json
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from iqlearn_jax.config.values import assign, base_config, traced_keys
+from iqlearn_jax.config.values import as_plain, assign, base_config, traced_keys
 from iqlearn_jax.data.demos import Demos
 from iqlearn_jax.data.save import save
 from iqlearn_jax.envs.api import Environment, Step
@@ -273,6 +274,25 @@ def made_up_environments():
     finally:
         ENVIRONMENTS.clear()
         ENVIRONMENTS.update(before)
+
+
+def made_once(make, key):
+    """`make`, called once for all arguments with the same `key(*arguments)`: compiling takes the time."""
+    made = {}
+
+    def given(*arguments):
+        name = key(*arguments)
+        if name not in made:
+            made[name] = make(*arguments)
+        return made[name]
+
+    return given
+
+
+def all_keys_but(config, *beginnings):
+    """A configuration as text, without the keys that begin so."""
+    plain = as_plain(config)
+    return json.dumps({name: value for name, value in plain.items() if not name.startswith(beginnings)})
 
 
 def made_up_config(method, feed, env_name, **changes):

@@ -61,11 +61,12 @@ def online_rows() -> dict[str, Row]:
 ROWS = offline_rows() | online_rows()
 PREFACE = """# Divergences
 
-Interquartile means
-[95 % bootstrap] of final policies, 10 deterministic episodes each, seeds from 8000 on (10 offline, 5 online);
-0 is the uniform policy, 1 the expert; nothing is clipped. Offline: CartPole from three demonstrations, every
-20th step, Acrobot from one, every 5th; rates and temperature were found for χ² ([tuning.md](tuning.md)) and
-are the same for all: the table says how far one may swap divergences, not how good each could be. χ² and its
+Interquartile means [95 % bootstrap] of final policies, 10 deterministic episodes each, seeds from 8000 on (10
+offline, 5 online); 0 is the uniform policy, 1 the expert; nothing is clipped. Offline: CartPole from three
+demonstrations, every 20th step, Acrobot from one, every 5th, no target network; rates and temperature were
+found for χ² ([tuning.md](tuning.md)) and are the same for all: the table says how far one may swap
+divergences, not how good each could be. With a target network both KL are much higher on CartPole
+([why](../research/02-why-offline-values-sank.md)). χ² and its
 monotone form differ above r = 2α alone, which no reward reaches offline: there both are one run. Online:
 inverted_double_pendulum (brax), 60,000 steps, a learned absorbing state; "alone": φ holds the expert's
 rewards and nothing the learner's; "with χ² over both": r²/4α over the rows of both beside φ, as the authors

@@ -12,7 +12,7 @@ from absl import logging
 
 from iqlearn_jax.devices.placement import Placement, is_main, wait_for_all
 from iqlearn_jax.errors import InputError, StorageError
-from iqlearn_jax.runs.files import REMEDY
+from iqlearn_jax.runs.files import REMEDY, removed
 from iqlearn_jax.runs.identity import another_run
 from iqlearn_jax.runs.manifest import (
     MANIFEST,
@@ -220,9 +220,11 @@ class Checkpoints:
         try:
             yield
         except Exception as error:
-            raise StorageError(
+            said = (
                 f"{self._folder}: not saved ({_first_words(error)}); what was saved before is whole; {REMEDY}"
-            ) from error
+            )
+            gone = removed(self._folder.parent) if self._run is not None else None
+            raise gone or StorageError(said) from error
 
 
 def hush_closed_loops() -> None:

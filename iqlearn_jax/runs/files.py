@@ -44,6 +44,16 @@ def writing(path: Path) -> Iterator[None]:
         raise StorageError(f"{path} cannot be written ({error.strerror or error}); {remedy}") from error
 
 
+def removed(workdir: Path) -> StorageError | None:
+    """The error of a run whose folder somebody removed or emptied while it was trained in; None of others."""
+    if (workdir / "config.json").exists():
+        return None
+    return StorageError(
+        f"workdir {workdir} was removed or emptied while it was trained in; nothing more is saved: name a "
+        "new folder and begin again"
+    )
+
+
 def write_json(path: Path, content: Any) -> None:
     """Writes through a temporary file, so that the old content stays until the new is whole.
 

@@ -11,7 +11,7 @@ from iqlearn_jax.config.values import as_plain, config_digest, from_flat
 from iqlearn_jax.devices.placement import is_main, wait_for_all
 from iqlearn_jax.disk import RESTORE, damaged, digest_of, interpreting, read_json
 from iqlearn_jax.envs.facts import spec_from_json, spec_to_json
-from iqlearn_jax.errors import InputError, StorageError
+from iqlearn_jax.errors import InputError
 from iqlearn_jax.loops.loop import runs_of
 from iqlearn_jax.runs.files import (
     MetricsFile,
@@ -19,6 +19,7 @@ from iqlearn_jax.runs.files import (
     metrics_lines,
     open_tensorboard,
     read_arrays,
+    removed,
     write_arrays,
     write_json,
 )
@@ -203,11 +204,8 @@ class RunFolder:
         Raises:
           StorageError: they cannot be written, or the folder is no longer a run's.
         """
-        if is_main() and not (self.workdir / "config.json").exists():
-            raise StorageError(
-                f"workdir {self.workdir} was removed or emptied while it was trained in; nothing more is "
-                "saved: name a new folder and begin again"
-            )
+        if is_main() and (error := removed(self.workdir)):
+            raise error
         self._lines.write(update, env_steps, wall_seconds, seeds, metrics)
         if self._tensorboard is not None:
             for name, value in metrics.items():

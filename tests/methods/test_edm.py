@@ -114,7 +114,6 @@ def total_variation(p, q):
     return 0.5 * np.abs(p - q).sum()
 
 
-@pytest.mark.slow
 def test_the_methods_chains_have_the_exact_marginals_of_its_network(sampled):
     """Small moves with noise √(2·step): 25 bins of the plane against sums of exp(−E)."""
     exact = exact_shares()

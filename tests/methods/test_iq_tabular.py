@@ -63,8 +63,8 @@ def holding(state, table):
 
 def slope_at(config, agent, hparams, state, batch):
     learner = Learner(config, agent, hparams, state)
-    fn = lambda c: critic_loss(learner, c, batch, jax.random.key(0))[0]  # noqa: E731
-    (actual,) = jax.tree.leaves(jax.grad(fn)(state.critic)["net"])
+    fn = lambda c, rows: critic_loss(learner, c, rows, jax.random.key(0))[0]  # noqa: E731
+    (actual,) = jax.tree.leaves(jax.jit(jax.grad(fn))(state.critic, batch)["net"])
     return np.asarray(actual)
 
 
@@ -119,7 +119,7 @@ def trained(name, rates):
     return table[0], exact.q, jax.jit(loss)
 
 
-@pytest.mark.parametrize("name", ["chi2", pytest.param("hellinger", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", ["chi2", "hellinger"])
 def test_training_finds_the_exact_policy(name):
     table, exact, _ = trained(name, np.geomspace(0.02, 1e-5, 12_000))
     wanted = np.asarray(soft_policy(exact, TAU))
@@ -142,7 +142,7 @@ def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
     """The expert term on ρ_E, the mixture on ρ_E and any other occupancy, and the policy term on the
     learner's own have v0's gradient.
 
-    Occupancies are rounded to 1 in 40 000 rows, hence the tolerance.
+    Occupancies are rounded to 1 in 400 000 rows, hence the tolerance.
     """
     with jax.enable_x64(True):
         rng = np.random.default_rng(1)
@@ -151,7 +151,7 @@ def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
         table = rng.normal(size=(STATES, ACTIONS))
         other = soft_policy(jnp.asarray(table), TAU) if value_term == "policy" else draw_policy(rng)
         counts = [
-            np.rint(4e4 * np.asarray(occupancy(model, jnp.asarray(policy)))).astype(int)
+            np.rint(4e5 * np.asarray(occupancy(model, jnp.asarray(policy)))).astype(int)
             for policy in (draw_policy(rng), other)
         ]
         expert, policy = (counted(mdp, c) for c in counts)
@@ -161,7 +161,7 @@ def test_value_terms_agree_with_v0_on_exact_occupancies(value_term):
             state = state.replace(log_temperature=jnp.log(jnp.asarray(TAU)))
             batch = Batch(policy=policy, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
             actual.append(slope_at(config, agent, hparams, holding(state, table), batch))
-    np.testing.assert_allclose(actual[0], actual[1], atol=1e-4)
+    np.testing.assert_allclose(actual[0], actual[1], atol=2e-5)
     assert np.abs(actual[0]).max() > 1e-2
 
 
@@ -181,7 +181,7 @@ def ls_iq_point(name="chi2", spread=0.8):
     """(reward, Q, batch): φ'(r)ρ_E − ρ = r(ρ_E + ρ)/4α, for χ² r = 4α(ρ_E − ρ)/(ρ_E + ρ), of a policy with
     occupancy ρ.
 
-    The policy's reward is chosen first; ρ_E follows from it. Occupancies in 40 000 rows each.
+    The policy's reward is chosen first; ρ_E follows from it. Occupancies in 400 000 rows each.
     """
     rng = np.random.default_rng(2)
     mdp = connected()
@@ -201,7 +201,7 @@ def ls_iq_point(name="chi2", spread=0.8):
     reward = reward + shift
     q = soft_value_iteration(model, jnp.asarray(reward), TAU)
     np.testing.assert_allclose(reward_from_q(model, q, TAU), reward, atol=1e-9)
-    expert, replay = (counted(mdp, np.rint(4e4 * x).astype(int)) for x in (learner * ratio(reward), learner))
+    expert, replay = (counted(mdp, np.rint(4e5 * x).astype(int)) for x in (learner * ratio(reward), learner))
     return reward, q, Batch(policy=replay, expert=expert, initial=jnp.arange(STATES, dtype=jnp.int32))
 
 
@@ -226,7 +226,7 @@ def test_the_square_over_both_samples_has_its_fixed_point(name, value_term, spre
         here = slope_at(config, agent, hparams, holding(state, q), batch)
         there = slope_at(config, agent, hparams, holding(state, q.at[0, 0].add(0.1)), batch)
     assert np.abs(reward).max() < 4 * ALPHA
-    assert np.abs(here).max() < 1e-4
+    assert np.abs(here).max() < 2e-5
     assert np.abs(there).max() > 1e-3
 
 
@@ -240,7 +240,7 @@ def test_with_a_target_network_only_the_policy_term_keeps_the_fixed_point(value_
         )
         state = holding(state.replace(log_temperature=jnp.log(jnp.asarray(TAU))), q)
         slope = slope_at(config, agent, hparams, state.replace(target_critic=state.critic), batch)
-    assert (np.abs(slope).max() < 1e-4) == fixed
+    assert (np.abs(slope).max() < 2e-5) == fixed
     assert fixed or np.abs(slope).max() > 1e-2
 
 
@@ -336,17 +336,8 @@ def test_value_behind_a_terminal_is_the_fixed_point(entropy):
     assert float(actual[0]) == pytest.approx(0.0 - GAMMA * after_end, rel=1e-5)
 
 
-@pytest.mark.parametrize(
-    ("terminal", "feed"),
-    [
-        ("zero", "demos"),
-        ("absorbing", "replay"),
-        ("bounded", "replay"),
-        pytest.param("zero", "replay", marks=pytest.mark.slow),
-        pytest.param("absorbing", "demos", marks=pytest.mark.slow),
-        pytest.param("bounded", "demos", marks=pytest.mark.slow),
-    ],
-)
+@pytest.mark.parametrize("terminal", ["zero", "absorbing", "bounded"])
+@pytest.mark.parametrize("feed", ["demos", "replay"])
 def test_truncation_always_bootstraps(terminal, feed):
     """`truncated` alone changes nothing: loss, update and recovered reward; `terminated` does."""
     config, _, spec, _, hparams, state = setup(
@@ -370,10 +361,9 @@ def test_truncation_always_bootstraps(terminal, feed):
     assert not all(np.array_equal(a, b) for a, b in zip(neither, ended, strict=True))
 
 
-NEVER = ("iq", "regularized_bc", "sqil", "adril", "dac")  # losses of noisy rewards are compared elsewhere
-
-
-@pytest.mark.parametrize("name", ["bc", "rl", *(pytest.param(x, marks=pytest.mark.slow) for x in NEVER)])
+@pytest.mark.parametrize(
+    "name", ["iq", "bc", "regularized_bc", "rl", "sqil", "adril", pytest.param("dac", marks=pytest.mark.slow)]
+)
 def test_only_forward_rl_reads_the_reward(name):
     online = name not in ("iq", "bc", "regularized_bc")
     config, _, spec, _, hparams, _ = setup(method=name, feed="replay" if online else "demos")

@@ -169,8 +169,7 @@ def learned(pace, **changes):
     return reward.reshape(STATES, ACTIONS), np.float64(table(state)), *spec.mdp[:2], expert
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("alpha", [0.05, 0.2])
+@pytest.mark.parametrize("alpha", [pytest.param(0.05, marks=pytest.mark.slow), 0.2])
 def test_updates_end_at_the_optimum_of_reward_and_learner(alpha):
     actual, table, transition, initial, expert = learned(0.2, alpha=alpha, hidden=(64,))
     reward, q, learner = optimum(transition, initial, expert, alpha)

@@ -13,17 +13,7 @@ from tests.ops.ops_compiled import TO_ONE_Q, TO_Q, TO_REWARD, batched
 
 COUNT, STATES, ACTIONS = 100, 5, 3
 RAW = oracle.random_mdps(COUNT, STATES, ACTIONS)
-SLOW = ("forward_kl", "hellinger", "reverse_kl_unbiased")  # whose φ alone test_divergences.py tests
-
-
-def of(names):
-    """A test for each divergence."""
-    return pytest.mark.parametrize(
-        "name", [pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in sorted(names)]
-    )
-
-
-every = of(DIVERGENCES)
+every = pytest.mark.parametrize("name", sorted(DIVERGENCES))
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -141,7 +131,7 @@ def test_dual_is_concave_in_reward_for_every_phi(case, name):
     assert gain.min() > 1e-6, "strictly: V* bends along every random line"
 
 
-@of(name for name, divergence in DIVERGENCES.items() if divergence.monotone)
+@pytest.mark.parametrize("name", sorted(name for name, phi in DIVERGENCES.items() if phi.monotone))
 def test_objective_is_concave_in_q_for_monotone_phi(case, name):
     """Prop. 3.5. `test_curvature_around_large_q` has a φ that is not monotone."""
     mdp, expert, alpha, tau = case

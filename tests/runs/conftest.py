@@ -1,33 +1,24 @@
 """A tiny run, trained once per module, and a copy of it that was killed."""
 
-import json
 import shutil
 
 import pytest
 
-from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.training.evaluation import make_evaluator
 from iqlearn_jax.training.problem import make_loop
 from iqlearn_jax.training.train import train
-from tests.common import made_up_environments
+from tests.common import all_keys_but, made_once, made_up_environments
 from tests.runs.durable import small
 
-LENGTHS = {"updates", "checkpoint_every", "checkpoint_minutes", "snapshot_every", "eval_every"}
+
+def without_lengths(problem):
+    """What the programs of a run from demonstrations at constant rates read; with a replay, updates too."""
+    config = problem.config
+    assert config.feed == "demos" and config.lr_decay == 0
+    return all_keys_but(config, "updates", "checkpoint_", "snapshot_", "eval_every")
 
 
-def shared(make):
-    """`make`, once for all configurations like `small` that differ in LENGTHS only: no program reads them."""
-    made = {}
-
-    def given(problem):
-        plain = as_plain(problem.config)
-        key = json.dumps({name: value for name, value in plain.items() if name not in LENGTHS})
-        return made[key] if key in made else made.setdefault(key, make(problem))
-
-    return given
-
-
-LOOP, EVALUATOR = shared(make_loop), shared(make_evaluator)
+LOOP, EVALUATOR = made_once(make_loop, without_lengths), made_once(make_evaluator, without_lengths)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from iqlearn_jax.training.problem import concrete, make_loop, make_problem
 from iqlearn_jax.training.reopen import load_run, load_snapshot
 from iqlearn_jax.training.session import Stopped
 from iqlearn_jax.training.train import claimed, train
-from tests.common import cartpole_demos, configure, made_up_config, made_up_environments
+from tests.common import cartpole_demos, configure, made_once, made_up_config, made_up_environments
 from tests.runs.comparing import assert_no_gap, assert_same_state, lines, summary
 
 ROLLOUT = {"online__rollout_steps": 4, "minibatches": 2}
@@ -119,19 +119,8 @@ def test_resumed_equals_uninterrupted(tmp_path, monkeypatch):
 
 def share_programs(monkeypatch):
     """Every life of one configuration runs the programs that the first compiled; its state is the disk's."""
-
-    def once(make):
-        made = []
-
-        def given(problem):
-            if not made:
-                made.append(make(problem))
-            return made[0]
-
-        return given
-
     for module, name in ((session, "make_loop"), (evaluation, "make_evaluator")):
-        monkeypatch.setattr(module, name, once(getattr(module, name)))
+        monkeypatch.setattr(module, name, made_once(getattr(module, name), lambda problem: None))
 
 
 def test_no_method_is_left_out():

@@ -21,7 +21,7 @@ from tests.trained.made_policies import BOX, CASES, NUMPY_CANNOT, PUSH, made, ob
 
 SLOW = (  # frames take long; the others act through the agents of cases that are fast
     "iq, frames", "bc, box", "bc, actor", "regularized_bc", "rl, box", "sqil", "adril", "dac, box", "pwil",
-    "gail", "airl", "asaf", "asaf, box", "max_entropy_deep", "max_likelihood", "max_entropy_dynamics",
+    "gail", "airl", "max_entropy_deep", "max_likelihood", "max_entropy_dynamics",
 )  # fmt: skip
 EVERY = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else []) for name in CASES]
 

@@ -11,7 +11,6 @@ from absl import logging
 
 import iqlearn_jax
 from iqlearn_jax.cli.main import main
-from iqlearn_jax.config.values import as_plain
 from iqlearn_jax.envs.api import Environment, Step
 from iqlearn_jax.envs.registry import ENVIRONMENTS, open_by_name, register_env
 from iqlearn_jax.envs.seeds import EVALUATE, episode_seed
@@ -25,7 +24,7 @@ from iqlearn_jax.training.problem import make_problem
 from iqlearn_jax.training.reopen import load_run
 from iqlearn_jax.training.train import train
 from iqlearn_jax.types import EnvSpec
-from tests.common import made_up_config
+from tests.common import all_keys_but, made_once, made_up_config
 
 STEPS = 5  # of random play: 10 in 2 environments
 
@@ -53,16 +52,10 @@ class Counter(gymnasium.Env):
         return self.place, float(self.place[1]), False, False, {}
 
 
-PROGRAMS, COMPILE = {}, host.compile_host
-
-
-def compile_once(config, method, spec):
-    """As `compile_host`, once for all configurations that differ only in when they are evaluated or saved."""
-    asides = ("eval_", "checkpoint_", "snapshot_")
-    key = json.dumps({name: x for name, x in as_plain(config).items() if not name.startswith(asides)})
-    if key not in PROGRAMS:
-        PROGRAMS[key] = COMPILE(config, method, spec)
-    return PROGRAMS[key]
+COMPILE = made_once(  # for all that differ only in when they are evaluated or saved
+    host.compile_host,
+    lambda config, method, spec: all_keys_but(config, "eval_", "checkpoint_", "snapshot_"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +65,7 @@ def counter(monkeypatch):
     open_by_name("counter")
     for name, value in (("taken", 0), ("fails_at", 0), ("bad_seeds", ())):
         monkeypatch.setattr(Counter, name, value)
-    monkeypatch.setattr(host, "compile_host", compile_once)
+    monkeypatch.setattr(host, "compile_host", COMPILE)
     yield
     ENVIRONMENTS.clear()
     ENVIRONMENTS.update(before)
