@@ -111,7 +111,7 @@ CLAIMS = (
         (
             "control/hopper_last_actor=IQ-Learn, last actor", "control/hopper=mean of actors",
             "control/hopper_again=other seeds", "control/hopper_rerun=these with later code",
-            "table3/hopper_dac", "table3/hopper_whole_bc",
+            "table1/hopper_online_dac", "table3/hopper_whole_bc",
         ),
         shows="control_curves.png",
     ),

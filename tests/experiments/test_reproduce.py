@@ -33,8 +33,6 @@ def test_rows_of_other_tables_are_not_run_twice():
     for name, row in figure2.shared_rows().items():
         assert figure2.TABLE.folder(name) == table1.TABLE.folder(name)
         assert row.changes == table1.ROWS[name].changes
-    assert table3.TABLE.folder("hopper_dac") == table1.TABLE.folder("hopper_online_dac")
-    assert table3.ROWS["hopper_dac"].config == table1.ROWS["hopper_online_dac"].config
 
 
 SETTINGS = [(task, "whole") for task in table3.TASKS] + [("hopper", "every_20th")]
