@@ -46,8 +46,8 @@ ONLINE_RECIPES = {
     "adril": {"terminal": "absorbing", "round_updates": 1000},
     "dac": {"terminal": "absorbing", "gradient_penalty": 10.0, "discriminator_lr": 3e-4},
     "max_entropy_deep": {"terminal": "absorbing", "discriminator_lr": 3e-4},
-    "gail": {"terminal": "absorbing"},
-    "airl": {},
+    "gail": {"terminal": "absorbing", "gradient_penalty": 1.0},
+    "airl": {"gradient_penalty": 1.0},
     "asaf": {},
 }
 PENDULUM = "inverted_double_pendulum"
