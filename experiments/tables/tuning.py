@@ -45,11 +45,9 @@ SPARSE = OFFLINE | {  # docs/research/09-what-few-rows-cannot-tell.md says why t
 NEXT = {f"{method}_next": SPARSE[method] for method in ("iq", "bc")}  # with the expert's next action
 NORM = {"layer_norm": (True, False)}  # as presets first: the first counts where points are equal
 CRITICS = {"temperature": (0.01, 0.1), "critic_lr": (3e-4, 1e-3), **NORM}
-DISCRIMINATOR = {"temperature": (0.01, 0.1), "critic_lr": (1e-4, 3e-4), **NORM}
 ROLLOUTS = {"actor_lr": (3e-4, 1e-3), "discriminator_lr": (1e-3, 3e-3), **NORM}
 ONLINE: dict[str, dict[str, tuple]] = {
-    **dict.fromkeys(("iq", "sqil", "adril"), CRITICS),
-    **dict.fromkeys(("dac", "max_entropy_deep"), DISCRIMINATOR),
+    **dict.fromkeys(("iq", "sqil", "adril", "dac", "max_entropy_deep"), CRITICS),
     **dict.fromkeys(("gail", "airl"), ROLLOUTS),
     "asaf": {"actor_lr": (1e-4, 3e-4, 1e-3, 3e-3), **NORM},
 }
