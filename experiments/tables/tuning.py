@@ -40,7 +40,11 @@ OFFLINE: dict[str, dict[str, tuple]] = {
 }
 SPARSE = OFFLINE | {  # docs/research/09-what-few-rows-cannot-tell.md says why these differ
     "iq": {"temperature": (0.1, 1.0), "alpha": (0.5, 5.0), "critic_lr": RATES},
-    "value_dice": {"actor_lr": RATES, "gradient_penalty": (0.01, 0.1, 1.0, 10.0)},  # "v0_all" has no minimum
+    "value_dice": {  # "v0_all" has no minimum
+        "normalize_obs": (True, False),
+        "actor_lr": RATES,
+        "gradient_penalty": (0.1, 10.0),
+    },  # fmt: skip
 }
 NEXT = {f"{method}_next": SPARSE[method] for method in ("iq", "bc")}  # with the expert's next action
 NORM = {"layer_norm": (True, False)}  # as presets first: the first counts where points are equal
