@@ -44,7 +44,7 @@ SPARSE = OFFLINE | {  # docs/research/09-what-few-rows-cannot-tell.md says why t
         "normalize_obs": (True, False),
         "actor_lr": RATES,
         "gradient_penalty": (0.1, 10.0),
-    },  # fmt: skip
+    },
 }
 NEXT = {f"{method}_next": SPARSE[method] for method in ("iq", "bc")}  # with the expert's next action
 NORM = {"layer_norm": (True, False)}  # as presets first: the first counts where points are equal
