@@ -102,8 +102,8 @@ CLAIMS = (
         ("table1/acrobot_online_iq", "table1/acrobot_sparse_bc_1", "table1/acrobot_online_*"),
     ),
     Claim(
-        "Double pendulum online, one demonstration: at the expert, as are others",
-        (f"table1/{DOUBLE}_online_iq", f"table1/{DOUBLE}_online_*"),
+        "Double pendulum, one demonstration: online at the expert, as are others, and cloning without a step",
+        (f"table1/{DOUBLE}_online_iq", f"core/{DOUBLE}_bc", f"table1/{DOUBLE}_online_*"),
     ),
     Claim(
         "Hopper online, one whole demonstration, 300,000 steps: between 0.83 and 1.00 in four runs of two "
