@@ -87,9 +87,9 @@ SEARCHES = (
         for method, grid in PENDULUM.items()
     }
 )
-SEARCHES["cartpole_sparse_value_dice"] = (  # its states' spread is told by more than 25 rows
-    "cartpole", {"normalize_obs": (True, False), "actor_lr": RATES, "gradient_penalty": (0.01, 10.0)}
-)  # fmt: skip
+SCALED = {"normalize_obs": (True, False), "actor_lr": RATES, "gradient_penalty": (0.01, 10.0)}
+SEARCHES["cartpole_sparse_value_dice"] = ("cartpole", SCALED)
+SEARCHES["lunarlander_sparse_value_dice"] = ("lunarlander", SCALED)
 SEARCH_DEMOS = {"cartpole_sparse_value_dice": 7}  # of one it learns nothing by which points differ
 OFFLINE_HOURS = {  # of a search on one core, from those whose time was kept, the others from their rows'
     "iq": 0.05, "iq_w1": 0.1, "bc": 0.03, "regularized_bc": 0.03, "value_dice": 0.15, "avril": 0.05,
