@@ -1,11 +1,12 @@
 """Table 1, as TASK_SETTING_METHOD: every method on the same data, networks, batches, updates and evaluation.
 
 Offline settings, never mixed: `full` (whole demonstrations, standardised inputs) and `sparse` (every 20th
-step on CartPole, every 5th elsewhere; raw inputs, since few rows say little of their spread). `online`: one
-demonstration, thinned out in the same way, and few steps. What differs between methods is in RECIPES (their
-papers' choices) and in TUNED (what the search experiments/tables/tuning.py found: table1.json), with the
-same number of points, seeds and updates for each. Only brax's double pendulum has bundled demonstrations
-(name a file with --demos elsewhere); what methods do not share there is that of configs/brax.py.
+step on CartPole, every 5th elsewhere; raw inputs, since few rows say little of their spread, but
+ValueDICE's as its search found). `online`: one demonstration, thinned out in the same way, and few steps.
+What differs between methods is in RECIPES (their papers' choices) and in TUNED (what the search
+experiments/tables/tuning.py found: table1.json), with the same number of points, seeds and updates for
+each. Only brax's double pendulum has bundled demonstrations (name a file with --demos elsewhere); what
+methods do not share there is that of configs/brax.py.
 """
 
 import json

@@ -34,7 +34,7 @@ def hopper_without(method: str, what: str, **changes: Any) -> Row:
     """A row of Hopper that lacks one thing."""
     label = f"{method.upper()}, no {what}"
     changes = {**THINNED_ONLINE, **changes}
-    return Row(f"mujoco:hopper_few_{method}", SHARED["hopper"], changes, label=label, hours=0.7)
+    return Row(f"mujoco:hopper_few_{method}", SHARED["hopper"], changes, label=label, hours=0.5)
 
 
 ONLINE = {
