@@ -1,10 +1,11 @@
 """MuJoCo, as TASK_KIND: gymnasium's v5 on the host (needs the extra mujoco), or brax's task on the device.
 
 Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`; `few`,
-online from few rows in 65,000 steps, and `few_dac`, `few_pwil`, DAC and PWIL with the same anchor; online
-with the networks of `online` and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true reward. On
-the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's observations
-of Ant and Humanoid leave out the contact forces. No demonstrations are bundled: name a file with --demos.
+online from few rows in 65,000 steps, `few_dac`, DAC with the same anchor, and `few_pwil`, PWIL without;
+online with the networks of `online` and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true
+reward. On the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's
+observations of Ant and Humanoid leave out the contact forces. No demonstrations are bundled: name a file
+with --demos.
 
 Departures from the papers, for all that imitate online except `paper`: learning rates fall linearly to 0 over
 the run (`lr_decay=0` keeps them constant), and the mean of the actors plays (`average_rate=1` lets the last
@@ -91,8 +92,8 @@ def few_dac(task):
 
 
 def few_pwil(task):
-    """PWIL with the same anchor."""
-    return few(anchored(imitator(task, "gymnasium", "pwil")))
+    """PWIL, without the anchor: it weighs mean |Q|, which rewards that are all positive make large."""
+    return few(imitator(task, "gymnasium", "pwil"))
 
 
 def paper(task):
