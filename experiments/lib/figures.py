@@ -128,7 +128,8 @@ def _scores_panel(ax, title: str, by_method: Mapping[str, list], methods: Sequen
         again, index = divmod(methods.index(method), len(style.COLOURS))
         marker = style.MARKERS[(index + again) % len(style.MARKERS)]
         look = {"color": style.colour(index), "marker": marker, "markersize": 4, "capsize": 2}
-        ax.errorbar(x + beside, y, np.abs(interval.T - y), label=method, **look)
+        dashes = "--" if again else "-"  # as colours have come round
+        ax.errorbar(x + beside, y, np.abs(interval.T - y), label=method, linestyle=dashes, **look)
     for value in (0.0, 1.0):
         ax.axhline(value, color=style.RANDOM, linewidth=0.8, zorder=0)
     ax.set_title(title)
