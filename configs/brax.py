@@ -145,8 +145,8 @@ def offline(task, method="iq"):
 
 
 def bc(task):
-    """Behavioural cloning. These experts stay inside the box, so the likelihood serves (regression by name:
-    `policy_class="gaussian_q"`), and its learned spread weighs the small actions by which a pole is held up.
+    """Behavioural cloning, by likelihood: these experts stay inside the box (regression by name:
+    `policy_class="gaussian_q"`). What both and the weight decay are worth: docs/research/07-whitening.md
     """
     config = offline(task, "bc")
     config.policy_class = "sac"

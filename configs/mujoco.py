@@ -92,7 +92,7 @@ def few_dac(task):
 
 
 def few_pwil(task):
-    """PWIL, without the anchor: it weighs mean |Q|, which rewards that are all positive make large."""
+    """PWIL, without the anchor, with which it is worse (docs/research/12-a-smooth-reward.md)."""
     return few(imitator(task, "gymnasium", "pwil"))
 
 
