@@ -1,11 +1,11 @@
 """MuJoCo, as TASK_KIND: gymnasium's v5 on the host (needs the extra mujoco), or brax's task on the device.
 
 Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`; `few`,
-online from few rows in 65,000 steps, `few_dac`, DAC with the same anchor, and `few_pwil`, PWIL without;
-online with the networks of `online` and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true
-reward. On the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's
-observations of Ant and Humanoid leave out the contact forces. No demonstrations are bundled: name a file
-with --demos.
+online from few rows in 65,000 steps, `few_dac`, DAC with the same anchor, and without one `few_pwil`,
+`few_sqil` and `few_value_dice`; online with the networks of `online` and untuned `dac`, `sqil`, `value_dice`;
+`expert`, SAC on the true reward. On the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`,
+`mjx_gail`, `mjx_expert`; brax's observations of Ant and Humanoid leave out the contact forces. No
+demonstrations are bundled: name a file with --demos.
 
 Departures from the papers, for all that imitate online except `paper`: learning rates fall linearly to 0 over
 the run (`lr_decay=0` keeps them constant), and the mean of the actors plays (`average_rate=1` lets the last
@@ -91,9 +91,16 @@ def few_dac(task):
     return few(anchored(imitator(task, "gymnasium", "dac")))
 
 
-def few_pwil(task):
-    """PWIL, without the anchor, with which it is worse (docs/research/12-a-smooth-reward.md)."""
-    return few(imitator(task, "gymnasium", "pwil"))
+def few_plain(task, method):
+    """PWIL or SQIL; no anchor, with which PWIL is worse (docs/research/12-a-smooth-reward.md)."""
+    return few(imitator(task, "gymnasium", method))
+
+
+def few_value_dice(task):
+    """ValueDICE; its authors have no layer norm, and no anchor holds a policy that plays no critic's mode."""
+    config = few(value_dice(task, "gymnasium"))
+    config.layer_norm = False
+    return config
 
 
 def paper(task):
@@ -153,7 +160,9 @@ KINDS = {
     "bc": partial(offline, method="bc"),
     "few": few_iq,
     "few_dac": few_dac,
-    "few_pwil": few_pwil,
+    "few_pwil": partial(few_plain, method="pwil"),
+    "few_sqil": partial(few_plain, method="sqil"),
+    "few_value_dice": few_value_dice,
     "dac": partial(imitator, backend="gymnasium", method="dac"),
     "sqil": partial(imitator, backend="gymnasium", method="sqil"),
     "value_dice": partial(value_dice, backend="gymnasium"),

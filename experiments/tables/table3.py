@@ -21,29 +21,38 @@ THINNED_ONLINE = {**ONLINE_CHANGES, "demos.subsample": 20}
 
 
 def online(task: str, setting: str, changes: Mapping[str, Any], *methods: str) -> dict[str, Row]:
-    """Rows of one task; but for PWIL the actor is held near the demonstration."""
-    kinds = {"iq": "few", "dac": "few_dac", "pwil": "few_pwil"}
+    """Rows of one task; the actor of IQ-Learn and of DAC is held near the demonstration."""
     return {
-        f"{task}_{setting}_{method}": Row(f"mujoco:{task}_{kinds[method]}", SHARED[task], changes, hours=1.2)
+        f"{task}_{setting}_{method}": Row(
+            f"mujoco:{task}_{FEW_KINDS[method]}", SHARED[task], changes, hours=1.2
+        )
         for method in methods
     }
 
 
-def hopper(method: str, variant: str, **changes: Any) -> Row:
-    """A row of Hopper with one thing changed."""
-    label = f"{method.upper()}, {variant}"
-    changes = {**THINNED_ONLINE, **changes}
-    return Row(f"mujoco:hopper_few_{method}", SHARED["hopper"], changes, label=label, hours=0.5)
+def changed(task: str, method: str, variant: str, changes: Mapping[str, Any]) -> Row:
+    """A row with one thing changed."""
+    config = f"mujoco:{task}_{FEW_KINDS[method]}"
+    return Row(config, SHARED[task], changes, label=f"{method.upper()}, {variant}", hours=0.5)
 
 
+FEW_KINDS = {
+    "iq": "few", "dac": "few_dac", "pwil": "few_pwil", "sqil": "few_sqil", "valuedice": "few_value_dice",
+}  # fmt: skip
+NO_ANCHOR = {"anchor": 0.0, "actor_lr": 3e-4}
+ANCHOR = {"anchor": 50.0, "actor_lr": 5e-5}
 ONLINE = {
-    **online("hopper", "few", THINNED_ONLINE, "iq", "dac", "pwil"),
-    "hopper_few_unnormed_dac": hopper("dac", "no layer norm", layer_norm=False),
-    "hopper_few_plain_dac": hopper("dac", "no anchor", anchor=0.0, actor_lr=3e-4),
-    "hopper_few_anchored_pwil": hopper("pwil", "anchor", anchor=50.0, actor_lr=5e-5),
+    **online("hopper", "few", THINNED_ONLINE, "iq", "dac", "pwil", "sqil", "valuedice"),
+    "hopper_few_unnormed_dac": changed(
+        "hopper", "dac", "no layer norm", THINNED_ONLINE | {"layer_norm": False}
+    ),
+    "hopper_few_plain_dac": changed("hopper", "dac", "no anchor", THINNED_ONLINE | NO_ANCHOR),
+    "hopper_few_anchored_pwil": changed("hopper", "pwil", "anchor", THINNED_ONLINE | ANCHOR),
     **online("halfcheetah", "few", THINNED_ONLINE, "iq", "dac"),
     **online("ant", "few", THINNED_ONLINE, "iq", "dac"),
     **online("walker2d", "anchored", ONLINE_CHANGES, "iq", "dac"),
+    **online("walker2d", "online", ONLINE_CHANGES, "pwil", "sqil", "valuedice"),
+    "walker2d_plain_dac": changed("walker2d", "dac", "no anchor", ONLINE_CHANGES | NO_ANCHOR),
     **online("humanoid", "anchored", ONLINE_CHANGES, "iq", "dac"),
 }
 PAPER = {  # MuJoCo v2, online, every 20th step: GAIL, DAC, ValueDICE, IQ, expert
