@@ -114,7 +114,9 @@ PANELS = {
     ),
     "HalfCheetah, every 20th step": ("halfcheetah_few_iq", "halfcheetah_few_dac"),
     "Ant, every 20th step": ("ant_few_iq", "ant_few_dac"),
-    "Walker2d, whole demonstration": ("walker2d_anchored_iq", "walker2d_anchored_dac"),
+    "Walker2d, whole demonstration": (
+        "walker2d_anchored_iq", "walker2d_anchored_dac", "walker2d_online_pwil", "walker2d_plain_dac"
+    ),
 }  # fmt: skip
 TABLE = Table("tables.table3", ROWS, PREFACE, markdown, PANELS)
 
