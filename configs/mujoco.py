@@ -1,12 +1,11 @@
 """MuJoCo, as TASK_KIND: gymnasium's v5 on the host (needs the extra mujoco), or brax's task on the device.
 
-Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`;
-`with_data`, offline from few rows and other transitions (`--data`); `few`, online from few rows in 65,000
-steps, `few_dac`, DAC with the same anchor, and without one `few_pwil`, `few_sqil` and `few_value_dice`;
-online with the networks of `online` and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the true
-reward. On the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`; brax's
-observations of Ant and Humanoid leave out the contact forces. No demonstrations are bundled: name a file
-with --demos.
+Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`; `few`,
+online from few rows in 65,000 steps, `few_dac`, DAC with the same anchor, and without one `few_pwil`,
+`few_sqil` and `few_value_dice`; online with the networks of `online` and untuned `dac`, `sqil`, `value_dice`;
+`expert`, SAC on the true reward. On the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`,
+`mjx_gail`, `mjx_expert`; brax's observations of Ant and Humanoid leave out the contact forces. No
+demonstrations are bundled: name a file with --demos.
 
 Departures from the papers, for all that imitate online except `paper`: learning rates fall linearly to 0 over
 the run (`lr_decay=0` keeps them constant), and the mean of the actors plays (`average_rate=1` lets the last
@@ -17,16 +16,7 @@ from functools import partial
 from typing import NamedTuple
 
 from iqlearn_jax.config import base_config
-from iqlearn_jax.config.presets import (
-    anchored,
-    dice,
-    imitation,
-    in_sample,
-    on_policy,
-    paper_sac,
-    smooth_sac,
-    stable_sac,
-)
+from iqlearn_jax.config.presets import anchored, dice, imitation, on_policy, paper_sac, smooth_sac, stable_sac
 
 
 class Task(NamedTuple):
@@ -97,13 +87,6 @@ def few_iq(task):
     """IQ-Learn with a smooth reward and an anchor."""
     config = few(smooth_sac(acting(task, "gymnasium")))
     config.temperature = TASKS[task].few_temperature
-    return config
-
-
-def with_data(task):
-    """IQ-Learn from few rows and other data, without a step of its own."""
-    config = few(in_sample(acting(task, "gymnasium")))
-    config.updates = 30_000
     return config
 
 
@@ -180,7 +163,6 @@ KINDS = {
     "offline": partial(offline, method="iq"),
     "bc": partial(offline, method="bc"),
     "few": few_iq,
-    "with_data": with_data,
     "few_dac": few_dac,
     "few_pwil": partial(few_plain, method="pwil"),
     "few_sqil": partial(few_plain, method="sqil"),

@@ -32,7 +32,7 @@ POLICY_KEYS = frozenset({"policy_class", "policy_std", "learn_std"})
 
 
 def policy_class(config) -> str:
-    """The policy class of continuous actions: "gaussian_q", "sac" or "in_sample"."""
+    """The policy class of continuous actions that the configuration chooses, "gaussian_q" or "sac"."""
     if config.policy_class != "auto":
         return config.policy_class
     return "gaussian_q" if config.feed == "demos" else "sac"
@@ -97,8 +97,8 @@ class Agent(NamedTuple):
       q_of_input: (hparams, critic, network input, action) -> Q(s,a) [E, B].
       log_prob: (hparams, policy, temperature, obs, action) -> log π(a|s) [B]; `policy` are the
         parameters in the state's field `policy_field`.
-      improve: (hparams, state, obs, key, near=None) -> (state, metrics): policy and temperature step; `near`
-        are the expert's rows where `config.anchor` is above 0, all rows with policy class "in_sample".
+      improve: (hparams, state, obs, key, expert=None) -> (state, metrics): policy and temperature step; the
+        expert's rows are read where `config.anchor` is above 0.
       act: (hparams, state, obs, key, deterministic) -> actions.
       max_entropy: the largest entropy of a policy, in nats as V counts them: log|A|, the log-volume of the
         box, or that of a Gaussian in units of its own volume (`agents.gaussian_q`).
@@ -245,11 +245,6 @@ def replaced_if_due(config, critic, target, step):
 def reward_part(critic):
     """The critic that is the reward alone of one that is split (`nets.Split`): its Q [1, B] is r(s,a)."""
     return {"net": {"reward": critic["net"]["reward"]}}
-
-
-def is_in_sample(critic) -> bool:
-    """Whether V is a network of its own (`agents.in_sample`)."""
-    return "value" in critic["net"]
 
 
 def bootstrap_critic(config, state: AgentState, critic):

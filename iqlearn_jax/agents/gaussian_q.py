@@ -124,7 +124,7 @@ def make_gaussian_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS) -> Age
         this, tau = at(hparams, critic, obs), hparams["temperature"]
         return (this.peak - tau * this.distance(action))[None], this.value(tau)
 
-    def improve(hparams, state, obs, key, near=None):  # nothing is left to do: the policy is the critic's
+    def improve(hparams, state, obs, key, expert=None):  # nothing is left to do: the policy is the critic's
         entropy = jnp.mean(at(hparams, state.critic, obs[:ENTROPY_ROWS]).entropy())
         return temperature_step(config, hparams, state, entropy)
 

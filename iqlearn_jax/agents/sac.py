@@ -78,14 +78,14 @@ def make_sac(
         mean, log_std = actor_net.apply(actor, preprocess(hparams, obs))
         return tanh_gaussian.log_prob(action, mean, log_std, low, high)
 
-    def improve(hparams, state, obs, key, near=None):
+    def improve(hparams, state, obs, key, expert=None):
         def loss(actor):
             action, log_pi = sample(hparams, actor, obs, key)
             best = q(hparams, state.critic, obs, action).min(axis=0)
             total = -jnp.mean(best - state.temperature * log_pi)
             if anchored:
-                play = act(hparams, state.replace(actor=actor), near.obs, key, deterministic=True)
-                total += hparams["anchor"] * anchor_loss(best, (play - near.action) / half)
+                play = act(hparams, state.replace(actor=actor), expert.obs, key, deterministic=True)
+                total += hparams["anchor"] * anchor_loss(best, (play - expert.action) / half)
             return total, -jnp.mean(log_pi)
 
         grads, entropy = jax.grad(loss, has_aux=True)(state.actor)

@@ -69,7 +69,7 @@ def make_soft_q(config, spec: EnvSpec, parts: Parts = STANDARD_PARTS, split: boo
         log_pi = log_policy(all_q(hparams, critic, obs).min(axis=0), temperature)
         return taken(log_pi, action)
 
-    def improve(hparams, state, obs, key, near=None):
+    def improve(hparams, state, obs, key, expert=None):
         obs = obs if config.learn_temperature else obs[:ENTROPY_ROWS]
         log_pi = log_policy(all_q(hparams, state.critic, obs).min(axis=0), state.temperature)
         return temperature_step(config, hparams, state, jnp.mean(entropy(log_pi)))
@@ -114,9 +114,9 @@ def make_agent(
     """The off-policy agent that fits the action space: soft Q-learning if discrete, else the policy class.
 
     Args:
-      policy_class: "gaussian_q", "sac" or "in_sample".
+      policy_class: "gaussian_q" or "sac".
       anchored: whether the actor stays near the expert's actions; split: whether the critic is a sum of its
-        reward and what follows (`agents.sac`), which that of "gaussian_q" is not and that of "in_sample" is.
+        reward and what follows (`agents.sac`), which that of "gaussian_q" is not.
     Raises:
       InputError: observations for which there is no network, `excess_entropy` under a fixed temperature.
     """
@@ -126,10 +126,10 @@ def make_agent(
             "temperature has, but config.learn_temperature is False; set it, or --config.excess_entropy=False"
         )
     check_observations(spec)
-    if anchored and (spec.discrete or policy_class != "sac"):
+    if anchored and (spec.discrete or policy_class == "gaussian_q"):
         raise InputError(
             f"config.anchor is {config.anchor}; it holds an actor near the expert's actions, but here the "
-            "policy is read off Q, or clones; set --config.anchor=0"
+            "policy is read off Q; set --config.anchor=0"
         )
     if spec.discrete:
         return make_soft_q(config, spec, parts, split)
@@ -137,10 +137,6 @@ def make_agent(
         from iqlearn_jax.agents.gaussian_q import make_gaussian_q
 
         return make_gaussian_q(config, spec, parts)
-    if policy_class == "in_sample":
-        from iqlearn_jax.agents.in_sample import make_in_sample
-
-        return make_in_sample(config, spec, parts)
     from iqlearn_jax.agents.sac import make_sac
 
     return make_sac(config, spec, parts, anchored, split)

@@ -33,19 +33,6 @@ def smooth_sac(config):
     return config
 
 
-def in_sample(config):
-    """IQ-Learn offline from few rows and other data (`--data`): a split critic, and a policy and values that
-    learn from actions that were taken. docs/research/10-other-kinds-of-data.md
-    """
-    config = smooth_sac(config)
-    config.feed = "demos"
-    config.policy_class = "in_sample"
-    config.temperature = 1.0
-    config.anchor = 0.0
-    config.actor_lr = 3e-4
-    return config
-
-
 def anchored(config):
     """An actor that is held near the demonstrated actions and moves slowly, for methods with a replay."""
     config.anchor = 50.0

@@ -129,8 +129,6 @@ def check_policy_keys(config, names: Iterable[str], spec: EnvSpec) -> None:
         others = POLICY_KEYS | {"actor_lr"}
     elif quadratic(config, spec, entry):
         kind, others = "policy class 'gaussian_q' learns at critic_lr", frozenset({"actor_lr"})
-    elif config.policy_class == "in_sample" and "split_critic" in entry.keys:
-        kind, others = "policy class 'in_sample' has an actor of a fixed width", frozenset({"learn_std"})
     else:
         kind, others = (
             "policy class 'sac' has an actor, whose width is learned",

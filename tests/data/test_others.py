@@ -11,8 +11,6 @@ from iqlearn_jax.data.save import save
 from iqlearn_jax.errors import InputError
 from iqlearn_jax.training.problem import data_digest, make_problem
 from tests.common import (
-    bandit,
-    bandit_action,
     demos_of,
     demos_path,
     made_up_config,
@@ -147,23 +145,3 @@ def test_what_cannot_use_it_says_so(play, settings, words):
 def test_a_file_that_is_not_there_is_named():
     with pytest.raises(InputError, match=r"nowhere\.npz"):
         train("nowhere.npz")
-
-
-def test_continuous_actions_are_learned_from_rows_that_hold_good_and_bad_ones(tmp_path):
-    """Uniform play on a bandit whose best action is known, each row weighted by Q; without weights the clone
-    would lie halfway to the middle of the box, 0.23 away (0.25 measured at a temperature of 100).
-    """
-    low, high = bandit().spec.action_low, bandit().spec.action_high
-    play = play_expert(bandit(), lambda obs: RNG.uniform(low, high).astype(np.float32), episodes=200, seed=5)
-    save(tmp_path / "play.npz", play)
-    settings = {
-        "policy_class": "in_sample", "split_critic": True, "value_term": "policy", "regularize": "both",
-        "terminal": "bounded", "target_network": True, "gradient_penalty": 1.0, "gamma": 0.5,
-        "temperature": 0.3, "hidden": (32,), "batch_size": 64, "critic_lr": 3e-3, "actor_lr": 3e-3,
-        "updates": 600, "log_every": 300, "seeds": 1, "progress": False, "demos__trajectories": 6,
-    }  # fmt: skip
-    with made_up_environments():
-        run = iq.train("bandit", demos_path("bandit"), data__path=str(tmp_path / "play.npz"), **settings)
-    obs = RNG.uniform(-1, 1, (64, 2)).astype(np.float32)
-    error = np.sqrt(np.mean((np.asarray(run.policy()(obs)) - bandit_action(obs)) ** 2))
-    assert error < 0.1

@@ -4,7 +4,6 @@ import importlib.util
 import re
 import sys
 
-import numpy as np
 import pytest
 
 from experiments import reproduce
@@ -14,8 +13,7 @@ from experiments.tables import figure2, table1, table3
 from iqlearn_jax import load_demos
 from iqlearn_jax.config.files import load_config
 from iqlearn_jax.config.values import assign, check_schedule
-from iqlearn_jax.training.train import train
-from tests.common import ROOT, made_up_config, made_up_environments
+from tests.common import ROOT
 
 RESULTS = ROOT / "docs/results"
 TABLES = (divergences.TABLE, figure2.TABLE, table3.TABLE, other_data.TABLE)
@@ -56,19 +54,6 @@ def test_random_play_is_whole_episodes_and_always_the_same(tmp_path):
     assert 60 <= len(first) < 60 + 500 and first.terminals[-1]
     assert 0.3 < first.actions.mean() < 0.7
     assert set(first.episode_returns) == set(first.episode_lengths.astype(float))
-
-
-def test_a_runs_replay_is_all_its_steps_in_their_order(tmp_path):
-    """Each follows the one before but where an episode ends, and the file ends as an episode does."""
-    config = made_up_config("rl", "replay", "walk", seeds=1, online__num_envs=1)
-    with made_up_environments():
-        train(config, tmp_path / "run")
-        rows = other_data.replayed(tmp_path / "run")
-    ended = rows.terminals | rows.truncations
-    assert ended[-1] and 1 < ended.sum() < len(rows)
-    np.testing.assert_array_equal(
-        rows.next_observations[:-1][~ended[:-1]], rows.observations[1:][~ended[:-1]]
-    )
 
 
 def _played(path):

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from iqlearn_jax.agents.common import Learner, bootstrap_critic, is_in_sample, reward_part
+from iqlearn_jax.agents.common import Learner, bootstrap_critic, reward_part
 from iqlearn_jax.config.values import values_of
 from iqlearn_jax.methods import terminal
 from iqlearn_jax.methods.batches import with_next_rows
@@ -26,7 +26,7 @@ from iqlearn_jax.ops.iq.objectives import (
     weighted_mean,
 )
 from iqlearn_jax.ops.iq.penalties import gradient_penalty
-from iqlearn_jax.ops.iq.soft import exponential_regression, inverse_bellman
+from iqlearn_jax.ops.iq.soft import inverse_bellman
 from iqlearn_jax.types import join
 
 BOX_WEIGHT = 10.0  # weight of total variation's |r| ≤ R over all samples, above any likely ratio ρ/ρ_E
@@ -146,9 +146,6 @@ def critic_loss(learner: Learner, critic, batch, key) -> tuple[jax.Array, dict[s
     if config.split_critic:
         metrics["iq/future_loss"] = future_loss(sample, judged)
         penalty += metrics["iq/future_loss"]
-    if is_in_sample(critic):
-        metrics["iq/value_loss"] = in_sample_value_loss(sample, state.temperature)
-        penalty += metrics["iq/value_loss"]
     return loss + penalty, metrics
 
 
@@ -166,15 +163,6 @@ def future_loss(sample: Rewards, own: Rewards) -> jax.Array:
     """
     weight = jnp.broadcast_to(half_and_half(sample.expert), sample.reward.shape)
     return sample.reward.shape[0] * weighted_mean(jnp.square(sample.reward - own.reward), weight)
-
-
-def in_sample_value_loss(sample: Rewards, temperature) -> jax.Array:
-    """τ²·E[exp(z) − z − 1], z = (min_e Q_e(s,a) − V(s))/τ, []: only V learns by it (`agents.in_sample`).
-
-    Both kinds of rows count half. Near z = 0 it is half the square of Q − V, whatever τ is.
-    """
-    gap = (jax.lax.stop_gradient(sample.q.min(axis=0)) - sample.v) / temperature
-    return temperature**2 * weighted_mean(exponential_regression(gap), half_and_half(sample.expert))
 
 
 def objective(learner: Learner, critic, initial, sample: Rewards, end: terminal.Tail, key):

@@ -65,7 +65,6 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
         "policy class 'gaussian_q' V holds none but of widths; set --config.absorbing_entropy=False",
     )
     agent = make_agent(config, spec, parts, policy_class(config), anchored(config), config.split_critic)
-    in_sample = policy_class(config) == "in_sample"
     as_expert = config.feed == "demos" or config.state_only  # decides the sign after a bounded terminal
 
     def update(hparams, state, batch, key):
@@ -77,8 +76,7 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
             return critic_loss(learner, critic, batch, loss_key)
 
         state, metrics = critic_step(config, hparams, state, loss, parts.optimizer)
-        near = rows if in_sample else batch.expert
-        state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key, near)
+        state, policy_metrics = agent.improve(hparams, state, rows.obs, improve_key, batch.expert)
         return state, metrics | policy_metrics
 
     def reward(hparams, state, transition, key):
@@ -111,18 +109,12 @@ def make_iq(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
 def check(config) -> None:
     """Refuses configurations that have no meaning, before anything is compiled."""
     divergence, term = DIVERGENCES[config.divergence], config.value_term
-    with_data = config.data.path != ""
     require(
-        config.policy_class != "in_sample" or (with_data and config.split_critic),
-        "config.policy_class='in_sample' learns offline from the actions of other data, with a reward of its "
-        f"own, but config.data.path is '{config.data.path}' and config.split_critic {config.split_critic}; "
-        "set both, or --config.policy_class=auto",
-    )
-    require(
-        term != "policy" or config.feed in ONLINE or (with_data and config.split_critic),
+        term != "policy" or config.feed in ONLINE,
         "config.value_term='policy' is a mean over the learner's own samples, but config.feed is "
         f"'{config.feed}'; set --config.feed=replay, or --config.value_term=expert",
     )
+    with_data = config.data.path != ""
     require(
         not config.state_only or config.feed in ONLINE or (with_data and config.infer_actions),
         "config.state_only with config.feed='demos' can learn no policy: without actions and without acting, "

@@ -28,11 +28,6 @@ def make_bc(config, spec, parts: Parts = STANDARD_PARTS) -> Method:
     """
     chosen = policy_class(config)
     require(
-        chosen != "in_sample",
-        "config.policy_class is 'in_sample', which weighs actions by Q, but method 'bc' has none; set "
-        "--config.policy_class=gaussian_q, or --config.method=iq",
-    )
-    require(
         spec.discrete or parts.critic is None or chosen == "gaussian_q",
         f"networks['critic'] is given, but actions of {spec.id} are continuous, where method 'bc' trains the "
         "actor alone; leave it out",

@@ -4,8 +4,6 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.special import logsumexp
 
-STEEPEST = 5.0  # (Q − V)/τ beyond which `exponential_regression` is a straight line
-
 
 def soft_value(q: jax.Array, temperature: jax.Array | float) -> jax.Array:
     """Soft state value V(s) = τ log Σ_a exp(Q(s,a)/τ)  (Haarnoja et al. 2017, eq. 3; IQ-Learn §3).
@@ -64,17 +62,3 @@ def inverse_bellman(q: jax.Array, next_v: jax.Array, discount: jax.Array | float
       [B] rewards, in the units of q.
     """
     return q - discount * next_v
-
-
-def exponential_regression(gap: jax.Array) -> jax.Array:
-    """exp(z) − z − 1 of z = (Q − V)/τ, beyond STEEPEST as a straight line (Garg et al. 2023, eq. 10).
-
-    Over actions from μ its mean is least at V = τ log E_μ[exp(Q/τ)].
-
-    Args:
-      gap: [...] z.
-    Returns:
-      [...] losses, 0 at z = 0.
-    """
-    bent = jnp.minimum(gap, STEEPEST)
-    return jnp.exp(bent) * (1.0 + gap - bent) - gap - 1.0
