@@ -32,7 +32,7 @@ TASKS = {
     "ant": Task("Ant-v5", "mixture", 0.001),
     "halfcheetah": Task("HalfCheetah-v5", "mixture"),
     "hopper": Task("Hopper-v5"),
-    # at 0.1 the entropy of 17 actions, -20 nats, costs as much a step as the reward spans
+    # at 0.1 the entropy of 17 actions, -20 nats, costs as much a step as the largest reward
     "humanoid": Task("Humanoid-v5", paper_temperature=1.0, few_temperature=0.01),
     "walker2d": Task("Walker2d-v5"),
 }
@@ -101,7 +101,7 @@ def few_plain(task, method):
 
 
 def few_value_dice(task):
-    """ValueDICE; its authors have no layer norm, and no anchor holds a policy that plays no critic's mode."""
+    """ValueDICE; its authors have no layer norm."""
     config = few(value_dice(task, "gymnasium"))
     config.layer_norm = False
     return config

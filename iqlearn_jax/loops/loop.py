@@ -66,7 +66,7 @@ def make_offline(config, method: Method, map_runs: Callable = vmap) -> Loop:
         sample_key, update_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
         batch = sample_expert(rows, demo_indices, sample_key, config.batch_size)
         if config.data.path:
-            other_key = jax.random.fold_in(sample_key, 1)
+            other_key = jax.random.fold_in(sample_key, 2)  # 0 and 1 are those of its split
             batch = add_others(rows, demo_indices, batch, other_key, config.batch_size)
         return update_run(method, hparams, run, batch, update_key)
 

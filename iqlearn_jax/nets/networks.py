@@ -238,9 +238,12 @@ class Split(NamedTuple):
     future: Ensemble
 
     def init(self, key: jax.Array, *inputs: jax.Array) -> Any:
-        """Parameters of both."""
-        reward = self.reward.init(jax.random.fold_in(key, 1), *inputs)
-        return {"reward": reward, "future": self.future.init(key, *inputs)}
+        """Parameters of both, from a key each."""
+        reward_key, future_key = jax.random.split(key)
+        return {
+            "reward": self.reward.init(reward_key, *inputs),
+            "future": self.future.init(future_key, *inputs),
+        }
 
     def apply(self, params: Any, *inputs: jax.Array) -> jax.Array:
         """Outputs of all members, [size, ...]; of parameters without "future" the reward, [1, ...]."""

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from iqlearn_jax.nets import Actor, Critic, Ensemble, QNetwork
+from iqlearn_jax.nets import Actor, Critic, Ensemble, QNetwork, Split
 from iqlearn_jax.nets.networks import LOG_STD_MAX, LOG_STD_MIN, Conv, orthogonal
 
 
@@ -109,3 +109,13 @@ def test_nothing_is_a_convolution():
     x = jnp.zeros((2, 84, 84, 4))
     jaxpr = jax.make_jaxpr(lambda key: network.apply(network.init(key, x), x))(jax.random.key(0))
     assert "conv_general_dilated" not in str(jaxpr)
+
+
+def test_the_parts_of_a_split_critic_begin_with_weights_of_their_own():
+    """A reward that began as a copy of one of its futures would be half of that critic's Q."""
+    critic = Split(Critic(hidden=(4,)), Ensemble(Critic(hidden=(4,)), 3))
+    params = critic.init(jax.random.key(0), jnp.zeros((1, 3)), jnp.zeros((1, 2)))
+    of = lambda part: np.asarray(part["params"]["MLP_0"]["Dense_0"]["kernel"])  # noqa: E731
+    kernels = [of(params["reward"]), *of(params["future"])]
+    for i, one in enumerate(kernels):
+        assert not any(np.allclose(one, other) for other in kernels[:i])

@@ -247,7 +247,8 @@ def self_loop(learner: Learner, critic, bootstrap, rows) -> terminal.Tail:
 def with_drawn_actions(learner: Learner, batch, key):
     """The batch with the expert's actions replaced by the policy's: state-only learning must not see them."""
     _, agent, hparams, state = learner
-    action = agent.act(hparams, state, batch.expert.obs, jax.random.fold_in(key, 1), deterministic=False)
+    drawn = jax.random.fold_in(key, 2)  # 0 and 1 are those that the penalty splits it into
+    action = agent.act(hparams, state, batch.expert.obs, drawn, deterministic=False)
     return batch.replace(expert=batch.expert.replace(action=action))
 
 
