@@ -24,7 +24,7 @@ def steadier(case: Case) -> str:
         return square_of_both(case)
     if case.online and not config.target_network:
         return "--config.target_network=True --config.value_term=policy"
-    if not case.online and config.target_network:
+    if not case.online and config.target_network and not config.data.path:  # other data need one
         return "--config.target_network=False (offline the gradient has to reach V(s') too), and more rows"
     if case.has_actor and config.actor_lr < config.critic_lr / 10:
         return f"--config.actor_lr={config.critic_lr / 3:.1g}, so that the policy keeps up with its critic"

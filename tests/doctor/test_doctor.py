@@ -366,3 +366,10 @@ def test_a_policy_whose_entropy_is_set_is_not_judged_by_it():
                    for finding in rule(case, high))  # fmt: skip
     assert "critics" not in remedies.steadier(case) and "actor" not in remedies.steadier(case)
     assert case_of(CONTINUOUS, policy_class="sac").has_actor
+
+
+def test_no_remedy_takes_the_target_network_from_runs_with_other_data():
+    """V sinks without one there (docs/demonstrations.md)."""
+    settings = {"feed": "demos", "target_network": True, "value_term": "mixture"}
+    assert "target_network=False" in remedies.steadier(case_of(**settings))
+    assert "target_network" not in remedies.steadier(case_of(data__path="play.npz", **settings))
