@@ -75,7 +75,7 @@ PREFACE = """# Table 3: MuJoCo from one demonstration
 Interquartile means [95 % bootstrap over seeds] of final policies, below five seeds (the lowest … the
 highest seed), of 100 episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; nothing is
 clipped. Offline: seeds 5000–5004. Online: 65,000 steps with an actor held near the demonstrated actions
-("anchor"), but for PWIL, which is worse with it, and rows that say so, critics with layer norm, and for
+("anchor"), but for PWIL, which is worse with it, SQIL, and rows that say so, critics with layer norm, and for
 IQ-Learn a split critic ([why](../research/12-a-smooth-reward.md)); "paper" is its return over its expert's,
 MuJoCo v2, every 20th step: versions and settings differ.
 
@@ -110,7 +110,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
 
 PANELS = {
     "Hopper, every 20th step": (
-        "hopper_few_iq", "hopper_few_dac", "hopper_few_pwil", "hopper_few_plain_dac"
+        "hopper_few_iq", "hopper_few_dac", "hopper_few_pwil", "hopper_few_plain_dac", "hopper_few_sqil"
     ),
     "HalfCheetah, every 20th step": ("halfcheetah_few_iq", "halfcheetah_few_dac"),
     "Ant, every 20th step": ("ant_few_iq", "ant_few_dac"),
