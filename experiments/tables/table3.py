@@ -86,7 +86,7 @@ Ant, and so is IQ-Learn. On Walker2d and Humanoid, where neither is, and on ever
 IQ-Learn knows of the dynamics does not show in the returns here. What separates methods is learning online.
 
 """
-COLUMN = {"dac": 1, "iq": 3}  # of PAPER, which has no other online method of these rows
+COLUMN = {"dac": 1, "valuedice": 2, "iq": 3}  # of PAPER, which has no other method of these rows
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
