@@ -1,11 +1,11 @@
 """MuJoCo, as TASK_KIND: gymnasium's v5 on the host (needs the extra mujoco), or brax's task on the device.
 
 Kinds: `online` (the stable preset), `paper` (online with the authors' settings), `offline`, `bc`; `few`,
-online from few rows in 65,000 steps, `few_dac`, DAC with the same anchor, and without one `few_pwil`,
-`few_sqil` and `few_value_dice`; online with the networks of `online` and untuned `dac`, `sqil`, `value_dice`;
-`expert`, SAC on the true reward. On the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`,
-`mjx_gail`, `mjx_expert`; brax's observations of Ant and Humanoid leave out the contact forces. No
-demonstrations are bundled: name a file with --demos.
+online from few rows in 65,000 steps, `few_dac`, DAC with the same anchor, and without one `few_pwil` and
+`few_sqil`; online with the networks of `online` and untuned `dac`, `sqil`, `value_dice`; `expert`, SAC on the
+true reward. On the device, with five seeds: `mjx`, `mjx_dac`, `mjx_value_dice`, `mjx_gail`, `mjx_expert`;
+brax's observations of Ant and Humanoid leave out the contact forces. No demonstrations are bundled: name a
+file with --demos.
 
 Departures from the papers, for all that imitate online except `paper`: learning rates fall linearly to 0 over
 the run (`lr_decay=0` keeps them constant), and the mean of the actors plays (`average_rate=1` lets the last
@@ -100,13 +100,6 @@ def few_plain(task, method):
     return few(imitator(task, "gymnasium", method))
 
 
-def few_value_dice(task):
-    """ValueDICE; its authors have no layer norm."""
-    config = few(value_dice(task, "gymnasium"))
-    config.layer_norm = False
-    return config
-
-
 def paper(task):
     """IQ-Learn, the authors' settings."""
     config = paper_sac(online(task, "gymnasium"), TASKS[task].paper_value_term)
@@ -166,7 +159,6 @@ KINDS = {
     "few_dac": few_dac,
     "few_pwil": partial(few_plain, method="pwil"),
     "few_sqil": partial(few_plain, method="sqil"),
-    "few_value_dice": few_value_dice,
     "dac": partial(imitator, backend="gymnasium", method="dac"),
     "sqil": partial(imitator, backend="gymnasium", method="sqil"),
     "value_dice": partial(value_dice, backend="gymnasium"),

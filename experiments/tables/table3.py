@@ -36,13 +36,11 @@ def changed(task: str, method: str, variant: str, changes: Mapping[str, Any]) ->
     return Row(config, SHARED[task], changes, label=f"{method.upper()}, {variant}", hours=0.5)
 
 
-FEW_KINDS = {
-    "iq": "few", "dac": "few_dac", "pwil": "few_pwil", "sqil": "few_sqil", "valuedice": "few_value_dice",
-}  # fmt: skip
+FEW_KINDS = {"iq": "few", "dac": "few_dac", "pwil": "few_pwil", "sqil": "few_sqil"}
 NO_ANCHOR = {"anchor": 0.0, "actor_lr": 3e-4}
 ANCHOR = {"anchor": 50.0, "actor_lr": 5e-5}
 ONLINE = {
-    **online("hopper", "few", THINNED_ONLINE, "iq", "dac", "pwil", "sqil", "valuedice"),
+    **online("hopper", "few", THINNED_ONLINE, "iq", "dac", "pwil", "sqil"),
     "hopper_few_unnormed_dac": changed(
         "hopper", "dac", "no layer norm", THINNED_ONLINE | {"layer_norm": False}
     ),
@@ -51,9 +49,9 @@ ONLINE = {
     **online("halfcheetah", "few", THINNED_ONLINE, "iq", "dac"),
     **online("ant", "few", THINNED_ONLINE, "iq", "dac"),
     **online("walker2d", "anchored", ONLINE_CHANGES, "iq", "dac"),
-    **online("walker2d", "online", ONLINE_CHANGES, "pwil", "sqil", "valuedice"),
+    **online("walker2d", "online", ONLINE_CHANGES, "pwil"),
     "walker2d_plain_dac": changed("walker2d", "dac", "no anchor", ONLINE_CHANGES | NO_ANCHOR),
-    **online("humanoid", "anchored", ONLINE_CHANGES, "iq", "dac"),
+    **online("humanoid", "anchored", ONLINE_CHANGES, "iq"),
 }
 PAPER = {  # MuJoCo v2, online, every 20th step: GAIL, DAC, ValueDICE, IQ, expert
     "hopper": (3252.5, 3305.1, 3312.1, 3546.4, 3532.7),
@@ -86,7 +84,7 @@ Ant, and so is IQ-Learn. On Walker2d and Humanoid, where neither is, and on ever
 IQ-Learn knows of the dynamics does not show in the returns here. What separates methods is learning online.
 
 """
-COLUMN = {"dac": 1, "valuedice": 2, "iq": 3}  # of PAPER, which has no other method of these rows
+COLUMN = {"dac": 1, "iq": 3}  # of PAPER, which has no other method of these rows
 
 
 def markdown(results: list[dict[str, Any]]) -> str:
