@@ -96,7 +96,7 @@ def few_dac(task):
 
 
 def few_plain(task, method):
-    """PWIL or SQIL; no anchor, with which PWIL is worse (docs/research/12-a-smooth-reward.md)."""
+    """PWIL or SQIL; no anchor, with which PWIL is worse on Hopper (docs/research/12-a-smooth-reward.md)."""
     return few(imitator(task, "gymnasium", method))
 
 

@@ -73,7 +73,7 @@ PREFACE = """# Table 3: MuJoCo from one demonstration
 Interquartile means [95 % bootstrap over seeds] of final policies, below five seeds (the lowest … the
 highest seed), of 100 episodes; 0 is the uniform policy, 1 the mean of all episodes of the file; nothing is
 clipped. Offline: seeds 5000–5004. Online: 65,000 steps with an actor held near the demonstrated actions
-("anchor"), but for PWIL, which is worse with it, SQIL, and rows that say so, critics with layer norm, and for
+("anchor"), but for PWIL (on Hopper worse with it), SQIL, and rows that say so, critics with layer norm; for
 IQ-Learn a split critic ([why](../research/12-a-smooth-reward.md)); "paper" is its return over its expert's,
 MuJoCo v2, every 20th step: versions and settings differ.
 

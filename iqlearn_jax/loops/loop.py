@@ -63,10 +63,9 @@ def make_offline(config, method: Method, map_runs: Callable = vmap) -> Loop:
         return start_run(method.init(init_key, hparams), run_key)
 
     def step(hparams, rows, demo_indices, run):
-        sample_key, update_key = jax.random.split(jax.random.fold_in(run.key, run.updates))
+        sample_key, update_key, other_key = jax.random.split(jax.random.fold_in(run.key, run.updates), 3)
         batch = sample_expert(rows, demo_indices, sample_key, config.batch_size)
         if config.data.path:
-            other_key = jax.random.fold_in(sample_key, 2)  # 0 and 1 are those of its split
             batch = add_others(rows, demo_indices, batch, other_key, config.batch_size)
         return update_run(method, hparams, run, batch, update_key)
 

@@ -214,8 +214,7 @@ def penalties(learner: Learner, critic, batch, sample: Rewards, end: terminal.Ta
     if divergence.boxed:
         penalty += BOX_WEIGHT * jnp.mean(domain_penalty(divergence, sample.reward, alpha))
     if max(values_of(config, "gradient_penalty")) > 0:
-        seen = with_drawn_actions(learner, batch, key) if without_actions(config) else batch
-        penalty += hparams["gradient_penalty"] * lipschitz_penalty(learner, critic, seen, key)
+        penalty += hparams["gradient_penalty"] * lipschitz_penalty(learner, critic, batch, key)
     return penalty
 
 
@@ -247,8 +246,7 @@ def self_loop(learner: Learner, critic, bootstrap, rows) -> terminal.Tail:
 def with_drawn_actions(learner: Learner, batch, key):
     """The batch with the expert's actions replaced by the policy's: state-only learning must not see them."""
     _, agent, hparams, state = learner
-    drawn = jax.random.fold_in(key, 2)  # 0 and 1 are those that the penalty splits it into
-    action = agent.act(hparams, state, batch.expert.obs, drawn, deterministic=False)
+    action = agent.act(hparams, state, batch.expert.obs, key, deterministic=False)
     return batch.replace(expert=batch.expert.replace(action=action))
 
 
@@ -261,8 +259,9 @@ def lipschitz_penalty(learner: Learner, critic, batch, key) -> jax.Array:
     lie closer than four standard deviations of the inputs.
     """
     config, agent, hparams, _ = learner
-    shuffle_key, mix_key = jax.random.split(key)
-
+    shuffle_key, mix_key, drawn_key = jax.random.split(key, 3)
+    if without_actions(config):
+        batch = with_drawn_actions(learner, batch, drawn_key)
     half, judged = agent.half_width, reward_part(critic) if config.split_critic else critic
 
     def inputs(rows):
